@@ -1,0 +1,177 @@
+"""The types that everything speaks. Frozen; units are in the names; times are monotonic nanoseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+
+class Channel(IntEnum):
+    """What a ring record tells; the numbers are those of native/ring.h and are append-only."""
+
+    POWER_INSTANT_MW = 1
+    POWER_AVERAGE_MW = 2
+    ENERGY_MJ = 3
+    SM_CLOCK_MHZ = 4
+    GPU_UTILISATION_PCT = 5
+    MEMORY_UTILISATION_PCT = 6
+    TEMPERATURE_C = 7
+    LIMIT_REQUESTED_MW = 8
+    LIMIT_ENFORCED_MW = 9
+    EVENT_REASONS = 10
+
+
+class Status(IntEnum):
+    """How a read went; the numbers are those of native/ring.h. A value means something only with OK."""
+
+    OK = 0
+    NOT_SUPPORTED = 1
+    NO_PERMISSION = 2
+    GPU_LOST = 3
+    TIMED_OUT = 4
+    FAILED = 5
+    MISSING = 100  # never read: not in the ring, made by the reader
+    STALE = 101  # read once, too long ago to speak for now: made by the reader
+
+
+SOFTWARE_POWER_CAP = 0x4  # NVML clocks event reason: the clock is held down by the power limit
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """Whether a control can be written here, and if not, why."""
+
+    writable: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU as the driver describes it. Its identity is the UUID; `index` is only the driver's order of the day."""
+
+    uuid: str
+    index: int
+    name: str
+    pci_bus_id: str
+    min_limit_w: float
+    max_limit_w: float
+    default_limit_w: float
+    power_window_s: float  # the stretch of time that one power reading averages
+    power_period_s: float  # how often the sensor publishes one
+    power_limit: Knob
+
+    @property
+    def label(self) -> str:
+        """The short name people type: gpu0."""
+        return f"gpu{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A number that says what it is. `value` is None unless `status` is OK."""
+
+    value: float | None
+    status: Status
+    sensor: str = ""
+    window_s: float = 0.0
+    age_s: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value to use."""
+        return self.status is Status.OK and self.value is not None
+
+
+NEVER = Reading(None, Status.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What is known of one device now: the last readings, and windows over the recent past.
+
+    `power_mean_w` is over the last second, `power_peak_w` the greatest such mean of the last ten seconds, and
+    `capped_share` the share of the last second's looks at the clocks event reasons in which the power limit held the
+    clock down.
+    """
+
+    device: Device
+    power_w: Reading = NEVER
+    power_mean_w: Reading = NEVER
+    power_peak_w: Reading = NEVER
+    energy_j: Reading = NEVER
+    sm_clock_mhz: Reading = NEVER
+    gpu_utilisation: Reading = NEVER  # 0 to 1
+    memory_utilisation: Reading = NEVER  # 0 to 1
+    temperature_c: Reading = NEVER
+    limit_w: Reading = NEVER  # requested, as read back
+    enforced_limit_w: Reading = NEVER
+    capped_share: Reading = NEVER  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A durable limit on the watts of this host, as the warden holds it.
+
+    Invariant kept by the warden: sum of device limits in force + `fixed_w` <= `budget_w`.
+    """
+
+    budget_w: float
+    fixed_w: float  # all that is not capped: declared, or measured by a BMC, as a maximum
+    safe_caps_w: Mapping[str, float]  # per UUID: the limit a device falls to when nobody governs it
+
+    @property
+    def envelope_w(self) -> float:
+        """What is left for the devices' limits."""
+        return self.budget_w - self.fixed_w
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What the policies see."""
+
+    devices: tuple[DeviceState, ...]
+    budget: Budget | None = None
+    gangs: tuple[frozenset[str], ...] = ()  # sets of UUIDs that do one synchronous job
+
+
+class Priority(IntEnum):
+    """Who wins: a smaller number is stronger. One total order."""
+
+    SAFETY = 0
+    BUDGET = 1
+    PIN = 2
+    HINT = 3
+    IDLE = 4
+    EFFICIENCY = 5
+
+
+class KnobName(StrEnum):
+    """The controls that a proposal can speak about."""
+
+    POWER_LIMIT = "power_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a policy asks of one knob: to stay within [low, high], for a reason, until a time."""
+
+    policy: str
+    priority: Priority
+    uuid: str
+    knob: KnobName
+    high: float
+    reason: str
+    low: float = 0.0
+    until_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the arbiter chose for one knob, and how each proposal fared."""
+
+    uuid: str
+    knob: KnobName
+    value: float
+    winner: Proposal
+    losers: tuple[Proposal, ...] = field(default=())

@@ -1,0 +1,74 @@
+"""What each of eagent's processes needs: to be the only one of its kind, and not to outlive its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from eagent.errors import UnavailableError
+
+PARENT = "EAGENT_PARENT_PID"  # set by `eagent up` for its children
+_PR_SET_PDEATHSIG = 1
+
+
+def log_to_stderr() -> None:
+    """One line an event on stderr, where systemd's journal or the terminal of `eagent up` takes it."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+
+
+def make_directory(path: Path, mode: int) -> None:
+    """Make a directory that is eagent's own, with its parents.
+
+    Raises:
+        UnavailableError: it can't be made, or belongs to somebody else (a trap laid in /tmp).
+    """
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+    except OSError as problem:
+        raise UnavailableError(
+            f"{path}: {problem.strerror}; set EAGENT_RUN_DIR and EAGENT_STATE_DIR, or run as root"
+        ) from None
+    if owner not in (0, os.getuid()):
+        raise UnavailableError(f"{path} belongs to user {owner}, not to root or to you: remove it or choose another")
+
+
+def hold_lock(path: Path, what: str) -> int:
+    """Take the lock that only one process may hold; the kernel drops it when the process ends, however it ends.
+
+    Args:
+        path: The lock file, made if need be. Its text is the holder's pid, for people.
+        what: The holder's name in the error: "agent", "warden".
+
+    Returns:
+        The descriptor that holds the lock: keep it open.
+
+    Raises:
+        UnavailableError: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise UnavailableError(f"another {what} (pid {holder}) runs on this host already: {path} is held") from None
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def follow_parent(environ: Mapping[str, str] = os.environ) -> None:
+    """Ask the kernel for a SIGTERM when the parent named in the environment dies, so that no orphan goes on alone."""
+    parent = environ.get(PARENT)
+    if parent is None:
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if str(os.getppid()) != parent:  # it died before we asked
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,126 @@
+"""The warden as a process: one per host, from taking the host over to putting everything back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from eagent.config import Config, Paths
+from eagent.errors import UnavailableError
+from eagent.hardware._loop import Loop
+from eagent.process import follow_parent, hold_lock, log_to_stderr, make_directory
+from eagent.warden.journal import Journal
+from eagent.warden.server import Server
+from eagent.warden.warden import SETTLE_S, Warden
+
+log = logging.getLogger("eagent.warden")
+
+LET_GO_S = 5.0  # how long an orderly end waits for the knobs to be back
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host that is taken over: the warden's mind, the loop that does what it says, and what was found."""
+
+    warden: Warden
+    loop: Loop
+    found_mw: list[int | None]  # the power limits before anything was put back
+
+
+@contextlib.contextmanager
+def take_over(paths: Paths, config: Config) -> Iterator[Host]:
+    """Take the host's knobs over as its only warden, with the loop running; let everything go at the end.
+
+    Raises:
+        UnavailableError: another warden runs, or eagent's directories can't be made.
+        DriverError: no usable driver.
+    """
+    with contextlib.ExitStack() as stack:
+        make_directory(paths.run, 0o750)
+        make_directory(paths.state, 0o750)
+        stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
+        loop = Loop(config.library, str(paths.ring), config.sample_period_ms)
+        stack.callback(paths.ring.unlink, missing_ok=True)
+        stack.callback(loop.close)
+        for claim in _claim(loop):
+            stack.enter_context(claim)
+        warden = Warden(loop, Journal(paths.journal), paths.budget, BOOT_ID.read_text().strip(), _settle)
+        found_mw = [limit[0] for limit in loop.limits()]
+        thread = threading.Thread(target=loop.run, name="hot loop")
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(loop.stop)
+        stack.callback(_let_go, warden)
+        yield Host(warden, loop, found_mw)
+
+
+def _let_go(warden: Warden) -> None:
+    warden.release()
+    if not wait(warden.at_rest, LET_GO_S):
+        log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
+    with contextlib.suppress(OSError):  # the entries stand, and the next start retires them
+        warden.tick(time.monotonic_ns())
+
+
+def run(paths: Paths, config: Config) -> None:
+    """Be the warden until SIGTERM or SIGINT.
+
+    Raises:
+        UnavailableError: another warden runs, or eagent's directories can't be made.
+        DriverError: no usable driver.
+    """
+    follow_parent()
+    log_to_stderr()
+    with take_over(paths, config) as host:
+        for device in host.warden.devices:
+            if not device.power_limit.writable:
+                log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
+        server = Server(host.warden, paths.warden_socket)
+        log.info("ready: %d GPUs, %s", len(host.warden.devices), "simulated" if host.loop.simulated_host else "real")
+        try:
+            server.serve()
+        finally:
+            server.close()
+
+
+def _claim(loop: Loop) -> list[socket.socket]:
+    """Claim each GPU in the kernel's abstract socket names, so that wardens with different directories don't share one.
+
+    The claim dies with the process. It does not reach across network namespaces.
+    """
+    claims = []
+    for i in range(loop.count):
+        device = f"{loop.simulated_host or ''}:{loop.describe(i)['uuid']}"
+        name = f"\0eagent-warden-{hashlib.sha256(device.encode()).hexdigest()}"
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        claims.append(claim)
+        try:
+            claim.bind(name)
+        except OSError:
+            raise UnavailableError(
+                f"another warden governs gpu{i} already, with other directories: stop it first"
+            ) from None
+    return claims
+
+
+def _settle(condition: Callable[[], bool]) -> bool:
+    return wait(condition, SETTLE_S)
+
+
+def wait(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait until the condition holds, at most this long; returns whether it does."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

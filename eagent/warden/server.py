@@ -1,0 +1,149 @@
+"""The command socket: packets in, the warden's answers out. One thread, no policy, bounded in every size."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+
+from eagent.errors import EagentError, ProtocolError
+from eagent.warden.warden import Warden
+from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, unpack_budget
+
+CLIENTS_MAX = 8
+TICK_S = 0.2
+SOCKET_MODE = 0o660  # root and eagent's group; who connects is checked again by SO_PEERCRED
+
+
+def dispatch(warden: Warden, packet: bytes, now_ns: int) -> Message:
+    """The answer to one packet. Never raises for what a client sent."""
+    try:
+        request = decode(packet)
+        return {"ok": True, **_answer(warden, request, now_ns)}
+    except EagentError as problem:
+        return {"ok": False, "error": str(problem)}
+
+
+def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
+    match request:
+        case {"op": "hello"}:
+            return warden.hello()
+        case {"op": "status"}:
+            return warden.status(now_ns)
+        case {"op": "lease", "limits_mw": dict(limits_mw), "ttl_s": int() | float() as ttl_s}:
+            for limit_mw in limits_mw.values():
+                if not isinstance(limit_mw, int) or isinstance(limit_mw, bool):
+                    raise ProtocolError(f"limits_mw: {limit_mw!r} is not a whole number of milliwatts")
+            return warden.lease(limits_mw, float(ttl_s), now_ns)
+        case {"op": "release"}:
+            return warden.release()
+        case {"op": "budget_set"}:
+            return warden.budget_set(unpack_budget(request), now_ns)
+        case {"op": "budget_clear"}:
+            return warden.budget_clear()
+    raise ProtocolError(f"no such request, or not of its form: op {request.get('op')!r}")
+
+
+class Server:
+    """The socket and its clients."""
+
+    def __init__(self, warden: Warden, path: Path) -> None:
+        """Listen at `path`, in the place of a socket that a dead warden left.
+
+        The caller holds the warden's lock, so no living warden can own that socket.
+
+        Raises:
+            OSError: the socket can't be made.
+        """
+        self._warden = warden
+        self._path = path
+        self._selector = selectors.DefaultSelector()
+        self._stopping = False
+        path.unlink(missing_ok=True)
+        self._listener = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        before = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            self._listener.bind(str(path))
+        finally:
+            os.umask(before)
+        self._listener.listen(CLIENTS_MAX)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._clients: set[socket.socket] = set()
+
+    def serve(self) -> None:
+        """Answer until SIGTERM or SIGINT."""
+        waker, wakened = socket.socketpair()
+        waker.setblocking(False)
+        self._selector.register(wakened, selectors.EVENT_READ)
+        signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        try:
+            while not self._stopping:
+                for key, _ in self._selector.select(TICK_S):
+                    if key.fileobj is self._listener:
+                        self._accept()
+                    elif key.fileobj is wakened:
+                        wakened.recv(64)
+                    elif isinstance(key.fileobj, socket.socket):
+                        self._receive(key.fileobj)
+                with contextlib.suppress(
+                    OSError
+                ):  # a full or read-only disk: the entry stands, the next tick tries again
+                    self._warden.tick(time.monotonic_ns())
+        finally:
+            signal.set_wakeup_fd(-1)
+            waker.close()
+            wakened.close()
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Hang up on everybody and take the socket away."""
+        for client in list(self._clients):
+            self._drop(client)
+        self._selector.close()
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            client, _ = self._listener.accept()
+            client.setblocking(False)
+            if len(self._clients) >= CLIENTS_MAX or not _allowed(client, self._path):
+                client.close()
+                return
+            self._clients.add(client)
+            self._selector.register(client, selectors.EVENT_READ)
+
+    def _receive(self, client: socket.socket) -> None:
+        try:
+            packet = client.recv(MESSAGE_MAX_BYTES + 1)
+            if packet:
+                client.send(encode(dispatch(self._warden, packet, time.monotonic_ns())))
+            else:
+                self._drop(client)
+        except (OSError, ProtocolError):  # gone, or not reading what it asked for: a client is not waited for
+            self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._clients.discard(client)
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(client)
+        client.close()
+
+
+def _allowed(client: socket.socket, path: Path) -> bool:
+    """Root, the warden's own user, and members of the socket's group: the agent's user is one."""
+    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, gid = struct.unpack("3i", credentials)
+    return uid in (0, os.getuid()) or gid == path.stat().st_gid

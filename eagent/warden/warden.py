@@ -1,0 +1,334 @@
+"""The warden's mind: which limits hold when, and what goes back to where. It decides no number of its own.
+
+Three things can stand, from strong to weak:
+
+    budget     durable, until it is cleared: limits never sum above its envelope, and fall to its safe caps
+    lease      the agent's whole vector, until its time: what the devices are held at
+    baseline   what each knob held before eagent: where it goes back to when nothing else stands
+
+The hot loop applies them; this class only tells it. Every prior value is on the disk before the loop may write a knob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from eagent.errors import ProtocolError, RefusedError
+from eagent.hardware import nvml
+from eagent.hardware._loop import Loop
+from eagent.model import Budget, Device, Knob
+from eagent.warden import durable
+from eagent.warden.journal import Journal
+from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
+
+TTL_MAX_S = 60.0
+SETTLE_S = 3.0  # in this time a budget is in force, or we say that it is not
+
+
+class Warden:
+    """The state behind the command socket. Single-threaded; `now_ns` is monotonic and an argument."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        journal: Journal,
+        budget_file: Path,
+        boot_id: str,
+        settle: Callable[[Callable[[], bool]], bool],
+    ) -> None:
+        """Take the host over: nothing is written yet but a no-op to each knob, to learn which can be.
+
+        Args:
+            loop: The hot loop, not yet running.
+            journal: What an earlier warden left.
+            budget_file: Where the budget is kept.
+            boot_id: This boot: a journalled value of another boot is void, because the boot has reset the knob.
+            settle: Waits, while the loop runs, until the condition it is given is true or SETTLE_S have passed; returns
+                the condition's last value.
+
+        Raises:
+            DriverError: the driver does not answer.
+        """
+        self._loop = loop
+        self._journal = journal
+        self._budget_file = budget_file
+        self._boot_id = boot_id
+        self._settle = settle
+        self._lease_mw: dict[str, int] = {}
+        self._lease_until_ns = 0
+        self._alarms: list[str] = []
+        self.devices = tuple(self._take(i) for i in range(loop.count))
+        self._highest_mw = {device.uuid: mw(device.max_limit_w) for device in self.devices}
+        self.budget = self._load_budget()
+        self._tell_fallback()
+
+    # -- taking over -------------------------------------------------------------------------------------------------
+
+    def _take(self, i: int) -> Device:
+        device, facts = nvml.describe(self._loop, i)
+        damage = self._journal.damaged.get(device.uuid)
+        if damage:
+            return _unwritable(device, damage)
+        limit_mw = facts["limit_mw"]
+        if not device.power_limit.writable or limit_mw is None:
+            return device
+        standing = self._journal.get(device.uuid)
+        try:
+            if standing and standing.boot_id != self._boot_id:
+                self._journal.retire(device.uuid)
+                standing = None
+            self._journal.enter(device.uuid, limit_mw, self._boot_id)
+            refusal = self._loop.probe(i, limit_mw)
+            if refusal is None:
+                return device
+            if standing is None:
+                self._journal.retire(device.uuid)
+        except OSError as problem:
+            return _unwritable(device, f"the journal can't be written: {problem.strerror}")
+        return _unwritable(
+            device, f"the driver refuses: {refusal}; setting it takes root (CAP_SYS_ADMIN) on the host itself"
+        )
+
+    def _load_budget(self) -> Budget | None:
+        try:
+            content = durable.load(self._budget_file)
+            return unpack_budget(content) if content else None
+        except (ProtocolError, OSError) as problem:
+            # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
+            self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
+            least_w = {device.uuid: device.min_limit_w for device in self.devices}
+            return Budget(sum(least_w.values()) + self._uncapped_mw() / 1000, 0.0, least_w)
+
+    # -- what stands -------------------------------------------------------------------------------------------------
+
+    def _writable(self) -> list[Device]:
+        return [device for device in self.devices if device.power_limit.writable]
+
+    def _uncapped_mw(self) -> int:
+        """What devices that can't be capped count for: the most that they may draw."""
+        return sum(mw(device.max_limit_w) for device in self.devices if not device.power_limit.writable)
+
+    def _safe_mw(self, device: Device) -> int:
+        assert self.budget is not None
+        return mw(self.budget.safe_caps_w.get(device.uuid, device.min_limit_w))
+
+    def _fallback_mw(self, device: Device) -> int:
+        """Where a device goes without a lease; 0: it is where it belongs."""
+        if not device.power_limit.writable:
+            return 0
+        if self.budget:
+            return self._safe_mw(device)
+        entry = self._journal.get(device.uuid)
+        return entry.prior_mw if entry else 0
+
+    def _envelope_mw(self) -> int:
+        """The envelope that the loop's check is given; its sum counts unwritable devices at their maximum."""
+        return mw(self.budget.envelope_w) if self.budget else 0
+
+    def _tell_fallback(self) -> None:
+        self._loop.fall_back([self._fallback_mw(device) for device in self.devices], self._envelope_mw())
+
+    def _limits_sum_mw(self) -> int:
+        """The sum of limits in force as last read back; what can't be read counts in full."""
+        found = self._loop.limits()
+        return sum(limit[0] or self._highest_mw[device.uuid] for device, limit in zip(self.devices, found, strict=True))
+
+    def leased(self, now_ns: int) -> bool:
+        """Whether a lease runs."""
+        return now_ns < self._lease_until_ns
+
+    def tick(self, now_ns: int) -> None:
+        """Retire the journal entries of knobs that are back. Call it a few times a second.
+
+        Raises:
+            OSError: an entry could not be removed; it stands, and the next tick tries again.
+        """
+        if self.budget or self.leased(now_ns):
+            return
+        for device, (requested_mw, *_) in zip(self.devices, self._loop.limits(), strict=True):
+            entry = self._journal.get(device.uuid)
+            if entry and entry.prior_mw == requested_mw and device.power_limit.writable:
+                self._journal.retire(device.uuid)
+                self._tell_fallback()
+
+    def at_rest(self) -> bool:
+        """Whether every writable knob is where it falls back to."""
+        found = self._loop.limits()
+        return all(
+            self._fallback_mw(device) in (0, limit[0]) for device, limit in zip(self.devices, found, strict=True)
+        )
+
+    # -- operations --------------------------------------------------------------------------------------------------
+
+    def hello(self) -> Message:
+        """Who is here and what can be done."""
+        return {
+            "devices": [pack_device(device) for device in self.devices],
+            "boot_id": self._boot_id,
+            "simulated": self._loop.simulated_host is not None,
+            "ttl_max_s": TTL_MAX_S,
+            "budget": pack_budget(self.budget) if self.budget else None,
+        }
+
+    def status(self, now_ns: int) -> Message:
+        """Every knob as it is, and what stands."""
+        leased = self.leased(now_ns)
+        found = self._loop.limits()
+        knobs, alarms = [], list(self._alarms)
+        for device, (requested_mw, enforced_mw, foreign, problem) in zip(self.devices, found, strict=True):
+            entry = self._journal.get(device.uuid)
+            ours_mw = self._lease_mw.get(device.uuid, 0) if leased else self._fallback_mw(device)
+            if not device.power_limit.writable:
+                state = "unwritable"
+            elif leased and ours_mw:
+                state = "leased"
+            elif self.budget:
+                state = "safe"
+            else:
+                state = "restoring" if entry and entry.prior_mw != requested_mw else "baseline"
+            if problem:
+                alarms.append(f"{device.label}: power limit: {problem}")
+            if foreign:
+                alarms.append(
+                    f"{device.label}: power limit: changed {foreign} times by somebody else while eagent held it"
+                )
+            knobs.append(
+                {
+                    "uuid": device.uuid,
+                    "knob": "power_limit",
+                    "requested_mw": requested_mw,
+                    "enforced_mw": enforced_mw,
+                    "ours_mw": ours_mw or None,
+                    "baseline_mw": entry.prior_mw if entry else requested_mw,
+                    "state": state,
+                    "writable": device.power_limit.writable,
+                    "why": device.power_limit.why,
+                    "error": problem,
+                }
+            )
+        over_mw = self._limits_sum_mw() - self._envelope_mw()
+        if self.budget and over_mw > 0:
+            alarms.append(f"limits in force are {watts(over_mw):.0f} W above the budget's envelope")
+        return {
+            "knobs": knobs,
+            "budget": pack_budget(self.budget) if self.budget else None,
+            "lease": {"until_ns": self._lease_until_ns} if leased else None,
+            "alarms": alarms,
+        }
+
+    def lease(self, limits_mw: Mapping[str, int], ttl_s: float, now_ns: int) -> Message:
+        """Hold these limits for a time: the whole vector, or nothing.
+
+        Raises:
+            RefusedError: not the whole vector, out of range, above the envelope, or the journal can't be written.
+        """
+        writable = {device.uuid: device for device in self._writable()}
+        if not 0 < ttl_s <= TTL_MAX_S:
+            raise RefusedError(f"a lease of {ttl_s:g} s: must be above 0 and at most {TTL_MAX_S:g} s")
+        if limits_mw.keys() != writable.keys():
+            raise RefusedError(f"a lease names each of the {len(writable)} writable devices and no other")
+        for uuid, limit_mw in limits_mw.items():
+            _check_range(writable[uuid], limit_mw)
+        if self.budget:
+            total_mw = sum(limits_mw.values()) + self._uncapped_mw()
+            if total_mw > self._envelope_mw():
+                raise RefusedError(
+                    f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
+                )
+        self._enter(writable)
+        self._tell_fallback()  # before the lease: it is where the lease ends
+        until_ns = now_ns + int(ttl_s * 1e9)
+        self._loop.lease([limits_mw.get(device.uuid, 0) for device in self.devices], until_ns)
+        self._lease_mw, self._lease_until_ns = dict(limits_mw), until_ns
+        return {"until_ns": until_ns}
+
+    def release(self) -> Message:
+        """End the lease now."""
+        self._lease_until_ns = 0
+        self._loop.release()
+        return {}
+
+    def budget_set(self, budget: Budget, now_ns: int) -> Message:
+        """Put a budget in force and keep it, whatever dies, until it is cleared.
+
+        Returns:
+            `in_force`: whether the limits were read back under the envelope; if not, `status` says why.
+
+        Raises:
+            RefusedError: it could not be kept, or not be stored. Nothing has changed then.
+        """
+        self._check_budget(budget)
+        self._enter({device.uuid: device for device in self._writable()})
+        try:
+            durable.store(self._budget_file, pack_budget(budget))
+        except OSError as problem:
+            raise RefusedError(f"the budget can't be stored: {problem.strerror}") from None
+        self.budget = budget
+        self._alarms.clear()
+        self._tell_fallback()
+        if self.leased(now_ns) and sum(self._lease_mw.values()) + self._uncapped_mw() > self._envelope_mw():
+            self.release()
+        return {"in_force": self._settle(lambda: self._limits_sum_mw() <= self._envelope_mw())}
+
+    def budget_clear(self) -> Message:
+        """Drop the budget: what is leased goes on until its time, all else goes back to its prior value.
+
+        Raises:
+            RefusedError: it could not be removed from the disk; it stands.
+        """
+        try:
+            durable.remove(self._budget_file)
+        except OSError as problem:
+            raise RefusedError(f"the budget can't be removed: {problem.strerror}; it stands") from None
+        self.budget = None
+        self._alarms.clear()
+        self._tell_fallback()
+        return {}
+
+    def _check_budget(self, budget: Budget) -> None:
+        writable = self._writable()
+        if not writable:
+            reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in self.devices)
+            raise RefusedError(f"no power limit can be set on this host, so no budget can be kept: {reasons}")
+        for device in self.devices:
+            if not device.max_limit_w:
+                raise RefusedError(
+                    f"{device.label} tells no maximum draw, so no budget can be kept: {device.power_limit.why}"
+                )
+        for device in writable:
+            _check_range(device, mw(budget.safe_caps_w.get(device.uuid, device.min_limit_w)), "safe cap")
+        safe_w = sum(budget.safe_caps_w.get(device.uuid, device.min_limit_w) for device in writable)
+        least_w = safe_w + watts(self._uncapped_mw()) + budget.fixed_w
+        if budget.budget_w < least_w:
+            parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
+            if self._uncapped_mw():
+                parts += f" + {watts(self._uncapped_mw()):g} W of devices that can't be capped"
+            raise RefusedError(
+                f"a budget of {budget.budget_w:g} W can't be kept: {parts} are {least_w:g} W; set at least that"
+            )
+
+    def _enter(self, devices: Mapping[str, Device]) -> None:
+        """Journal where each of these knobs stands now, unless an entry stands."""
+        for device, (requested_mw, *_) in zip(self.devices, self._loop.limits(), strict=True):
+            if device.uuid not in devices or self._journal.get(device.uuid):
+                continue
+            if requested_mw is None:
+                raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
+            try:
+                self._journal.enter(device.uuid, requested_mw, self._boot_id)
+            except OSError as problem:
+                raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
+
+
+def _unwritable(device: Device, why: str) -> Device:
+    return replace(device, power_limit=Knob(False, why))
+
+
+def _check_range(device: Device, limit_mw: int, what: str = "limit") -> None:
+    if not mw(device.min_limit_w) <= limit_mw <= mw(device.max_limit_w):
+        raise RefusedError(
+            f"{device.label}: a {what} of {watts(limit_mw):g} W is outside of its range, "
+            f"{device.min_limit_w:g} to {device.max_limit_w:g} W"
+        )

@@ -1,0 +1,130 @@
+"""The messages between agent and warden: msgpack maps over a SOCK_SEQPACKET unix socket, one message per packet.
+
+Every message is a map with `v` (version). A request names its operation in `op`; a reply has `ok`, and if that is
+false `error`, one line for a person. Watts are integers in milliwatts, as the hardware takes them. Fields are append-only.
+
+    op            request                                              reply
+    hello         -                                                    devices, boot_id, simulated, ttl_max_s, budget
+    status        -                                                    knobs, budget, lease, alarms
+    lease         limits_mw {uuid: mW} (every writable device), ttl_s  until_ns
+    release       -                                                    -
+    budget_set    budget_mw, fixed_mw, safe_caps_mw {uuid: mW}         in_force
+    budget_clear  -                                                    -
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from eagent.errors import ProtocolError
+from eagent.model import Budget, Device, Knob
+
+VERSION = 1
+MESSAGE_MAX_BYTES = 65_536
+
+Message = dict[str, Any]
+
+
+def encode(message: Message) -> bytes:
+    """Pack one message.
+
+    Raises:
+        ProtocolError: it would not fit into one packet.
+    """
+    packed: bytes = msgpack.packb({"v": VERSION, **message})
+    if len(packed) > MESSAGE_MAX_BYTES:
+        raise ProtocolError(f"message of {len(packed)} bytes; the most is {MESSAGE_MAX_BYTES}")
+    return packed
+
+
+def decode(packet: bytes) -> Message:
+    """Unpack one message and check its frame; the fields are the receiver's to check.
+
+    Raises:
+        ProtocolError: not a message of this version.
+    """
+    if len(packet) > MESSAGE_MAX_BYTES:
+        raise ProtocolError(f"message of {len(packet)} bytes; the most is {MESSAGE_MAX_BYTES}")
+    try:
+        message = msgpack.unpackb(packet, strict_map_key=True, max_buffer_size=MESSAGE_MAX_BYTES)
+    except Exception as problem:  # msgpack documents only Exception as the base of what it raises
+        raise ProtocolError(f"not a msgpack message: {type(problem).__name__}") from None
+    if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
+        raise ProtocolError("a message is a map with text keys")
+    if message.get("v") != VERSION:
+        raise ProtocolError(
+            f"message of version {message.get('v')!r}; this is version {VERSION}: restart agent and warden"
+        )
+    return message
+
+
+def mw(watts: float) -> int:
+    """Milliwatts as the hardware takes them."""
+    return round(watts * 1000)
+
+
+def watts(milliwatts: int) -> float:
+    """Watts as people read them."""
+    return milliwatts / 1000
+
+
+def pack_device(device: Device) -> Message:
+    """A device as a map, for hello."""
+    return {
+        "uuid": device.uuid,
+        "index": device.index,
+        "name": device.name,
+        "pci_bus_id": device.pci_bus_id,
+        "min_limit_mw": mw(device.min_limit_w),
+        "max_limit_mw": mw(device.max_limit_w),
+        "default_limit_mw": mw(device.default_limit_w),
+        "power_window_s": device.power_window_s,
+        "power_period_s": device.power_period_s,
+        "power_limit": {"writable": device.power_limit.writable, "why": device.power_limit.why},
+    }
+
+
+def unpack_device(message: Message) -> Device:
+    """The device that `pack_device` packed."""
+    return Device(
+        uuid=message["uuid"],
+        index=message["index"],
+        name=message["name"],
+        pci_bus_id=message["pci_bus_id"],
+        min_limit_w=watts(message["min_limit_mw"]),
+        max_limit_w=watts(message["max_limit_mw"]),
+        default_limit_w=watts(message["default_limit_mw"]),
+        power_window_s=message["power_window_s"],
+        power_period_s=message["power_period_s"],
+        power_limit=Knob(**message["power_limit"]),
+    )
+
+
+def pack_budget(budget: Budget) -> Message:
+    """A budget as a map."""
+    return {
+        "budget_mw": mw(budget.budget_w),
+        "fixed_mw": mw(budget.fixed_w),
+        "safe_caps_mw": {uuid: mw(cap_w) for uuid, cap_w in budget.safe_caps_w.items()},
+    }
+
+
+def unpack_budget(message: Message) -> Budget:
+    """The budget that `pack_budget` packed.
+
+    Raises:
+        ProtocolError: a field is missing or of the wrong type.
+    """
+    try:
+        caps = {str(uuid): watts(_whole(cap)) for uuid, cap in message["safe_caps_mw"].items()}
+        return Budget(watts(_whole(message["budget_mw"])), watts(_whole(message["fixed_mw"])), caps)
+    except (KeyError, AttributeError, TypeError) as problem:
+        raise ProtocolError(f"not a budget: {problem}") from None
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not a whole number of milliwatts")
+    return value

@@ -1,0 +1,451 @@
+"""The hot loop: reads every GPU on time, and keeps the power limits where they were last told to be.
+
+`step(now)` is the whole loop; the thread around it only waits for absolute deadlines. The thread never takes the GIL, so no
+Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process is stuck.
+
+Setpoints are two vectors. The *lease* holds until a time; after it, and before one came, the *fallback* holds. A device with 0
+in the vector in force is left alone. Whatever holds is applied in one order: lower, read back, then raise, and a raise only
+into watts that reading back has shown to be free under the envelope.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from nvml cimport *
+from ring cimport *
+
+import os
+
+from eagent.errors import DriverError
+
+cdef extern from "<time.h>" nogil:
+    int TIMER_ABSTIME
+    int clock_nanosleep(int clock, int flags, const timespec *until, timespec *rest)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int PR_SET_TIMERSLACK
+    int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *, void *)
+    int pthread_mutex_destroy(pthread_mutex_t *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+
+cdef enum:
+    DEVICES_MAX = 64
+    TEXT_MAX = 512
+
+cdef int64_t SECOND_NS = 1_000_000_000
+cdef int64_t CLOCKS_PERIOD_NS = 250_000_000  # event reasons and clocks: a capped second shows in four looks
+cdef int64_t SLOW_PERIOD_NS = 1_000_000_000  # what changes slowly, and the limits: a foreign writer shows within a second
+cdef int64_t RETRY_NS = 1_000_000_000  # after a write that failed or did not hold
+cdef int64_t RAISE_EVERY_NS = 1_000_000_000  # per device; the hardware averages over a second, faster raises would race it
+
+ctypedef struct device_t:
+    nvmlDevice_t handle
+    uint32_t highest_mw    # the greatest limit the device takes: what it counts for while its limit can't be read
+    uint32_t requested_mw  # as read back; 0: the last read failed
+    uint32_t enforced_mw
+    uint32_t written_mw    # our last write; 0: none yet
+    int write_code         # how it went; NVML_SUCCESS also needs the read-back to agree
+    bint disagrees         # the read-back was not what we wrote
+    uint64_t foreign       # times that a limit we had read back as ours was found changed
+    int64_t raised_ns
+    int64_t retry_ns
+    int64_t fast_ns
+    int64_t clocks_ns
+    int64_t slow_ns
+    bint no_fields         # the driver lacks GetFieldValues or the instant field: read the plain one
+
+ctypedef struct setpoints_t:
+    uint32_t lease_mw[DEVICES_MAX]
+    uint32_t fallback_mw[DEVICES_MAX]
+    int64_t lease_until_ns
+    uint64_t envelope_mw   # the sum of limits must not pass it; 0: no budget
+
+ctypedef struct loop_t:
+    nvml_t nvml
+    ring_t ring
+    device_t devices[DEVICES_MAX]
+    uint32_t count
+    int64_t period_ns
+    bint virtual_time
+    bint running
+    setpoints_t told       # what Python last said: behind the lock
+    setpoints_t setpoints  # the loop's own copy of it: no caller ever waits for a driver call
+    pthread_mutex_t lock
+
+
+cdef inline int64_t clock_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec * SECOND_NS + now.tv_nsec
+
+
+cdef uint16_t status_of(nvmlReturn_t code) noexcept nogil:
+    if code == NVML_SUCCESS:
+        return RING_OK
+    if code == NVML_ERROR_NOT_SUPPORTED or code == NVML_ERROR_FUNCTION_NOT_FOUND:
+        return RING_NOT_SUPPORTED
+    if code == NVML_ERROR_NO_PERMISSION:
+        return RING_NO_PERMISSION
+    if code == NVML_ERROR_GPU_IS_LOST:
+        return RING_GPU_LOST
+    if code == NVML_ERROR_TIMEOUT:
+        return RING_TIMED_OUT
+    return RING_FAILED
+
+
+cdef void publish(loop_t *loop, uint32_t i, uint16_t channel, nvmlReturn_t code, int64_t value, int64_t now) noexcept nogil:
+    cdef ring_record_t record
+    record.time_ns = now if loop.virtual_time else clock_ns()
+    record.value = value if code == NVML_SUCCESS else 0
+    record.device = <uint16_t> i
+    record.channel = channel
+    record.status = status_of(code)
+    record.reserved = 0
+    ring_push(&loop.ring, &record)
+    loop.ring.header.stats.reads += 1
+    if code != NVML_SUCCESS and record.status != RING_NOT_SUPPORTED:
+        loop.ring.header.stats.read_errors += 1
+
+
+cdef void read_power(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
+    """Power and energy, in one call where the driver has it."""
+    cdef device_t *device = &loop.devices[i]
+    cdef nvmlFieldValue_t fields[2]
+    cdef nvmlReturn_t code = NVML_ERROR_NOT_SUPPORTED
+    cdef unsigned int power_mw = 0
+    cdef unsigned long long energy_mj = 0
+    if not device.no_fields and loop.nvml.field_values != NULL:
+        memset(fields, 0, sizeof(fields))
+        fields[0].fieldId = NVML_FI_DEV_POWER_INSTANT
+        fields[1].fieldId = NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
+        code = loop.nvml.field_values(device.handle, 2, fields)
+        if code == NVML_SUCCESS and fields[0].nvmlReturn != NVML_ERROR_NOT_SUPPORTED:
+            publish(loop, i, RING_POWER_INSTANT_MW, fields[0].nvmlReturn, fields[0].value.uiVal, now)
+            publish(loop, i, RING_ENERGY_MJ, fields[1].nvmlReturn, fields[1].value.ullVal, now)
+            return
+        if code == NVML_SUCCESS or code == NVML_ERROR_NOT_SUPPORTED:
+            device.no_fields = True
+    code = loop.nvml.power_usage(device.handle, &power_mw)
+    publish(loop, i, RING_POWER_INSTANT_MW, code, power_mw, now)
+    if loop.nvml.energy != NULL:
+        code = loop.nvml.energy(device.handle, &energy_mj)
+        publish(loop, i, RING_ENERGY_MJ, code, <int64_t> energy_mj, now)
+
+
+cdef void read_clocks(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
+    cdef device_t *device = &loop.devices[i]
+    cdef unsigned long long reasons = 0
+    cdef unsigned int clock_mhz = 0
+    cdef nvmlReturn_t code
+    if loop.nvml.event_reasons != NULL:
+        code = loop.nvml.event_reasons(device.handle, &reasons)
+        publish(loop, i, RING_EVENT_REASONS, code, <int64_t> reasons, now)
+    if loop.nvml.clock != NULL:
+        code = loop.nvml.clock(device.handle, NVML_CLOCK_SM, &clock_mhz)
+        publish(loop, i, RING_SM_CLOCK_MHZ, code, clock_mhz, now)
+
+
+cdef void read_limits(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
+    """Both limits, into the ring and into the device."""
+    cdef device_t *device = &loop.devices[i]
+    cdef unsigned int limit_mw = 0
+    cdef nvmlReturn_t code = loop.nvml.limit_get(device.handle, &limit_mw)
+    cdef uint32_t before = device.requested_mw
+    device.requested_mw = limit_mw if code == NVML_SUCCESS else 0
+    if code == NVML_SUCCESS and before and before == device.written_mw and limit_mw != before:
+        device.foreign += 1
+    publish(loop, i, RING_LIMIT_REQUESTED_MW, code, limit_mw, now)
+    if loop.nvml.limit_enforced != NULL:
+        code = loop.nvml.limit_enforced(device.handle, &limit_mw)
+        device.enforced_mw = limit_mw if code == NVML_SUCCESS else 0
+        publish(loop, i, RING_LIMIT_ENFORCED_MW, code, limit_mw, now)
+
+
+cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
+    cdef device_t *device = &loop.devices[i]
+    cdef nvmlUtilization_t busy
+    cdef unsigned int celsius = 0
+    cdef nvmlReturn_t code
+    if loop.nvml.utilisation != NULL:
+        memset(&busy, 0, sizeof(busy))
+        code = loop.nvml.utilisation(device.handle, &busy)
+        publish(loop, i, RING_GPU_UTILISATION_PCT, code, busy.gpu, now)
+        publish(loop, i, RING_MEMORY_UTILISATION_PCT, code, busy.memory, now)
+    if loop.nvml.temperature != NULL:
+        code = loop.nvml.temperature(device.handle, NVML_TEMPERATURE_GPU, &celsius)
+        publish(loop, i, RING_TEMPERATURE_C, code, celsius, now)
+    read_limits(loop, i, now)
+
+
+cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
+    cdef uint32_t i
+    cdef int64_t begun = clock_ns()
+    for i in range(loop.count):
+        if now >= loop.devices[i].fast_ns:
+            loop.devices[i].fast_ns = now + loop.period_ns - loop.period_ns // 8  # a wake-up that is a little early still counts
+            read_power(loop, i, now)
+        if now >= loop.devices[i].clocks_ns:
+            loop.devices[i].clocks_ns = now + CLOCKS_PERIOD_NS
+            read_clocks(loop, i, now)
+        if now >= loop.devices[i].slow_ns:
+            loop.devices[i].slow_ns = now + SLOW_PERIOD_NS
+            read_slow(loop, i, now)
+    loop.ring.header.stats.read_ns += clock_ns() - begun
+
+
+cdef bint write_limit(loop_t *loop, uint32_t i, uint32_t limit_mw, int64_t now) noexcept nogil:
+    """Write one limit and read it back. Returns whether it is in force; else the next try is in RETRY_NS."""
+    cdef device_t *device = &loop.devices[i]
+    device.write_code = loop.nvml.limit_set(device.handle, limit_mw)
+    if device.write_code == NVML_SUCCESS:
+        device.written_mw = limit_mw
+    read_limits(loop, i, now)
+    device.disagrees = device.write_code == NVML_SUCCESS and device.requested_mw != limit_mw
+    loop.ring.header.stats.writes += 1
+    if device.write_code == NVML_SUCCESS and not device.disagrees:
+        return True
+    loop.ring.header.stats.write_errors += 1
+    device.retry_ns = now + RETRY_NS
+    return False
+
+
+cdef bint may_raise(loop_t *loop, uint32_t i, uint32_t wanted_mw, bint leased, int64_t now) noexcept nogil:
+    """A raise must fit under the envelope as read back, and under a lease it is paced and not worth less than 3 %."""
+    cdef uint64_t total_mw = wanted_mw
+    cdef uint32_t j
+    if leased:
+        if now < loop.devices[i].raised_ns + RAISE_EVERY_NS:
+            return False
+        if <uint64_t> wanted_mw * 100 < <uint64_t> loop.devices[i].requested_mw * 103:
+            return False
+    if loop.setpoints.envelope_mw == 0:
+        return True
+    for j in range(loop.count):
+        if j != i:
+            total_mw += loop.devices[j].requested_mw or loop.devices[j].highest_mw
+    return total_mw <= loop.setpoints.envelope_mw
+
+
+cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
+    """Bring the limits to the vector in force: lower, read back, raise."""
+    cdef bint leased = now < loop.setpoints.lease_until_ns
+    cdef uint32_t *wanted_mw = &loop.setpoints.lease_mw[0] if leased else &loop.setpoints.fallback_mw[0]
+    cdef int64_t begun
+    cdef uint32_t i
+    cdef bint due = False
+    for i in range(loop.count):
+        due = due or (wanted_mw[i] != 0 and wanted_mw[i] != loop.devices[i].requested_mw)
+    if not due:
+        return
+    begun = clock_ns()
+    for i in range(loop.count):
+        if wanted_mw[i] == 0 or now < loop.devices[i].retry_ns:
+            continue
+        if wanted_mw[i] < (loop.devices[i].requested_mw or loop.devices[i].highest_mw):
+            write_limit(loop, i, wanted_mw[i], now)
+    for i in range(loop.count):
+        if wanted_mw[i] == 0 or now < loop.devices[i].retry_ns:
+            continue
+        if wanted_mw[i] > loop.devices[i].requested_mw and loop.devices[i].requested_mw:
+            if may_raise(loop, i, wanted_mw[i], leased, now) and write_limit(loop, i, wanted_mw[i], now):
+                loop.devices[i].raised_ns = now
+    loop.ring.header.stats.write_ns += clock_ns() - begun
+
+
+cdef void step(loop_t *loop, int64_t now) noexcept nogil:
+    """One turn of the loop: govern first, because lowering must not wait for reads."""
+    pthread_mutex_lock(&loop.lock)
+    loop.setpoints = loop.told
+    pthread_mutex_unlock(&loop.lock)
+    govern(loop, now)
+    sample(loop, now)
+    loop.ring.header.stats.steps += 1
+    loop.ring.header.stats.heartbeat_ns = now if loop.virtual_time else clock_ns()
+
+
+cdef void run(loop_t *loop) noexcept nogil:
+    cdef int64_t due = clock_ns()
+    cdef int64_t late
+    cdef timespec until
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    while loop.running:
+        step(loop, clock_ns())
+        due += loop.period_ns
+        late = clock_ns() - due
+        if late > 0:  # the step took longer than a period: skip what was missed, keep the phase
+            loop.ring.header.stats.missed += <uint64_t> (late // loop.period_ns + 1)
+            due += (late // loop.period_ns + 1) * loop.period_ns
+        until.tv_sec = due // SECOND_NS
+        until.tv_nsec = due % SECOND_NS
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL)
+        late = clock_ns() - due
+        if late > <int64_t> loop.ring.header.stats.lateness_max_ns:
+            loop.ring.header.stats.lateness_max_ns = <uint64_t> late
+
+
+cdef class Loop:
+    """The loop over one NVML library and one ring file. Not thread-safe but where it says so."""
+
+    cdef loop_t _loop
+    cdef bint _open
+
+    def __cinit__(self, str library, str ring_path, int period_ms, bint virtual_time=False):
+        """Open the library and make the ring.
+
+        Args:
+            library: NVML's name or path, as dlopen takes it.
+            ring_path: Where the sample ring is made; an older one is replaced.
+            period_ms: How often power is read.
+            virtual_time: Times are those given to `step`, never the clock's.
+
+        Raises:
+            DriverError: no usable NVML, no device, or the ring can't be made.
+        """
+        cdef char problem[TEXT_MAX]
+        cdef unsigned int count = 0
+        cdef uint32_t i
+        cdef int code
+        self._loop.ring.fd = -1
+        self._loop.period_ns = <int64_t> period_ms * 1_000_000
+        self._loop.virtual_time = virtual_time
+        pthread_mutex_init(&self._loop.lock, NULL)
+        if nvml_open(&self._loop.nvml, library.encode(), problem, TEXT_MAX):
+            raise DriverError(problem.decode("utf-8", "replace"))
+        self._open = True
+        self._check(self._loop.nvml.device_count(&count), "device count")
+        if count == 0:
+            raise DriverError("the driver shows no GPU")
+        if count > DEVICES_MAX:
+            raise DriverError(f"{count} GPUs; eagent governs at most {DEVICES_MAX} on a host")
+        self._loop.count = count
+        for i in range(count):
+            self._check(self._loop.nvml.device_by_index(i, &self._loop.devices[i].handle), f"gpu{i}: handle")
+        code = ring_create(&self._loop.ring, ring_path.encode())
+        if code:
+            raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
+
+    def __dealloc__(self):
+        self.close()
+        pthread_mutex_destroy(&self._loop.lock)
+
+    def close(self):
+        """Stop using the driver and the ring. The ring file stays: its readers see the silence."""
+        if self._open:
+            self._open = False
+            nvml_close(&self._loop.nvml)
+        ring_close(&self._loop.ring)
+
+    cdef _check(self, nvmlReturn_t code, str what):
+        if code != NVML_SUCCESS:
+            raise DriverError(f"{what}: {nvml_text(&self._loop.nvml, code).decode('utf-8', 'replace')}")
+
+    @property
+    def simulated_host(self):
+        """The simulated host's file if the library is eagent's simulator, else None."""
+        if self._loop.nvml.simulated_host == NULL:
+            return None
+        return self._loop.nvml.simulated_host().decode()
+
+    @property
+    def count(self):
+        """How many devices there are."""
+        return self._loop.count
+
+    def describe(self, uint32_t i):
+        """What the driver says of device `i`, as a dict: uuid, name, pci_bus_id, architecture, and limits in mW.
+
+        A limit is None where the device does not tell it.
+        """
+        cdef char text[96]
+        cdef nvmlPciInfo_t pci
+        cdef unsigned int low = 0, high = 0, value = 0
+        cdef nvmlDevice_t handle = self._loop.devices[i].handle
+        facts = {"architecture": None, "min_limit_mw": None, "max_limit_mw": None, "default_limit_mw": None, "limit_mw": None}
+        self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{i}: UUID")
+        facts["uuid"] = text.decode()
+        self._check(self._loop.nvml.device_name(handle, text, sizeof(text)), f"gpu{i}: name")
+        facts["name"] = text.decode()
+        self._check(self._loop.nvml.device_pci(handle, &pci), f"gpu{i}: PCI address")
+        facts["pci_bus_id"] = pci.busId.decode()
+        if self._loop.nvml.architecture != NULL and self._loop.nvml.architecture(handle, &value) == NVML_SUCCESS:
+            facts["architecture"] = value
+        if self._loop.nvml.limit_range(handle, &low, &high) == NVML_SUCCESS:
+            facts["min_limit_mw"], facts["max_limit_mw"] = low, high
+            self._loop.devices[i].highest_mw = high
+        if self._loop.nvml.limit_default(handle, &value) == NVML_SUCCESS:
+            facts["default_limit_mw"] = value
+        if self._loop.nvml.limit_get(handle, &value) == NVML_SUCCESS:
+            facts["limit_mw"] = value
+            self._loop.devices[i].requested_mw = value
+        return facts
+
+    def probe(self, uint32_t i, uint32_t limit_mw):
+        """Write a limit that is in force already; None if the driver took it, else the driver's reason.
+
+        A write that changes nothing is the only honest test of the privilege. Its value must be in the journal.
+        """
+        cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.devices[i].handle, limit_mw)
+        return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
+
+    def lease(self, list limits_mw, int64_t until_ns):
+        """Hold these limits (one per device, 0: leave alone) until the monotonic time. Thread-safe."""
+        pthread_mutex_lock(&self._loop.lock)
+        self._fill(&self._loop.told.lease_mw[0], limits_mw)
+        self._loop.told.lease_until_ns = until_ns
+        pthread_mutex_unlock(&self._loop.lock)
+
+    def fall_back(self, list limits_mw, uint64_t envelope_mw):
+        """Hold these limits whenever no lease runs, and never raise the sum above the envelope (0: none). Thread-safe."""
+        pthread_mutex_lock(&self._loop.lock)
+        self._fill(&self._loop.told.fallback_mw[0], limits_mw)
+        self._loop.told.envelope_mw = envelope_mw
+        pthread_mutex_unlock(&self._loop.lock)
+
+    cdef _fill(self, uint32_t *vector, list limits_mw):
+        cdef uint32_t i
+        for i in range(self._loop.count):
+            vector[i] = limits_mw[i]
+
+    def release(self):
+        """End the lease now. Thread-safe."""
+        pthread_mutex_lock(&self._loop.lock)
+        self._loop.told.lease_until_ns = 0
+        pthread_mutex_unlock(&self._loop.lock)
+
+    def limits(self):
+        """Per device, as last read back: (requested mW or None, enforced mW or None, foreign changes, problem or None)."""
+        cdef uint32_t i
+        cdef device_t *device
+        found = []
+        for i in range(self._loop.count):
+            device = &self._loop.devices[i]
+            problem = None
+            if device.write_code != NVML_SUCCESS:
+                problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
+            elif device.disagrees:
+                problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
+            found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign, problem))
+        return found
+
+    def step(self, int64_t now_ns):
+        """Take one turn at a time of the caller's: the loop in virtual time, and the first turn before the thread starts."""
+        with nogil:
+            step(&self._loop, now_ns)
+
+    def run(self):
+        """Take turns until `stop`: the body of the loop's own thread. Holds no GIL while it runs."""
+        self._loop.running = True
+        self._loop.ring.header.stats.started_ns = clock_ns()
+        with nogil:
+            run(&self._loop)
+
+    def stop(self):
+        """Make `run` return within a period. Thread-safe."""
+        self._loop.running = False

@@ -1,0 +1,62 @@
+#include "nvml.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct nvml_symbol {
+  const char *name;
+  size_t offset;
+  int required;
+} nvml_symbol_t;
+
+static const nvml_symbol_t NVML_SYMBOLS[] = {{"nvmlErrorString", offsetof(nvml_t, error_string), 1},
+                                             {"eagent_simulated_host", offsetof(nvml_t, simulated_host), 0},
+#define NVML_SYMBOL(field, name) {#name, offsetof(nvml_t, field), 1},
+                                             NVML_REQUIRED(NVML_SYMBOL)
+#undef NVML_SYMBOL
+#define NVML_SYMBOL(field, name) {#name, offsetof(nvml_t, field), 0},
+                                                 NVML_OPTIONAL(NVML_SYMBOL)
+#undef NVML_SYMBOL
+};
+
+int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room) {
+  memset(nvml, 0, sizeof *nvml);
+  nvml->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+  if (!nvml->library) {
+    snprintf(problem, room,
+             "NVML library not found: %s; install the NVIDIA driver, or try eagent on a simulated host: `eagent demo`",
+             dlerror());
+    return -1;
+  }
+  for (size_t i = 0; i < sizeof NVML_SYMBOLS / sizeof *NVML_SYMBOLS; i++) {
+    void *symbol = dlsym(nvml->library, NVML_SYMBOLS[i].name);
+    if (!symbol && NVML_SYMBOLS[i].required) {
+      snprintf(problem, room, "%s has no %s: not an NVML library that eagent can use", library, NVML_SYMBOLS[i].name);
+      dlclose(nvml->library);
+      nvml->library = NULL;
+      return -1;
+    }
+    memcpy((char *)nvml + NVML_SYMBOLS[i].offset, &symbol, sizeof symbol);
+  }
+  nvmlReturn_t code = nvml->init();
+  if (code != NVML_SUCCESS) {
+    snprintf(problem, room, "NVML of %s does not start: %s", library, nvml_text(nvml, code));
+    dlclose(nvml->library);
+    nvml->library = NULL;
+    return -1;
+  }
+  return 0;
+}
+
+void nvml_close(nvml_t *nvml) {
+  if (!nvml->library) return;
+  nvml->shutdown();
+  dlclose(nvml->library);
+  nvml->library = NULL;
+}
+
+const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code) {
+  const char *text = nvml->error_string ? nvml->error_string(code) : NULL;
+  return text ? text : "Unknown Error";
+}

@@ -1,0 +1,55 @@
+/* NVML as eagent uses it: a table of functions found at run time.
+ *
+ * Every function is resolved by name, because drivers differ in what they export. Those in NVML_REQUIRED must be there;
+ * the others are NULL where the driver lacks them, and the caller lives without.
+ */
+#ifndef EAGENT_NVML_H
+#define EAGENT_NVML_H
+
+#include <stddef.h>
+
+#include "nvml_abi.h"
+
+/* X(field of the table, exported name) */
+#define NVML_REQUIRED(X)                                       \
+  X(init, nvmlInit_v2)                                         \
+  X(shutdown, nvmlShutdown)                                    \
+  X(device_count, nvmlDeviceGetCount_v2)                       \
+  X(device_by_index, nvmlDeviceGetHandleByIndex_v2)            \
+  X(device_uuid, nvmlDeviceGetUUID)                            \
+  X(device_name, nvmlDeviceGetName)                            \
+  X(device_pci, nvmlDeviceGetPciInfo_v3)                       \
+  X(power_usage, nvmlDeviceGetPowerUsage)                      \
+  X(limit_get, nvmlDeviceGetPowerManagementLimit)              \
+  X(limit_range, nvmlDeviceGetPowerManagementLimitConstraints) \
+  X(limit_default, nvmlDeviceGetPowerManagementDefaultLimit)   \
+  X(limit_set, nvmlDeviceSetPowerManagementLimit)
+
+#define NVML_OPTIONAL(X)                             \
+  X(architecture, nvmlDeviceGetArchitecture)         \
+  X(limit_enforced, nvmlDeviceGetEnforcedPowerLimit) \
+  X(energy, nvmlDeviceGetTotalEnergyConsumption)     \
+  X(field_values, nvmlDeviceGetFieldValues)          \
+  X(clock, nvmlDeviceGetClockInfo)                   \
+  X(utilisation, nvmlDeviceGetUtilizationRates)      \
+  X(temperature, nvmlDeviceGetTemperature)           \
+  X(event_reasons, nvmlDeviceGetCurrentClocksEventReasons)
+
+typedef struct nvml {
+  void *library;
+  const char *(*error_string)(nvmlReturn_t);
+  const char *(*simulated_host)(void); /* only the simulated library has it */
+#define NVML_FIELD(field, name) __typeof__(name) *field;
+  NVML_REQUIRED(NVML_FIELD)
+  NVML_OPTIONAL(NVML_FIELD)
+#undef NVML_FIELD
+} nvml_t;
+
+/* Load the library, resolve the names and initialise it. Returns 0, or -1 with one line for a person in `problem`. */
+int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room);
+void nvml_close(nvml_t *nvml);
+
+/* The driver's own text for a code. */
+const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code);
+
+#endif

@@ -1,0 +1,91 @@
+/* The sample ring: one writer (the hot loop), any number of readers, no locks.
+ *
+ * One file in the run directory, mapped by all. The writer fills a slot, then publishes `head` with release order. A
+ * reader copies what lies behind `head`, then reads `head` again: a record older than capacity - 1 may have been
+ * overwritten while it was copied and is counted as lost instead. Layout changes bump RING_VERSION.
+ */
+#ifndef EAGENT_RING_H
+#define EAGENT_RING_H
+
+#include <stdint.h>
+
+#define RING_MAGIC    0x31474e4952474145ull /* "EAGRING1" */
+#define RING_VERSION  1u
+#define RING_CAPACITY 32768u /* records; a power of two; 8 GPUs at 20 Hz fill it in about a minute */
+
+/* What a record tells. Numbers are append-only. The unit is in the name. */
+enum ring_channel {
+  RING_POWER_INSTANT_MW = 1,
+  RING_POWER_AVERAGE_MW = 2,
+  RING_ENERGY_MJ = 3,
+  RING_SM_CLOCK_MHZ = 4,
+  RING_GPU_UTILISATION_PCT = 5,
+  RING_MEMORY_UTILISATION_PCT = 6,
+  RING_TEMPERATURE_C = 7,
+  RING_LIMIT_REQUESTED_MW = 8,
+  RING_LIMIT_ENFORCED_MW = 9,
+  RING_EVENT_REASONS = 10, /* NVML's clocks event reasons, a bit mask */
+};
+
+/* How the read went. Numbers are append-only. A value is meaningful only with RING_OK. */
+enum ring_status {
+  RING_OK = 0,
+  RING_NOT_SUPPORTED = 1,
+  RING_NO_PERMISSION = 2,
+  RING_GPU_LOST = 3,
+  RING_TIMED_OUT = 4,
+  RING_FAILED = 5,
+};
+
+typedef struct ring_record {
+  int64_t time_ns; /* CLOCK_MONOTONIC just after the read returned */
+  int64_t value;
+  uint16_t device; /* the warden's device number, as in its hello */
+  uint16_t channel;
+  uint16_t status;
+  uint16_t reserved;
+} ring_record_t;
+
+/* The loop's own cost and health; counters since the loop started. */
+typedef struct ring_stats {
+  int64_t started_ns;
+  int64_t heartbeat_ns; /* end of the last step */
+  uint64_t steps;
+  uint64_t missed; /* periods that began late by more than a period */
+  uint64_t lateness_max_ns;
+  uint64_t read_ns;  /* time spent inside NVML's getters */
+  uint64_t write_ns; /* time spent inside NVML's setters and their read-back */
+  uint64_t reads, writes;
+  uint64_t read_errors, write_errors;
+} ring_stats_t;
+
+typedef struct ring_header {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t record_size;
+  uint32_t capacity;
+  uint32_t writer_pid;
+  uint64_t head; /* records ever published */
+  ring_stats_t stats;
+  uint8_t padding[256 - 32 - sizeof(ring_stats_t)];
+} ring_header_t;
+
+typedef struct ring {
+  ring_header_t *header;
+  ring_record_t *records;
+  int fd;
+} ring_t;
+
+/* Make the file anew (a new inode: readers of an old ring notice by its silence) and map it. 0 or -errno. */
+int ring_create(ring_t *ring, const char *path);
+/* Map an existing ring read-only. 0, -errno, or -EPROTO for another version. */
+int ring_open(ring_t *ring, const char *path);
+void ring_close(ring_t *ring);
+
+void ring_push(ring_t *ring, const ring_record_t *record);
+
+/* Copy up to `room` records behind *cursor into out. Advances *cursor, adds what was overwritten before it could be
+ * read to *lost, and returns how many are in out. */
+uint32_t ring_drain(const ring_t *ring, uint64_t *cursor, ring_record_t *out, uint32_t room, uint64_t *lost);
+
+#endif

@@ -1,0 +1,74 @@
+"""Compiles the native half: the hot loop, the ring, the plant and the simulated NVML library.
+
+EAGENT_BUILD=debug   bounds checks, assertions and no optimisation
+EAGENT_BUILD=trace   line tracing, for coverage of the .pyx files
+EAGENT_BUILD=asan    address and undefined-behaviour sanitizers (run under LD_PRELOAD of libasan)
+EAGENT_BUILD=tsan    thread sanitizer (run under LD_PRELOAD of libtsan)
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+BUILD = os.environ.get("EAGENT_BUILD", "release")
+FLAGS = {
+    "release": ["-O2"],
+    "debug": ["-O0", "-g", "-UNDEBUG"],
+    "trace": ["-O1"],
+    "asan": ["-O1", "-g", "-fsanitize=address,undefined"],
+    "tsan": ["-O1", "-g", "-fsanitize=thread"],
+}
+if BUILD not in FLAGS:
+    raise SystemExit(f"EAGENT_BUILD={BUILD}: must be one of {', '.join(FLAGS)}")
+
+COMPILE = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *FLAGS[BUILD]]
+STRICT = ["-Wall", "-Wextra", "-Werror"]  # our own C only: Cython's output is not warning-free
+LINK = [flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")]
+MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
+HEADERS = [str(path) for path in Path("native").rglob("*.h")]
+PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())
+
+
+def extension(name: str, sources: list[str], *, strict: bool = False, link: tuple[str, ...] = ()) -> Extension:
+    return Extension(
+        name,
+        sources,
+        include_dirs=["native"],
+        depends=HEADERS,
+        define_macros=MACROS,
+        libraries=["m", "dl", "pthread"],
+        extra_compile_args=COMPILE + (STRICT if strict else []),
+        extra_link_args=[*LINK, *link],
+    )
+
+
+setup(
+    ext_modules=[
+        *cythonize(
+            [
+                extension("eagent.hardware._loop", ["native/loop.pyx", "native/nvml.c", "native/ring.c"]),
+                extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
+                extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
+            ],
+            include_path=["native"],
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": BUILD == "debug",
+                "wraparound": False,
+                "cdivision": True,
+                "freethreading_compatible": True,
+                "auto_pickle": False,
+                "linetrace": BUILD == "trace",
+            },
+        ),
+        # Not a Python module: NVML's C ABI. A simulated host links to it under the name libnvidia-ml.so.1.
+        extension(
+            "eagent.sim._nvml",
+            [*sorted(str(path) for path in Path("native/nvmlsim").glob("*.c")), *PLANT],
+            strict=True,
+            link=("-Wl,-soname,libnvidia-ml.so.1",),
+        ),
+    ]
+)

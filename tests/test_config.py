@@ -1,0 +1,76 @@
+import contextlib
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eagent import config
+from eagent.config import Config, Paths
+from eagent.errors import ConfigError
+
+SHIPPED = Path(__file__).parent.parent / "config" / "eagent.toml"
+
+
+def uncommented(text: str) -> str:
+    """The shipped file with every option switched on."""
+    return "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in text.splitlines()
+    )
+
+
+def test_the_shipped_file_changes_nothing() -> None:
+    assert config.load(SHIPPED) == Config()
+
+
+def test_the_shipped_file_explains_every_option_and_no_other() -> None:
+    document = tomllib.loads(uncommented(SHIPPED.read_text()))
+    assert {section: set(table) for section, table in document.items()} == {
+        section: set(options) for section, options in config.OPTIONS.items()
+    }
+
+
+def test_the_shipped_file_states_the_real_defaults() -> None:
+    shipped = config.parse(uncommented(SHIPPED.read_text()), "shipped")
+    assert (shipped.library, shipped.sample_period_ms) == (Config().library, Config().sample_period_ms)
+    assert (shipped.decide_period_ms, shipped.lease_ttl_s) == (Config().decide_period_ms, Config().lease_ttl_s)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[host]\nfixed = 3", "x.toml: [host] has no key 'fixed'; did you mean 'fixed_w'?"),
+        ("[hosts]\nfixed_w = 3", "x.toml: unknown section [hosts]; did you mean 'host'?"),
+        ("fixed_w = 3", "x.toml: unknown section [fixed_w]; known are host, driver, agent"),
+        ("[host]\nfixed_w = '3'", "x.toml: [host] fixed_w = '3': must be a number from 0 to 1e+06 watts"),
+        ("[host]\nfixed_w = nan", "x.toml: [host] fixed_w = nan: must be a number from 0 to 1e+06 watts"),
+        ("[host]\nfixed_w = true", "x.toml: [host] fixed_w = True: must be a number from 0 to 1e+06 watts"),
+        ("[driver]\nsample_period_ms = 1", "sample_period_ms = 1: must be a whole number from 5 to 1000 milliseconds"),
+        ("[host]\ngangs = [['gpu0', 'gpu1'], ['gpu1', 'gpu2']]", "gpu1 stands in it twice"),
+        ("[host]\ngangs = [['gpu0']]", "must be a list of lists of at least two devices"),
+        ("host = 3", "x.toml: host: must be a section, [host]"),
+        ("[host", "x.toml: not TOML:"),
+    ],
+)
+def test_what_is_not_known_is_refused_with_one_line_that_says_what_would_be_right(text: str, line: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(text, "x.toml")
+    assert line in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        assert isinstance(config.parse(text, "x"), Config)
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
+        config.load(tmp_path / "nowhere.toml")
+
+
+def test_paths_come_from_the_environment_first() -> None:
+    paths = Paths.from_environment({"EAGENT_RUN_DIR": "/r", "EAGENT_STATE_DIR": "/s", "XDG_RUNTIME_DIR": "/x"})
+    assert (paths.run, paths.state) == (Path("/r"), Path("/s"))
