@@ -5,9 +5,7 @@ Every option stands with its meaning in `config/eagent.toml`; a test holds the t
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +76,7 @@ class Config:
 
     library: str = "libnvidia-ml.so.1"
     sample_period_ms: int = 50
-    decide_period_ms: int = 250
+    decide_period_ms: int = 1000
     lease_ttl_s: float = 3.0
     fixed_w: float | None = None
     safe_cap_w: float | None = None
@@ -168,6 +166,8 @@ def parse(text: str, name: str) -> Config:
     Raises:
         ConfigError: not TOML, or a key or value that is not known.
     """
+    import tomllib  # here, because `eagent status` starts without a file to parse
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
@@ -187,5 +187,7 @@ def parse(text: str, name: str) -> Config:
 
 
 def _hint(word: str, known: Mapping[str, object]) -> str:
+    import difflib  # only a typing error needs it
+
     near = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"

@@ -90,15 +90,15 @@ NEVER = Reading(None, Status.MISSING)
 class DeviceState:
     """What is known of one device now: the last readings, and windows over the recent past.
 
-    `power_mean_w` is over the last second, `power_peak_w` the greatest such mean of the last ten seconds, and
-    `capped_share` the share of the last second's looks at the clocks event reasons in which the power limit held the
-    clock down.
+    `power_mean_w` is over the last second, `power_recent_w` over the last ten, and `capped_share` is the share of those
+    ten seconds in which the driver said that the power limit held the clock down. `prior_limit_w` is what the limit was
+    before eagent.
     """
 
     device: Device
     power_w: Reading = NEVER
     power_mean_w: Reading = NEVER
-    power_peak_w: Reading = NEVER
+    power_recent_w: Reading = NEVER
     energy_j: Reading = NEVER
     sm_clock_mhz: Reading = NEVER
     gpu_utilisation: Reading = NEVER  # 0 to 1
@@ -107,6 +107,7 @@ class DeviceState:
     limit_w: Reading = NEVER  # requested, as read back
     enforced_limit_w: Reading = NEVER
     capped_share: Reading = NEVER  # 0 to 1
+    prior_limit_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

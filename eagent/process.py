@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import logging
 import os
 import signal
 from collections.abc import Mapping
@@ -14,11 +13,6 @@ from eagent.errors import UnavailableError
 
 PARENT = "EAGENT_PARENT_PID"  # set by `eagent up` for its children
 _PR_SET_PDEATHSIG = 1
-
-
-def log_to_stderr() -> None:
-    """One line an event on stderr, where systemd's journal or the terminal of `eagent up` takes it."""
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
 
 
 def make_directory(path: Path, mode: int) -> None:

@@ -1,7 +1,7 @@
 """The messages between agent and warden: msgpack maps over a SOCK_SEQPACKET unix socket, one message per packet.
 
 Every message is a map with `v` (version). A request names its operation in `op`; a reply has `ok`, and if that is
-false `error`, one line for a person. Watts are integers in milliwatts, as the hardware takes them. Fields are append-only.
+false `error`, one line for a person. Watts are whole milliwatts, as the hardware takes them. Fields are append-only.
 
     op            request                                              reply
     hello         -                                                    devices, boot_id, simulated, ttl_max_s, budget
@@ -48,7 +48,7 @@ def decode(packet: bytes) -> Message:
     if len(packet) > MESSAGE_MAX_BYTES:
         raise ProtocolError(f"message of {len(packet)} bytes; the most is {MESSAGE_MAX_BYTES}")
     try:
-        message = msgpack.unpackb(packet, strict_map_key=True, max_buffer_size=MESSAGE_MAX_BYTES)
+        message = msgpack.unpackb(packet, strict_map_key=True)
     except Exception as problem:  # msgpack documents only Exception as the base of what it raises
         raise ProtocolError(f"not a msgpack message: {type(problem).__name__}") from None
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):

@@ -1,7 +1,8 @@
 """Types of the compiled native/loop.pyx; its docstrings are there."""
 
-from typing import TypedDict
+from typing import TypedDict, type_check_only
 
+@type_check_only
 class Facts(TypedDict):
     uuid: str
     name: str

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from eagent.hardware._loop import Facts, Loop
+from eagent.hardware._loop import Loop
 from eagent.model import Device, Knob
+
+if TYPE_CHECKING:
+    from eagent.hardware._loop import Facts
 
 
 @dataclass(frozen=True, slots=True)

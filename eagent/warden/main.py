@@ -16,7 +16,7 @@ from pathlib import Path
 from eagent.config import Config, Paths
 from eagent.errors import UnavailableError
 from eagent.hardware._loop import Loop
-from eagent.process import follow_parent, hold_lock, log_to_stderr, make_directory
+from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden.journal import Journal
 from eagent.warden.server import Server
 from eagent.warden.warden import SETTLE_S, Warden
@@ -79,7 +79,6 @@ def run(paths: Paths, config: Config) -> None:
         DriverError: no usable driver.
     """
     follow_parent()
-    log_to_stderr()
     with take_over(paths, config) as host:
         for device in host.warden.devices:
             if not device.power_limit.writable:

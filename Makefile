@@ -1,0 +1,101 @@
+# Everything a developer runs. `make` alone lists it. Each target sets up what it needs, and nothing twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet
+PYX := $(shell find native -name '*.pyx' -o -name '*.pxd')
+C := $(filter-out $(PYX:.pyx=.c),$(shell find native -name '*.[ch]'))
+STUBS := $(subst /,.,$(basename $(shell find eagent -name '_*.pyi')))
+
+# What a Python needs to build eagent, as a program that prints what is missing.
+define NEEDS
+import importlib.util, os, sys, sysconfig
+ver = "%d.%d" % sys.version_info[:2]
+missing = []
+if sys.version_info < (3, 11): missing.append("Python 3.11 or later (this is %s)" % ver)
+if not importlib.util.find_spec("ensurepip"): missing.append("the venv module (Debian: apt-get install python3-venv)")
+if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")): missing.append("the headers of Python %s (Debian: apt-get install python3-dev)" % ver)
+if missing: print("; ".join(missing))
+sys.exit(bool(missing))
+endef
+export NEEDS
+
+##@ Using it
+.PHONY: demo
+demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [TRACE=file.csv JSON=out.json SECONDS=60]
+	@$(BIN)/eagent demo $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
+
+##@ Working on it
+.PHONY: venv build test lint format bench clean help
+venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
+
+build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
+	@$(BIN)/python setup.py --quiet build_ext --inplace --force > /dev/null
+
+test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
+	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+lint: $(VENV)/.dev ## all static checks: style, types, imports, C, stubs of the compiled modules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+	@$(if $(PYX),$(BIN)/cython-lint $(PYX))
+	@$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))
+	@$(if $(STUBS),$(BIN)/python -m mypy.stubtest --concise --ignore-disjoint-bases --allowlist tests/stubtest.allow --ignore-unused-allowlist $(STUBS) > $(VENV)/stubs.log || { cat $(VENV)/stubs.log; exit 1; })
+	@echo "lint: clean"
+
+format: $(VENV)/.dev ## rewrite Python and C in the house style
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(if $(C),$(BIN)/clang-format -i $(C))
+
+bench: $(VENV)/.dev ## run a benchmark [NAME=x runs benchmarks/x.py, ARGS=]
+	@$(if $(NAME),,echo "bench: say which: make bench NAME=$$(ls benchmarks 2>/dev/null | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')" >&2; exit 2)
+	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+clean: ## remove all that was built, the environment included
+	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -f $(wildcard $(patsubst %.pyx,%.c,$(filter %.pyx,$(PYX))))
+	@find eagent tests benchmarks -name '*.so' -delete -o -name '*.pyc' -delete 2>/dev/null || true
+
+help:
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- The environment: .runtime is eagent with its native half compiled, .dev adds the tools ---
+
+$(BIN)/python:
+	@command -v gcc > /dev/null || { echo "make: a C compiler is missing (Debian: apt-get install gcc)" >&2; exit 1; }
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+		missing=$$("$$python" -c "$$NEEDS" 2> /dev/null) && break; \
+		$(if $(PYTHON),break;) \
+	done; \
+	if [ -n "$$missing" ] || ! "$$python" -c "$$NEEDS" > /dev/null 2>&1; then \
+		echo "make: $$python: missing: $${missing:-a working Python 3.11 or later (Debian: apt-get install python3)}" >&2; exit 1; \
+	fi; \
+	echo "environment: $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv $(VENV)
+	@$(PIP) install --upgrade 'pip>=25.1'  # the first that knows dependency groups
+
+# Changed metadata installs anew; changed native sources only compile, with the tools of .dev where they are.
+$(VENV)/.runtime: pyproject.toml setup.py $(PYX) $(C) | $(BIN)/python
+	@echo "eagent: compiling$(if $(filter %.toml %.py,$?), and installing)"
+	@if [ -z "$(filter %.toml %.py,$?)" ] && [ -e $(VENV)/.dev ]; then \
+		$(BIN)/python setup.py --quiet build_ext --inplace > /dev/null; \
+	else \
+		$(PIP) install --editable '.[demo]'; \
+	fi
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.runtime
+	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then echo "tools: installing"; $(PIP) install --group test --group lint; fi
+	@touch $@

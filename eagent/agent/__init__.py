@@ -1,0 +1,1 @@
+"""The unprivileged process: drains the ring, decides, and asks the warden for what it decided."""

@@ -1,0 +1,182 @@
+"""The agent as its API sees it: what a person can ask and tell it."""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from eagent import __version__
+from eagent.agent import report
+from eagent.agent.loop import Governor
+from eagent.agent.names import find_device
+from eagent.config import Config
+from eagent.errors import InputError, RefusedError, UnavailableError
+from eagent.model import Budget, Device
+from eagent.policy.goals import Pin
+
+Json = dict[str, Any]
+
+
+class Agent:
+    """The service behind the API; it changes the governor's wishes and tells what the governor knows."""
+
+    def __init__(
+        self,
+        governor: Governor,
+        config: Config,
+        clock: Callable[[], int] = time.monotonic_ns,
+        calendar: Callable[[], datetime] = lambda: datetime.now(UTC),
+        host: str | None = None,
+    ) -> None:
+        """A service over `governor`.
+
+        Args:
+            governor: The loop, running or stepped by somebody else.
+            config: The operator's wishes, for what a request leaves out.
+            clock: Monotonic nanoseconds.
+            calendar: The time of day, in UTC.
+            host: This host's name; its own by default.
+        """
+        self._governor = governor
+        self._config = config
+        self._clock = clock
+        self._calendar = calendar
+        self._host = host or socket.gethostname()
+
+    def status(self) -> Json:
+        """All that is known now."""
+        now_ns = self._clock()
+        governor = self._governor
+        until_ns = governor.lease_until_ns
+        knobs = self._knobs()
+        return {
+            "version": __version__,
+            "host": self._host,
+            "simulated": governor.hello is not None and governor.hello.simulated,
+            "time": self._calendar().isoformat(timespec="milliseconds"),
+            "warden": report.warden(
+                governor.feed.stats, governor.feed.silent_ns(now_ns), connected=governor.warden.connected
+            ),
+            "budget": report.budget(governor.budget, governor.state, knobs),
+            "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
+            "alarms": governor.alarms,
+            "devices": [report.device(each, knobs.get(each.device.uuid)) for each in governor.state.devices],
+        }
+
+    def explain(self, device: str) -> Json:
+        """Why the knobs of `device` stand where they stand.
+
+        Raises:
+            InputError: no such device.
+        """
+        uuid = self._find(device).uuid
+        state = next(each for each in self._governor.state.devices if each.device.uuid == uuid)
+        return report.explanation(
+            state, self._knobs().get(uuid), self._governor.plan.decisions.get(uuid), self._clock()
+        )
+
+    async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
+        """Put this host under a budget; what is None comes from the configuration.
+
+        Returns:
+            The budget as `status()` tells it, and `in_force`: whether the limits were read back under its envelope.
+
+        Raises:
+            InputError: the fixed draw is known neither here nor in the configuration, or a number is none.
+            RefusedError: the warden could not keep it.
+            UnavailableError: there is no warden.
+        """
+        fixed_w = self._config.fixed_w if fixed_w is None else fixed_w
+        safe_cap_w = self._config.safe_cap_w if safe_cap_w is None else safe_cap_w
+        if fixed_w is None:
+            raise InputError(
+                "what all else on this host draws at most is not known: give fixed_w, or set it in the configuration's "
+                "[host] section; 0 if the budget is for the GPUs alone"
+            )
+        if not all(math.isfinite(number) and number >= 0 for number in (budget_w, fixed_w, safe_cap_w or 0.0)):
+            raise InputError("a budget, a fixed draw and a safe cap are finite numbers of watts")
+        caps_w = {
+            device.uuid: device.min_limit_w if safe_cap_w is None else safe_cap_w
+            for device in self._connected_devices()
+            if device.power_limit.writable
+        }
+        in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
+        told = report.budget(self._governor.budget, self._governor.state, self._knobs()) or {}
+        return {**told, "in_force": in_force}
+
+    async def clear_budget(self) -> None:
+        """End the budget.
+
+        Raises:
+            UnavailableError: there is no warden.
+        """
+        await self._governor.clear_budget(self._clock())
+
+    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
+        """Hold the limit of `device` at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
+
+        Raises:
+            InputError: no such device, or a limit or time it can't have.
+            RefusedError: its limit can't be set here.
+        """
+        found = self._find(device)
+        if not found.power_limit.writable:
+            raise RefusedError(f"{found.label}: its power limit can't be set here: {found.power_limit.why}")
+        if not found.min_limit_w <= limit_w <= found.max_limit_w:
+            raise InputError(
+                f"{limit_w:g} W: {found.label} takes limits from {found.min_limit_w:g} to {found.max_limit_w:g} W"
+            )
+        if for_s is not None and not (math.isfinite(for_s) and for_s > 0):
+            raise InputError(f"for {for_s} s: a pin lasts for a number of seconds above 0")
+        until_ns = None if for_s is None else self._clock() + int(for_s * 1e9)
+        self._governor.pins[found.uuid] = Pin(found.uuid, limit_w, until_ns)
+        self._governor.wake()
+        return {"device": found.label, "uuid": found.uuid, "limit_w": limit_w, "until_s": for_s}
+
+    def clear_pin(self, device: str) -> None:
+        """Drop the pin of `device`, if it has one.
+
+        Raises:
+            InputError: no such device.
+        """
+        self._governor.pins.pop(self._find(device).uuid, None)
+        self._governor.wake()
+
+    async def restore(self) -> Json:
+        """Drop all pins and give every knob back.
+
+        Raises:
+            RefusedError: a budget is in force, and a budget is kept until it is cleared.
+            UnavailableError: there is no warden.
+        """
+        governor = self._governor
+        if governor.budget is not None:
+            raise RefusedError(f"a budget of {governor.budget.budget_w:g} W is in force: `eagent budget clear` first")
+        devices = self._connected_devices()
+        dropped = len(governor.pins)
+        governor.pins.clear()
+        await governor.release()
+        governor.wake()
+        knobs = self._knobs()
+        given_back = [
+            {"device": device.label, "uuid": device.uuid, "baseline_w": report.baseline_w(knobs.get(device.uuid))}
+            for device in devices
+            if device.power_limit.writable
+        ]
+        return {"pins_dropped": dropped, "devices": given_back}
+
+    def _knobs(self) -> report.Knobs:
+        """What the warden said last; nothing while it does not answer, because it would be a claim about now."""
+        return self._governor.knobs if self._governor.warden.connected else {}
+
+    def _find(self, name: str) -> Device:
+        return find_device([each.device for each in self._governor.state.devices], name)
+
+    def _connected_devices(self) -> tuple[Device, ...]:
+        if not self._governor.warden.connected:
+            raise UnavailableError("the warden does not answer; is `eagent warden` running?")
+        return self._governor.devices

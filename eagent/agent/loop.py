@@ -1,0 +1,253 @@
+"""The agent's one loop: drain → fold → decide → apply."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from eagent.agent.feed import Feed
+from eagent.agent.names import find_device
+from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
+from eagent.agent.warden import Backoff, Hello, KnobStatus, WardenStatus
+from eagent.config import Config
+from eagent.errors import EagentError, InputError
+from eagent.model import Budget, Device, DeviceState, HostState, Knob
+from eagent.policy.goals import Goals, Pin
+from eagent.telemetry.fold import Fold
+from eagent.wire import watts
+
+log = logging.getLogger(__name__)
+
+SECOND_NS = 1_000_000_000
+
+STATUS_PERIOD_NS = SECOND_NS  # knobs and alarms change slowly; the ring tells the limits sooner
+
+
+class WardenLink(Protocol):
+    """What the loop needs of the warden's client."""
+
+    @property
+    def connected(self) -> bool: ...
+    def close(self) -> None: ...
+    async def connect(self) -> Hello: ...
+    async def status(self) -> WardenStatus: ...
+    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int: ...
+    async def release(self) -> None: ...
+    async def set_budget(self, budget: Budget) -> bool: ...
+    async def clear_budget(self) -> None: ...
+
+
+class Governor:
+    """Reads, decides and asks, once a period. What it knows is open to read; only its own methods change it.
+
+    Nothing that a warden does or fails to do ends it: what goes wrong is an alarm until it goes well again.
+    """
+
+    def __init__(self, warden: WardenLink, feed: Feed, config: Config, goals: Goals | None = None) -> None:
+        """A governor that knows nothing yet."""
+        self.warden = warden
+        self.hello: Hello | None = None
+        self.knobs: Mapping[str, KnobStatus] = {}
+        self.state = HostState(())
+        self.plan: Plan = NOTHING
+        self.pins: dict[str, Pin] = {}
+        self.lease_until_ns: int | None = None
+        self.budget: Budget | None = None  # as the warden holds it
+        self.feed = feed
+        self._config = config
+        self._goals = goals or Goals()
+        self._fold = Fold(())
+        self._gangs: tuple[frozenset[str], ...] = ()
+        self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
+        self._warden_alarms: tuple[str, ...] = ()
+        self._reconnect = Backoff()
+        self._status_due_ns = 0
+        self._asked: Vector | None = None
+        self._asked_ns = 0
+        self._woken = asyncio.Event()
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices of this host, in the warden's order; none before its first hello."""
+        return self._fold.devices
+
+    @property
+    def alarms(self) -> list[str]:
+        """What is wrong now: our own lines, and the warden's while it is there to stand by them."""
+        return [*self._problems.values(), *(self._warden_alarms if self.warden.connected else ())]
+
+    async def run(self, clock: Callable[[], int], stopping: asyncio.Event) -> None:
+        """Take turns, one a period and one whenever woken, until `stopping` is set and `wake` called."""
+        period_ns = self._config.decide_period_ms * 1_000_000
+        due_ns = clock()
+        while not stopping.is_set():
+            await self.step(clock())
+            due_ns = max(due_ns + period_ns, clock())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout((due_ns - clock()) / SECOND_NS):
+                    await self._woken.wait()
+            self._woken.clear()
+
+    def wake(self) -> None:
+        """Take the next turn now: something was asked for."""
+        self._woken.set()
+
+    async def step(self, now_ns: int) -> None:
+        """One turn, at the monotonic time `now_ns`. Raises nothing for what the warden or the ring do."""
+        if not self.warden.connected:
+            await self._greet(now_ns)
+        self._fold.add(self.feed.drain(now_ns))
+        self._mind("ring", self.feed.problem)
+        if self.warden.connected and now_ns >= self._status_due_ns:
+            with self._minding("warden"):
+                await self.look(now_ns)
+        self._decide(now_ns)
+        if self.warden.connected:
+            await self._apply(now_ns)
+
+    async def look(self, now_ns: int) -> None:
+        """Ask the warden what it holds, and take its word on the budget and on what can be written.
+
+        Raises:
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        status = await self.warden.status()
+        self._status_due_ns = now_ns + STATUS_PERIOD_NS
+        self.knobs = {knob.uuid: knob for knob in status.knobs}
+        self.budget = status.budget
+        self._warden_alarms = status.alarms
+        devices = tuple(_as_told(device, self.knobs.get(device.uuid)) for device in self.devices)
+        if devices != self.devices:
+            self._fold.rebind(devices)
+
+    async def set_budget(self, budget: Budget, now_ns: int) -> bool:
+        """Put the host under a budget; returns whether its limits were read back under the envelope.
+
+        Raises:
+            RefusedError: the warden could not keep it.
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        in_force = await self.warden.set_budget(budget)
+        await self.look(now_ns)
+        self.wake()
+        return in_force
+
+    async def clear_budget(self, now_ns: int) -> None:
+        """End the budget.
+
+        Raises:
+            RefusedError: the warden could not forget it.
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        await self.warden.clear_budget()
+        await self.look(now_ns)
+        self.wake()
+
+    async def release(self) -> None:
+        """Give the lease back; the warden then puts every knob where it belongs without us.
+
+        Raises:
+            UnavailableError: there is no warden to give it back to; it ends by itself.
+        """
+        self._forget_lease()
+        await self.warden.release()
+
+    async def close(self) -> None:
+        """End in order: no lease, no connection, no ring."""
+        if self.warden.connected and self.lease_until_ns is not None:
+            with contextlib.suppress(EagentError):  # it ends by itself then
+                await self.release()
+        self.warden.close()
+        self.feed.close()
+
+    async def _greet(self, now_ns: int) -> None:
+        """Meet the warden, for the first time or again after either of us was away."""
+        if not self._reconnect.ready(now_ns):
+            return
+        self._reconnect.failed(now_ns)  # until it went well
+        with self._minding("warden"):
+            self.hello = await self.warden.connect()
+            self._reconnect.succeeded()
+            self.budget = self.hello.budget
+            self._fold.rebind(self.hello.devices)
+            self._gangs = self._resolve_gangs(self.hello.devices)
+            self._forget_lease()
+            self.feed.close()  # a new warden made a new ring
+            self._status_due_ns = now_ns
+
+    async def _apply(self, now_ns: int) -> None:
+        """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
+        assert self.hello is not None
+        vector = self.plan.vector_mw
+        if vector is None:
+            self._mind("lease", None)
+            if self.lease_until_ns is not None:
+                with self._minding("lease"):
+                    await self.release()
+            return
+        ttl_s = min(self._config.lease_ttl_s, self.hello.ttl_max_s)
+        if vector == self._asked and now_ns - self._asked_ns < ttl_s * SECOND_NS / 3:
+            return
+        self._asked, self._asked_ns = vector, now_ns
+        with self._minding("lease"):
+            self.lease_until_ns = await self.warden.lease(vector, ttl_s)
+        if "lease" in self._problems:
+            self._status_due_ns = now_ns  # the warden knows something that we do not
+
+    def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
+        """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""
+        gangs, problem = [], None
+        for names in self._config.gangs:
+            try:
+                gangs.append(frozenset(find_device(devices, name).uuid for name in names))
+            except InputError as unknown:
+                problem = f"gang {', '.join(names)} is ignored: {unknown}"
+        self._mind("gangs", problem)
+        return tuple(gangs)
+
+    def _decide(self, now_ns: int) -> None:
+        """Fold what is known into a state, and that into a plan."""
+        self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
+        goals = replace(self._goals, pins=tuple(self.pins.values()))
+        self.state = HostState(tuple(map(self._with_prior, self._fold.states(now_ns))), self.budget, self._gangs)
+        self.plan = make_plan(self.state, goals, self.knobs, now_ns)
+        self._mind("plan", self.plan.problem)
+
+    def _with_prior(self, state: DeviceState) -> DeviceState:
+        knob = self.knobs.get(state.device.uuid)
+        if knob is None or knob.baseline_mw is None:
+            return state
+        return replace(state, prior_limit_w=watts(knob.baseline_mw))
+
+    def _forget_lease(self) -> None:
+        self._asked, self.lease_until_ns = None, None
+
+    @contextlib.contextmanager
+    def _minding(self, subject: str) -> Iterator[None]:
+        """Turn an error of ours into an alarm about `subject`, and its absence into none."""
+        try:
+            yield
+        except EagentError as problem:
+            self._mind(subject, str(problem))
+        else:
+            self._mind(subject, None)
+
+    def _mind(self, subject: str, problem: str | None) -> None:
+        if problem is None:
+            if self._problems.pop(subject, None) is not None:
+                log.info("%s: well again", subject)
+        else:
+            if subject not in self._problems:
+                log.warning("%s: %s", subject, problem)
+            self._problems[subject] = problem
+
+
+def _as_told(device: Device, knob: KnobStatus | None) -> Device:
+    """A device whose limit can be written or not as the warden says now: privilege and drivers come and go."""
+    if knob is None or (knob.writable, knob.why) == (device.power_limit.writable, device.power_limit.why):
+        return device
+    return replace(device, power_limit=Knob(knob.writable, knob.why))

@@ -1,0 +1,76 @@
+"""The agent as a process: one per run directory, from its lock to its last word."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from eagent.agent.agent import Agent
+from eagent.agent.feed import Feed
+from eagent.agent.loop import Governor
+from eagent.agent.warden import Warden
+from eagent.config import Config, Paths
+from eagent.process import follow_parent, hold_lock, make_directory
+from eagent.telemetry._ring import RingReader
+
+log = logging.getLogger("eagent.agent")
+
+
+class ApiServer(Protocol):
+    """What answers for the agent at its socket."""
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def close(self) -> None:
+        """Finish what is being answered, and stop."""
+
+
+def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
+    """Be the agent until SIGTERM or SIGINT. A warden that is not there yet, or not any more, is waited for.
+
+    Args:
+        paths: Where the sockets, the ring and the lock are.
+        config: The operator's wishes.
+        api: Makes the server for an agent at a socket path. Agent and api are rooms of one level: who starts both wires
+            them.
+
+    Raises:
+        UnavailableError: another agent runs, or the run directory or the API's socket can't be made.
+    """
+    follow_parent()
+    make_directory(paths.run, 0o750)
+    lock = hold_lock(paths.agent_lock, "agent")
+    try:
+        asyncio.run(_run(paths, config, api))
+    finally:
+        os.close(lock)
+
+
+async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
+    stopping = asyncio.Event()
+    governor = Governor(Warden(paths.warden_socket), Feed(lambda: RingReader(paths.ring)), config)
+
+    def stop() -> None:
+        stopping.set()
+        governor.wake()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
+    try:
+        server = api(Agent(governor, config), paths.api_socket)
+        await server.start()
+        log.info("ready: %d GPUs, API at %s", len(governor.devices), paths.api_socket)
+        try:
+            await governor.run(time.monotonic_ns, stopping)
+        finally:
+            await server.close()
+    finally:
+        await governor.close()

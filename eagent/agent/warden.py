@@ -1,0 +1,222 @@
+"""The client of the warden's socket: one request in flight, every wait bounded, every error one of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eagent import wire
+from eagent.errors import ProtocolError, RefusedError, UnavailableError
+from eagent.model import Budget, Device
+
+TIMEOUT_S = 2.0
+BUDGET_TIMEOUT_S = 6.0  # a budget is answered when its limits have been read back: several writes, one after another
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the warden says of itself and of the host."""
+
+    devices: tuple[Device, ...]
+    boot_id: str
+    simulated: bool
+    ttl_max_s: float
+    budget: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnobStatus:
+    """One knob as the warden sees it. Limits are in milliwatts, None where they are not known."""
+
+    uuid: str
+    knob: str
+    requested_mw: int | None
+    enforced_mw: int | None
+    ours_mw: int | None
+    baseline_mw: int | None
+    state: str
+    writable: bool
+    why: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WardenStatus:
+    """What the warden holds now."""
+
+    knobs: tuple[KnobStatus, ...]
+    budget: Budget | None
+    alarms: tuple[str, ...]
+
+
+class Warden:
+    """A connection to the warden, made by `connect` and gone with the first failure: the caller connects again.
+
+    Every request raises UnavailableError when the warden does not answer in time or is gone, RefusedError with its own
+    line when it says no, ProtocolError when its answer can't be read.
+    """
+
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """A client, not connected, of the socket `path`; `timeout_s` bounds each request."""
+        self._path = path
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last request was answered."""
+        return self._socket is not None
+
+    def close(self) -> None:
+        """Drop the connection. Leases are not tied to it: the warden ends them by their time."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    async def connect(self) -> Hello:
+        """Connect anew and greet."""
+        self.close()
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await asyncio.get_running_loop().sock_connect(made, os.fspath(self._path))
+        except OSError as problem:  # TimeoutError is one
+            made.close()
+            reason = problem.strerror or "no answer"
+            raise UnavailableError(f"no warden at {self._path}: {reason}; is `eagent warden` running?") from None
+        except BaseException:
+            made.close()
+            raise
+        self._socket = made
+        try:
+            return _hello(await self._ask("hello"))
+        except BaseException:  # whom we don't understand we are not connected to
+            self.close()
+            raise
+
+    async def status(self) -> WardenStatus:
+        """Knobs, budget and alarms as they are now."""
+        return _status(await self._ask("status"))
+
+    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int:
+        """Ask for a whole vector of limits; returns the monotonic nanosecond until which it holds."""
+        reply = await self._ask("lease", limits_mw=dict(limits_mw), ttl_s=ttl_s)
+        with _readable("lease"):
+            return int(reply["until_ns"])
+
+    async def release(self) -> None:
+        """End the lease now."""
+        await self._ask("release")
+
+    async def set_budget(self, budget: Budget) -> bool:
+        """Put the host under a durable budget; returns whether the limits were read back under its envelope."""
+        reply = await self._ask(
+            "budget_set", timeout_s=max(self._timeout_s, BUDGET_TIMEOUT_S), **wire.pack_budget(budget)
+        )
+        with _readable("budget_set"):
+            return bool(reply["in_force"])
+
+    async def clear_budget(self) -> None:
+        """End the budget."""
+        await self._ask("budget_clear")
+
+    async def _ask(self, op: str, *, timeout_s: float | None = None, **fields: Any) -> wire.Message:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        request = wire.encode({"op": op, **fields})
+        async with self._turn:
+            if self._socket is None:
+                raise UnavailableError(f"no warden at {self._path}: not connected; trying again")
+            try:
+                async with asyncio.timeout(timeout_s):
+                    packet = await _exchange(self._socket, request)
+                reply = wire.decode(packet)
+            except OSError as problem:
+                self.close()
+                reason = problem.strerror or f"no answer in {timeout_s:g} s"
+                raise UnavailableError(f"warden at {self._path}: {reason} ({op})") from None
+            except BaseException:  # cancelled half-way, or not understood: a late reply must not meet the next request
+                self.close()
+                raise
+        if reply.get("ok") is not True:
+            raise RefusedError(str(reply.get("error") or f"the warden refused {op} and did not say why"))
+        return reply
+
+
+class Backoff:
+    """When to try again: soon at first, then less and less often."""
+
+    def __init__(self, first_ns: int = 250_000_000, most_ns: int = 4_000_000_000) -> None:
+        """Waits double from `first_ns` to `most_ns`."""
+        self._first_ns = first_ns
+        self._most_ns = most_ns
+        self._wait_ns = first_ns
+        self._next_ns: int | None = None
+
+    def ready(self, now_ns: int) -> bool:
+        """Whether a try is due."""
+        return self._next_ns is None or now_ns >= self._next_ns
+
+    def failed(self, now_ns: int) -> None:
+        """A try failed."""
+        self._next_ns = now_ns + self._wait_ns
+        self._wait_ns = min(2 * self._wait_ns, self._most_ns)
+
+    def succeeded(self) -> None:
+        """A try went well: the next failure is a first one."""
+        self._wait_ns = self._first_ns
+        self._next_ns = None
+
+
+async def _exchange(connection: socket.socket, request: bytes) -> bytes:
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connection, request)
+    # One byte more than a message may have, so that one too long is seen and not cut.
+    packet = await loop.sock_recv(connection, wire.MESSAGE_MAX_BYTES + 1)
+    if not packet:
+        raise ConnectionResetError(0, "closed the connection")
+    return packet
+
+
+@contextlib.contextmanager
+def _readable(op: str) -> Iterator[None]:
+    """Turn what a reply of the wrong shape makes Python raise into one error of ours."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise ProtocolError(f"the warden's reply to {op} can't be read: {problem!r}") from None
+
+
+def _hello(reply: wire.Message) -> Hello:
+    with _readable("hello"):
+        return Hello(
+            devices=tuple(wire.unpack_device(device) for device in reply["devices"]),
+            boot_id=str(reply["boot_id"]),
+            simulated=bool(reply["simulated"]),
+            ttl_max_s=float(reply["ttl_max_s"]),
+            budget=_budget(reply["budget"]),
+        )
+
+
+def _status(reply: wire.Message) -> WardenStatus:
+    with _readable("status"):
+        return WardenStatus(
+            knobs=tuple(_knob(knob) for knob in reply["knobs"]),
+            budget=_budget(reply["budget"]),
+            alarms=tuple(str(line) for line in reply["alarms"]),
+        )
+
+
+def _budget(packed: wire.Message | None) -> Budget | None:
+    return None if packed is None else wire.unpack_budget(packed)
+
+
+def _knob(packed: wire.Message) -> KnobStatus:
+    """A knob; fields of a newer warden that this one does not know are left out."""
+    return KnobStatus(**{name: packed[name] for name in KnobStatus.__slots__})

@@ -1,0 +1,46 @@
+"""The file of the API's unix socket: made so that it is never wider than meant, and never half there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from eagent.errors import UnavailableError
+
+SOCKET_MODE = 0o660
+SOCKET_NAME_MAX = 107  # sockaddr_un.sun_path, less its final zero
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`, mode 0660 from its first moment, in place of whatever socket was there.
+
+    It is made under another name and renamed, so that a client finds the old one or a listening one, nothing between.
+
+    Raises:
+        UnavailableError: the name is too long, or the directory does not let us.
+    """
+    made = path.with_name(f"{path.name}.new")
+    if len(os.fsencode(made)) > SOCKET_NAME_MAX:
+        raise UnavailableError(f"{path}: too long for a socket's name; choose a shorter EAGENT_RUN_DIR")
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.unlink(missing_ok=True)
+        bind(listening, made)
+        made.chmod(SOCKET_MODE)  # what the umask took
+        listening.listen()
+        made.rename(path)
+    except OSError as problem:
+        listening.close()
+        raise UnavailableError(f"cannot make the API socket {path}: {problem.strerror}") from None
+    listening.setblocking(False)
+    return listening
+
+
+def bind(unbound: socket.socket, path: Path) -> None:
+    """Make the socket's file with a mode of 0660, less the umask; changed afterwards, it would be wider for a moment.
+
+    It is a trait of Linux that the file gets the mode that the unbound socket was given.
+    """
+    os.fchmod(unbound.fileno(), SOCKET_MODE)
+    unbound.bind(os.fspath(path))

@@ -1,0 +1,197 @@
+"""The status as Prometheus text: base units, a HELP with unit and source, and nothing where nothing is known.
+
+A reading whose status is not ok has no sample here: Prometheus then shows a gap, which is the truth, and not a zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from eagent.api.service import Json
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+GPU = ("gpu", "uuid")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How one reading of `status()` becomes one metric family."""
+
+    key: str
+    family: str
+    help: str
+    scale: float = 1.0
+    counter: bool = False
+
+
+READINGS = (
+    _Reading("power", "eagent_gpu_power_watts", "Power draw as last read, in watts"),
+    _Reading("power_mean", "eagent_gpu_power_mean_watts", "Power draw as the mean of the last second, in watts"),
+    _Reading("power_recent", "eagent_gpu_power_recent_watts", "Power draw as the mean of ten seconds, in watts"),
+    _Reading("energy", "eagent_gpu_energy_joules", "Energy drawn since the driver was loaded, in joules", counter=True),
+    _Reading("sm_clock", "eagent_gpu_sm_clock_hertz", "Clock of the streaming multiprocessors, in hertz", scale=1e6),
+    _Reading("gpu_utilisation", "eagent_gpu_utilisation_ratio", "Share of time with a kernel running, 0 to 1"),
+    _Reading(
+        "memory_utilisation",
+        "eagent_gpu_memory_utilisation_ratio",
+        "Share of time with device memory being read or written, 0 to 1",
+    ),
+    _Reading("temperature", "eagent_gpu_temperature_celsius", "Temperature of the GPU, in degrees Celsius"),
+    _Reading(
+        "capped_share",
+        "eagent_gpu_power_capped_ratio",
+        "Share of the last ten seconds in which the power limit held the clock down, 0 to 1",
+    ),
+)
+
+LIMIT_KINDS = {"requested": "requested_w", "enforced": "enforced_w", "ours": "ours_w", "baseline": "baseline_w"}
+
+
+def exposition(status: Json) -> bytes:
+    """The text that a scraper gets for one `status()`, of the type `CONTENT_TYPE`."""
+    return generate_latest(_StatusCollector(status))
+
+
+class _StatusCollector(Collector):
+    """One scrape: the metric families of one status. It keeps nothing, so it can show nothing old."""
+
+    def __init__(self, status: Json) -> None:
+        self._status = status
+        self._mark = "SIMULATED, no real hardware: " if status["simulated"] else ""
+
+    def collect(self) -> Iterable[Metric]:
+        devices = self._status["devices"]
+        yield from self._about(self._status)
+        yield from (self._reading(kind, devices) for kind in READINGS)
+        yield self._ages(devices)
+        yield from self._limits(devices)
+        yield from self._budget(self._status["budget"])
+        yield from self._warden(self._status["warden"])
+
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
+        return GaugeMetricFamily(name, self._mark + text, labels=labels)
+
+    def _about(self, status: Json) -> Iterator[Metric]:
+        info = self._gauge(
+            "eagent_build_info",
+            "Always 1; the version of the agent, and whether its hardware is simulated. Source: the agent.",
+            ("version", "simulated"),
+        )
+        info.add_metric([status["version"], "true" if status["simulated"] else "false"], 1)
+        yield info
+        alarms = self._gauge("eagent_alarms", "Alarms standing now, a count. Source: the agent, see `eagent status`.")
+        alarms.add_metric([], len(status["alarms"]))
+        yield alarms
+
+    def _reading(self, kind: _Reading, devices: list[Json]) -> Metric:
+        known = [(device, device["readings"][kind.key]) for device in devices if _known(device, kind.key)]
+        text = f"{self._mark}{kind.help}. Source: {_sources(reading for _, reading in known)}."
+        family = (CounterMetricFamily if kind.counter else GaugeMetricFamily)(kind.family, text, labels=GPU)
+        for device, reading in known:
+            family.add_metric(_gpu(device), reading["value"] * kind.scale)
+        return family
+
+    def _ages(self, devices: list[Json]) -> Metric:
+        family = self._gauge(
+            "eagent_gpu_reading_age_seconds",
+            "Time since the reading was taken, in seconds, also for one too old to be shown. Source: the agent.",
+            (*GPU, "reading"),
+        )
+        for device in devices:
+            for name, reading in device["readings"].items():
+                if reading["status"] in ("ok", "stale") and reading["age_s"] is not None:
+                    family.add_metric([*_gpu(device), name], reading["age_s"])
+        return family
+
+    def _limits(self, devices: list[Json]) -> Iterator[Metric]:
+        limits = self._gauge(
+            "eagent_gpu_power_limit_watts",
+            "Power limit, in watts. Source: requested and enforced as read back from the driver; ours and baseline "
+            "(the value before ours) from the warden's journal.",
+            (*GPU, "kind"),
+        )
+        states = self._gauge(
+            "eagent_gpu_power_limit_state",
+            "Always 1; what the power limit is now: baseline, leased, safe, foreign, unwritable and so on. Source: "
+            "the warden.",
+            (*GPU, "state"),
+        )
+        for device in devices:
+            limit = device["power_limit"]
+            for kind, key in LIMIT_KINDS.items():
+                if limit[key] is not None:
+                    limits.add_metric([*_gpu(device), kind], limit[key])
+            states.add_metric([*_gpu(device), limit["state"]], 1)
+        yield limits
+        yield states
+
+    def _budget(self, budget: Json | None) -> Iterator[Metric]:
+        for name, key, text in (
+            ("eagent_budget_watts", "budget_w", "Budget of this host, in watts. Source: the operator."),
+            (
+                "eagent_budget_fixed_watts",
+                "fixed_w",
+                "Draw that no limit holds, reserved at its most, in watts. Source: the operator.",
+            ),
+            (
+                "eagent_budget_limits_watts",
+                "limits_w",
+                "Sum of the power limits in force, in watts. Source: the warden, as read back from the driver.",
+            ),
+            (
+                "eagent_budget_headroom_watts",
+                "headroom_w",
+                "Budget less fixed draw less limits in force, in watts. Source: the agent.",
+            ),
+        ):
+            family = self._gauge(name, text)
+            if budget is not None and budget[key] is not None:
+                family.add_metric([], budget[key])
+            yield family
+
+    def _warden(self, warden: Json) -> Iterator[Metric]:
+        gauges = (
+            ("eagent_warden_connected", "connected", "1 while the agent speaks with the warden, else 0."),
+            ("eagent_ring_stale_seconds", "stale_s", "Age of the newest reading of any kind, in seconds."),
+            ("eagent_nvml_time_ratio", "nvml_time_share", "Share of the loop's time spent inside NVML, 0 to 1."),
+            (
+                "eagent_loop_lateness_max_seconds",
+                "lateness_max_s",
+                "Greatest lateness of the sampling loop against its deadline, in seconds.",
+            ),
+        )
+        counters = (
+            ("eagent_loop_missed_periods", "missed_periods", "Sampling periods that the loop missed, a count."),
+            ("eagent_read_errors", "read_errors", "Reads that the driver failed, a count."),
+            ("eagent_write_errors", "write_errors", "Writes that the driver failed, a count."),
+        )
+        for shape, families in ((GaugeMetricFamily, gauges), (CounterMetricFamily, counters)):
+            for name, key, text in families:
+                source = "agent" if key == "connected" else "warden"
+                family = shape(name, f"{self._mark}{text} Source: the {source}.")
+                if warden[key] is not None:
+                    family.add_metric([], warden[key])
+                yield family
+
+
+def _known(device: Json, key: str) -> bool:
+    reading = device["readings"].get(key)
+    return reading is not None and reading["status"] == "ok" and reading["value"] is not None
+
+
+def _gpu(device: Json) -> list[str]:
+    return [device["device"].removeprefix("gpu"), device["uuid"]]
+
+
+def _sources(readings: Iterable[Json]) -> str:
+    """The sensors behind these readings, each with the time it averages over, as HELP text."""
+    sensors = {(reading["sensor"] or "unnamed", reading["window_s"] or 0) for reading in readings}
+    named = (f"{name}, mean of {window_s:g} s" if window_s else name for name, window_s in sorted(sensors))
+    return "; ".join(named) or "no device has it now"

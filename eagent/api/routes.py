@@ -1,0 +1,212 @@
+"""What the HTTP application answers: an explicit table of method and path, each with one handler. No socket in here."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from eagent.api.body import Number, read_numbers, read_object
+from eagent.api.health import unhealthy
+from eagent.api.metrics import CONTENT_TYPE, exposition
+from eagent.api.service import Json, Service
+from eagent.errors import EagentError, InputError, RefusedError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+SEGMENT_MAX = 128  # longer than any UUID or PCI address
+HOST_MAX_W = 1_000_000.0
+PIN_MAX_S = 366 * 86_400.0
+
+BUDGET = {
+    "budget_w": Number("watts", HOST_MAX_W, required=True),
+    "fixed_w": Number("watts", HOST_MAX_W, zero=True),
+    "safe_cap_w": Number("watts", HOST_MAX_W),
+}
+PIN = {"limit_w": Number("watts", HOST_MAX_W, required=True), "for_s": Number("seconds", PIN_MAX_S)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: its body, and what the path's template caught."""
+
+    body: bytes = b""
+    path: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One response."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def reply_json(document: Json, status: int = 200) -> Reply:
+    """A response that holds `document`."""
+    return Reply(status, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def reply_error(status: int, line: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """A response that says in one line what is wrong."""
+    body = json.dumps({"error": " ".join(line.split())}, ensure_ascii=False).encode(errors="replace") + b"\n"
+    return Reply(status, body, headers=headers)
+
+
+async def get_status(service: Service, call: Call) -> Reply:
+    """All that is known now."""
+    _no_body(call)
+    return reply_json(service.status())
+
+
+async def get_explain(service: Service, call: Call) -> Reply:
+    """Why the knobs of one device stand where they stand."""
+    _no_body(call)
+    try:
+        return reply_json(service.explain(call.path["device"]))
+    except InputError as problem:
+        return reply_error(404, str(problem))
+
+
+async def put_budget(service: Service, call: Call) -> Reply:
+    """Put the host under a budget."""
+    numbers = read_numbers(call.body, BUDGET)
+    budget_w = numbers["budget_w"]
+    assert budget_w is not None  # required above
+    return reply_json(await service.set_budget(budget_w, numbers["fixed_w"], numbers["safe_cap_w"]))
+
+
+async def delete_budget(service: Service, call: Call) -> Reply:
+    """End the budget."""
+    _no_body(call)
+    await service.clear_budget()
+    return reply_json({})
+
+
+async def put_pin(service: Service, call: Call) -> Reply:
+    """Pin one device's power limit."""
+    numbers = read_numbers(call.body, PIN)
+    limit_w = numbers["limit_w"]
+    assert limit_w is not None  # required above
+    try:
+        service.explain(call.path["device"])  # so that an unknown device is 404, and a limit it can't have 400
+    except InputError as problem:
+        return reply_error(404, str(problem))
+    return reply_json(service.set_pin(call.path["device"], limit_w, numbers["for_s"]))
+
+
+async def delete_pin(service: Service, call: Call) -> Reply:
+    """Drop one device's pin."""
+    _no_body(call)
+    try:
+        service.clear_pin(call.path["device"])
+    except InputError as problem:
+        return reply_error(404, str(problem))
+    return reply_json({})
+
+
+async def post_restore(service: Service, call: Call) -> Reply:
+    """Give every knob back."""
+    if call.body and read_object(call.body):
+        raise InputError("restore takes no keys in its body")
+    return reply_json(await service.restore())
+
+
+async def get_metrics(service: Service, call: Call) -> Reply:
+    """The same truth for Prometheus."""
+    _no_body(call)
+    return Reply(200, exposition(service.status()), CONTENT_TYPE)
+
+
+async def get_health(service: Service, call: Call) -> Reply:
+    """200 only while the hardware is seen, and seen now."""
+    _no_body(call)
+    reason = unhealthy(service.status())
+    return reply_error(503, reason) if reason else reply_json({"healthy": True})
+
+
+Handler = Callable[[Service, Call], Awaitable[Reply]]
+
+# One line a route; {name} catches one segment of the path.
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/v1/status", get_status),
+    ("GET", "/v1/devices/{device}/explain", get_explain),
+    ("PUT", "/v1/budget", put_budget),
+    ("DELETE", "/v1/budget", delete_budget),
+    ("PUT", "/v1/devices/{device}/pin", put_pin),
+    ("DELETE", "/v1/devices/{device}/pin", delete_pin),
+    ("POST", "/v1/restore", post_restore),
+    ("GET", "/metrics", get_metrics),
+    ("GET", "/healthz", get_health),
+)
+
+
+async def answer(service: Service, method: str, target: str, body: bytes = b"") -> Reply:
+    """The response to one request. Never raises, and never shows a client more than one line of a problem.
+
+    Args:
+        service: the agent.
+        method: as sent. HEAD is answered as GET; whoever writes the response leaves the body out.
+        target: the request target as sent, percent-encoded.
+        body: all of it.
+    """
+    try:
+        path, query, _ = target.partition("?")
+        handlers, caught = _find(path)
+        if not handlers:
+            return reply_error(404, f"no such path: {path[:SEGMENT_MAX]}")
+        handler = handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join([*handlers, "HEAD"] if "GET" in handlers else handlers)
+            return reply_error(405, f"{path} takes {allowed}, not {method[:16]}", (("Allow", allowed),))
+        if query:
+            raise InputError(f"{path} takes no query")
+        return await handler(service, Call(body, caught))
+    except InputError as problem:
+        return reply_error(400, str(problem))
+    except RefusedError as problem:
+        return reply_error(409, str(problem))
+    except UnavailableError as problem:
+        return reply_error(503, str(problem))
+    except EagentError as problem:
+        log.error("%s %s: %s: %s", method, target, type(problem).__name__, problem)
+        return reply_error(500, str(problem))
+    except Exception:
+        log.exception("%s %s failed", method, target)
+        return reply_error(500, "the agent failed to answer this; its log says why")
+
+
+def _find(path: str) -> tuple[dict[str, Handler], dict[str, str]]:
+    """The handlers of `path` by method, and what its template caught; no handlers, no such path."""
+    handlers: dict[str, Handler] = {}
+    caught: dict[str, str] = {}
+    for method, template, handler in ROUTES:
+        match = _match(template, path)
+        if match is not None:
+            handlers[method], caught = handler, match
+    return handlers, caught
+
+
+def _match(template: str, path: str) -> dict[str, str] | None:
+    wanted, given = template.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    caught: dict[str, str] = {}
+    for want, have in zip(wanted, given, strict=True):
+        if want.startswith("{"):
+            # Decoded after the split, so that an encoded slash stays inside its segment.
+            caught[want[1:-1]] = name = unquote(have)
+            if not name or len(name) > SEGMENT_MAX or not name.isprintable():
+                return None
+        elif want != have:
+            return None
+    return caught
+
+
+def _no_body(call: Call) -> None:
+    if call.body:
+        raise InputError("this request takes no body")

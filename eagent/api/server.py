@@ -1,0 +1,210 @@
+"""HTTP/1.1 over a unix socket: h11 parses, asyncio carries, `routes.answer` answers. Every size and time is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TypeVar
+
+import h11
+
+from eagent import __version__
+from eagent.api.listening import listen
+from eagent.api.routes import Reply, answer, reply_error
+from eagent.api.service import Service
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 65_536
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one client, and all of them together, may take of the agent."""
+
+    connections: int = 64
+    header_bytes: int = 16_384
+    body_bytes: int = 65_536
+    idle_s: float = 60.0  # between two requests
+    request_s: float = 5.0  # from the first byte of a request to its last
+    write_s: float = 5.0  # for the client to take a response
+    drain_s: float = 2.0  # for requests under way when the server closes
+
+
+class Server:
+    """The agent's HTTP server. `start`, then `close`, both on one event loop."""
+
+    def __init__(self, service: Service, path: Path, bounds: Bounds | None = None) -> None:
+        """A server of `service` on the socket `path`. Whoever makes it holds the agent's lock on that directory."""
+        self._service = service
+        self._path = path
+        self._bounds = bounds or Bounds()
+        self._listener: asyncio.Server | None = None
+        self._inode: int | None = None
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._closing = False
+
+    async def start(self) -> None:
+        """Listen. A socket file that a dead agent left is replaced.
+
+        Raises:
+            UnavailableError: the socket cannot be made there.
+        """
+        listening = listen(self._path)
+        self._inode = self._path.stat().st_ino
+        self._listener = await asyncio.start_unix_server(self._accept, sock=listening)
+
+    async def close(self) -> None:
+        """Listen no more, let requests under way finish for `drain_s`, then cut them off and remove the socket file."""
+        self._closing = True
+        if self._listener is not None:
+            self._listener.close()
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._inode:  # not that of an agent started since
+                self._path.unlink()
+        for task, connection in self._connections.items():
+            connection.last = True
+            if connection.idle:
+                task.cancel()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=self._bounds.drain_s)
+        left = list(self._connections)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connection = _Connection(self._service, self._bounds, reader, writer)
+        full = len(self._connections) >= self._bounds.connections
+        self._connections[task] = connection
+        connection.last = self._closing or full
+        try:
+            if full:
+                await connection.turn_away()
+            else:
+                await connection.serve()
+        except asyncio.CancelledError:
+            pass  # by close(): asyncio would log it as an error of this callback
+        except OSError as problem:  # TimeoutError is one
+            log.debug("a client went away or was too slow: %r", problem)
+        except Exception:
+            log.exception("a connection failed")
+        finally:
+            del self._connections[task]
+            writer.transport.abort()  # all that was answered has left (see _write): what is left is not wanted
+
+
+class _Connection:
+    """One client: requests in turn, until either side has had enough."""
+
+    def __init__(
+        self, service: Service, bounds: Bounds, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._service = service
+        self._bounds = bounds
+        self._reader = reader
+        self._writer = writer
+        self._writer.transport.set_write_buffer_limits(high=0)  # so that drain() means: all of it has left
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
+        self.idle = True  # nothing of a request has arrived
+        self.last = False  # close after the next response
+
+    async def serve(self) -> None:
+        """Answer until the client closes, errs, idles, or `last` is set."""
+        while True:
+            self.idle = not self._http.trailing_data[0]
+            if self.idle:
+                data = await _within(self._bounds.idle_s, self._reader.read(READ_BYTES))
+                self._http.receive_data(data)
+                self.idle = False
+            try:
+                async with asyncio.timeout(self._bounds.request_s):
+                    request, body = await self._request()
+            except h11.RemoteProtocolError as problem:
+                await self._refuse(problem.error_status_hint, f"not HTTP as we speak it: {problem}")
+                return
+            except TimeoutError:
+                await self._refuse(408, f"the request was not complete after {self._bounds.request_s:g} s")
+                return
+            if request is None:
+                return
+            if body is None:
+                await self._refuse(413, f"the body is longer than {self._bounds.body_bytes} bytes")
+                return
+            method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
+            await self._send(await answer(self._service, method, target, body), with_body=method != "HEAD")
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                return
+            self._http.start_next_cycle()
+
+    async def turn_away(self) -> None:
+        """Tell a client too many so, without reading what it wants."""
+        await self._refuse(503, f"all {self._bounds.connections} connections are taken: try again")
+
+    async def _request(self) -> tuple[h11.Request | None, bytes | None]:
+        """The next request with its whole body: no request when the client closed, no body when it is too long."""
+        request: h11.Request | None = None
+        body = bytearray()
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[], reason="Continue")
+                    await self._write(self._http.send(go_on))
+                self._http.receive_data(await self._reader.read(READ_BYTES))
+            elif isinstance(event, h11.Request):
+                request = event
+                if _declared_length(event) > self._bounds.body_bytes:
+                    return request, None
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > self._bounds.body_bytes:
+                    return request, None
+            elif isinstance(event, h11.EndOfMessage):
+                return request, bytes(body)
+            else:  # ConnectionClosed, or PAUSED, which a cycle that was started anew cannot give
+                return None, None
+
+    async def _refuse(self, status: int, line: str) -> None:
+        """An error response after which the connection can only be closed."""
+        self.last = True
+        await self._send(reply_error(status, line), with_body=True)
+
+    async def _send(self, reply: Reply, *, with_body: bool) -> None:
+        headers = [
+            ("Content-Type", reply.content_type),
+            ("Content-Length", str(len(reply.body))),
+            ("Server", f"eagent/{__version__}"),
+            *reply.headers,
+        ]
+        if self.last:
+            headers.append(("Connection", "close"))
+        response = h11.Response(status_code=reply.status, headers=headers, reason=HTTPStatus(reply.status).phrase)
+        data = self._http.send(response) or b""
+        if with_body:
+            data += self._http.send(h11.Data(data=reply.body)) or b""
+        data += self._http.send(h11.EndOfMessage()) or b""
+        await self._write(data)
+
+    async def _write(self, data: bytes | None) -> None:
+        if data:
+            self._writer.write(data)
+            await _within(self._bounds.write_s, self._writer.drain())
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    async with asyncio.timeout(seconds):
+        return await work
+
+
+def _declared_length(request: h11.Request) -> int:
+    """The Content-Length of `request`; h11 has checked that it is a number. 0 where it has none."""
+    return next((int(value) for name, value in request.headers if name == b"content-length"), 0)

@@ -1,0 +1,71 @@
+"""What the API needs of the agent. The agent has these methods; it need not know this file."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+
+
+class Service(Protocol):
+    """The agent as HTTP sees it. Everything returned is JSON-ready: text, finite numbers, booleans, None, lists, dicts.
+
+    A device is named by what a person has: "gpu0", "0", a UUID or an unambiguous prefix of it, a PCI bus id.
+    Every method raises an `EagentError` whose text is one line for a person; `routes.py` turns its class into an HTTP
+    status.
+    """
+
+    def status(self) -> Json:
+        """All that is known now: host, warden, budget, lease, alarms, and per device readings and power limit."""
+
+    def explain(self, device: str) -> Json:
+        """Per knob of `device`: value now, who asked for it, why, who lost, until when.
+
+        Raises:
+            InputError: no such device.
+        """
+
+    async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
+        """Put the host under a budget; a None comes from the configuration.
+
+        Returns:
+            The budget as in `status()`, and `in_force`: whether all limits have been read back under it.
+
+        Raises:
+            RefusedError: the budget could not be kept, or a limit may not be written.
+            InputError: a number is missing, here and in the configuration, or out of range.
+            UnavailableError: no warden.
+        """
+
+    async def clear_budget(self) -> None:
+        """End the budget; the devices go back to their baselines.
+
+        Raises:
+            UnavailableError: no warden.
+        """
+
+    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
+        """Hold one device's power limit at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
+
+        Raises:
+            InputError: no such device, or a limit it cannot have.
+            RefusedError: the limit may not be written.
+        """
+
+    def clear_pin(self, device: str) -> None:
+        """Drop the pin of `device`, if it has one.
+
+        Raises:
+            InputError: no such device.
+        """
+
+    async def restore(self) -> Json:
+        """Drop all pins and give every knob back.
+
+        Returns:
+            `devices`: per device whose knob goes back its `device` name and `baseline_w`.
+
+        Raises:
+            RefusedError: a budget is in force.
+            UnavailableError: no warden.
+        """

@@ -1,0 +1,36 @@
+"""Argument types for argparse: quantities whose refusal becomes a usage error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from eagent.cli import quantities
+from eagent.errors import InputError
+
+
+def _argument(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            return parse(text)
+        except InputError as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    return read
+
+
+watts = _argument(quantities.parse_watts)
+watts_or_none = _argument(quantities.parse_watts_or_none)
+duration = _argument(quantities.parse_duration)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option to print what the agent said as JSON, for a program."""
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON, for a program")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The document on stdout, indented."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))

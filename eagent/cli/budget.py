@@ -1,0 +1,65 @@
+"""Show, set or clear the budget of this host: the watts that it must stay under.
+
+A budget is kept through the GPUs' power limits: their sum, plus the fixed draw of all that eagent cannot limit (CPUs,
+memory, fans, losses; as a maximum), is never more than the budget. It outlives eagent and a boot, until it is cleared.
+When nobody governs the devices, each falls to its safe cap; so a budget is refused unless all safe caps and the fixed
+draw fit into it.
+
+Examples:
+  eagent budget                                 show it
+  eagent budget set 2480                        fixed draw and safe cap from the configuration
+  eagent budget set 2.48kW --fixed-w 400W       400 W are drawn by all else, at most
+  eagent budget set 2480 --fixed-w 400 --safe-cap 150W
+  eagent budget clear                           end it; the limits go back to what they were before
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from eagent.cli.arguments import add_json, print_json, watts, watts_or_none
+from eagent.cli.dispatch import Context
+from eagent.cli.status import budget_lines
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `eagent budget`."""
+    add_json(parser)
+    actions = parser.add_subparsers(dest="action", metavar="set|clear")
+    change = actions.add_parser("set", help="put this host under a budget")
+    change.add_argument("budget_w", metavar="WATTS", type=watts, help="for the whole host: 2480, 2480W or 2.48kW")
+    change.add_argument(
+        "--fixed-w",
+        metavar="W",
+        type=watts_or_none,
+        help="the most that all without a limit draws; else fixed_w of the configuration",
+    )
+    change.add_argument(
+        "--safe-cap",
+        metavar="W",
+        dest="safe_cap_w",
+        type=watts,
+        help="each device's limit when nobody governs it; else safe_cap_w of the configuration",
+    )
+    actions.add_parser("clear", help="end the budget")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Show, set or clear."""
+    client = context.client()
+    if args.action == "clear":
+        client.request("DELETE", "/v1/budget")
+        print("The budget is cleared: the limits go back to what they were before it.")
+        return 0
+    if args.action == "set":
+        wish = {name: getattr(args, name) for name in ("budget_w", "fixed_w", "safe_cap_w")}
+        told = client.request("PUT", "/v1/budget", {name: value for name, value in wish.items() if value is not None})
+        if told.get("in_force") is False:
+            print("The budget is set, but not every limit has been read back under it yet: see `eagent status`.")
+    status: dict[str, Any] = client.request("GET", "/v1/status")
+    if args.json:
+        print_json({"budget": status["budget"]})
+    else:
+        print("\n".join([*(["SIMULATED"] if status["simulated"] else []), *budget_lines(status["budget"])]))
+    return 0

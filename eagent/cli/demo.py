@@ -1,0 +1,52 @@
+"""Watch eagent share a budget on simulated GPUs, then watch everything be killed.
+
+Two simulated hosts serve the same requests under the same budget: one with an equal static split of the watts, one with
+eagent. No GPU and no root is needed; all watts and joules are simulated.
+
+Examples:
+  eagent demo
+  eagent demo --trace AzureLLMInferenceTrace_conv.csv --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from eagent.cli import arguments
+from eagent.cli.dispatch import FAILED, Context
+from eagent.errors import InputError
+
+GENERATED_S = 600.0
+GENERATOR_SEED = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `eagent demo`."""
+    parser.add_argument(
+        "--trace", metavar="FILE", help="requests in the public Azure LLM inference CSV form; else generated like it"
+    )
+    parser.add_argument(
+        "--seconds", type=arguments.duration, default=60.0, help="length of the busiest window that is played (60s)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # the demo has hosts of its own
+    """Play it; 1 if a promise was broken."""
+    from eagent.demo import report
+    from eagent.demo.run import run as play
+    from eagent.sim import trace as traces
+
+    target = Path(args.json) if args.json else None
+    if target is not None and not target.parent.is_dir():
+        raise InputError(f"--json {target}: there is no directory {target.parent}")
+    trace = traces.read_azure_csv(args.trace) if args.trace else traces.generate(GENERATED_S, GENERATOR_SEED)
+    document = play(trace, args.seconds, os.environ)
+    print("", *report.summary(document), sep="\n")
+    if target is not None:
+        target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        print(f"figures written to {target}")
+    return 0 if document["promises_kept"] and document["limits_over_budget_s"] == 0 else FAILED

@@ -1,0 +1,51 @@
+"""Put every knob back to what it was before eagent first wrote it.
+
+If an agent runs, it drops its pins and gives everything back; it goes on measuring. If neither agent nor warden runs,
+the journal on disk tells what each knob held, and it is written back from here (as root). While a budget is in force
+nothing is given back, because a budget is to be kept: clear it first, or in one go with --clear-budget.
+
+Examples:
+  eagent restore
+  eagent restore --clear-budget
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from eagent.cli.client import NoAgentError
+from eagent.cli.dispatch import Context
+from eagent.cli.quantities import format_watts
+
+Json = dict[str, Any]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `eagent restore`."""
+    parser.add_argument("--clear-budget", action="store_true", help="end the budget too, if there is one")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Through the agent if there is one, else from the journal."""
+    client = context.client()
+    try:
+        if args.clear_budget:
+            client.request("DELETE", "/v1/budget")
+        lines = _told(client.request("POST", "/v1/restore"))
+    except NoAgentError:
+        from eagent.warden.restore import restore_offline
+
+        lines = restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
+    print("\n".join(lines))
+    return 0
+
+
+def _told(answer: Json) -> list[str]:
+    """What the agent says that it gave back."""
+    lines = ["Pins are dropped, and the warden gives every knob back (see `eagent status`):"]
+    for device in answer["devices"]:
+        before_w = device["baseline_w"]
+        what = "was not set by eagent" if before_w is None else f"back to {format_watts(before_w)}"
+        lines.append(f"{device['device']}: power limit {what}")
+    return lines if answer["devices"] else ["Pins are dropped. There is no knob here to give back."]

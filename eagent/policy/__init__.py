@@ -1,0 +1,1 @@
+"""Policies: pure functions from state to proposals, and the one arbiter that chooses among them."""

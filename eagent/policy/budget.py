@@ -1,0 +1,178 @@
+"""Shares a host's envelope among its GPUs: by what each uses, and by how much its limit holds it down.
+
+1. Every device starts at the least limit it takes, and is raised to its safe cap: a budget never treats a device worse
+   than the fallback would, and a device that nobody can see keeps that.
+2. All are raised to what they have drawn in the last ten seconds, the lowest first (max-min fairness).
+3. Most of what is left goes to those that their limit has held down, by the share of the time that it did.
+
+The third step is what makes it work. Watts drawn say little about need, because a limit hides what a device would draw;
+but a device that is held down all of the time builds up a queue, and one that is held down now and then does not. And
+because what is left is always given out, no limit ratchets down towards what it lets through.
+
+Sums are in whole milliwatts: the limits proposed never exceed the envelope, not even by rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from eagent.model import DeviceState, HostState, KnobName, Priority, Proposal, Reading
+from eagent.policy.goals import Goals, Sharing
+
+NAME = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Devices that get one cap: a gang, or one device alone. Milliwatts are per device."""
+
+    members: tuple[DeviceState, ...]
+    floor_mw: int  # the least it can be given
+    assured_mw: int  # its safe cap
+    use_mw: int
+    ceiling_mw: int
+    pressure: float  # 0 to 1: the share of the time that its limit holds it down
+    reason: str
+
+
+def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
+    """One upper bound for each device that can be capped, their sum within the envelope; none without a budget.
+
+    None either when the envelope is smaller than the sum of the least limits: there is then no sharing that would hold,
+    and the warden's safe caps stand.
+    """
+    if state.budget is None:
+        return []
+    uncapped_mw = sum(_mw(each.device.max_limit_w) for each in state.devices if not each.device.power_limit.writable)
+    pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw
+    units = _units(state, goals, now_ns)
+    limits = [unit.floor_mw for unit in units]
+    if pool_mw < _total(units, limits):
+        return []
+    limits = _pour(units, limits, [unit.assured_mw for unit in units], pool_mw)
+    limits = _pour(units, limits, [unit.use_mw for unit in units], pool_mw)
+    limits = _relieve(units, limits, pool_mw, goals.sharing)
+    return [
+        Proposal(NAME, Priority.BUDGET, member.device.uuid, KnobName.POWER_LIMIT, limit_mw / 1000, unit.reason)
+        for unit, limit_mw in zip(units, limits, strict=True)
+        for member in unit.members
+    ]
+
+
+def _pour(units: Sequence[_Unit], limits: Sequence[int], targets: Sequence[int], pool_mw: int) -> list[int]:
+    """Raise limits towards targets, the lowest above its floor first, as far as the pool goes.
+
+    Finds the greatest level x for which limits of min(floor + x, target), none lowered, fit into the pool.
+    """
+
+    def filled(level_mw: int) -> list[int]:
+        return [
+            max(limit, min(unit.floor_mw + level_mw, target))
+            for unit, limit, target in zip(units, limits, targets, strict=True)
+        ]
+
+    low, high = 0, max((target - unit.floor_mw for unit, target in zip(units, targets, strict=True)), default=0)
+    while low < high:
+        level_mw = (low + high + 1) // 2
+        if _total(units, filled(level_mw)) <= pool_mw:
+            low = level_mw
+        else:
+            high = level_mw - 1
+    return filled(low)
+
+
+def _relieve(units: Sequence[_Unit], limits: Sequence[int], pool_mw: int, sharing: Sharing) -> list[int]:
+    """Give what is left in the pool out by pressure, each up to its ceiling, and round down to whole steps."""
+    weights = [unit.pressure**sharing.sharpness + sharing.least_weight for unit in units]
+    rooms = [unit.ceiling_mw - limit for unit, limit in zip(units, limits, strict=True)]
+    left_mw = math.floor((pool_mw - _total(units, limits)) * sharing.spend)
+    weight_left = sum(weight * len(unit.members) for unit, weight in zip(units, weights, strict=True))
+    relieved = list(limits)
+    for i in sorted(range(len(units)), key=lambda i: rooms[i] / weights[i]):  # who is full first gives on what is over
+        size = len(units[i].members)
+        given_mw = min(rooms[i], math.floor(left_mw * weights[i] / weight_left))
+        relieved[i] += given_mw
+        left_mw -= given_mw * size
+        weight_left -= weights[i] * size
+    step_mw = _mw(sharing.step_w)
+    return [
+        max(limit // step_mw * step_mw, min(limit, unit.assured_mw))
+        for unit, limit in zip(units, relieved, strict=True)
+    ]
+
+
+def _total(units: Sequence[_Unit], milliwatts: Sequence[int]) -> int:
+    return sum(len(unit.members) * each for unit, each in zip(units, milliwatts, strict=True))
+
+
+def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
+    assert state.budget is not None
+    pins = {pin.uuid: pin.limit_w for pin in goals.pins if pin.stands(now_ns)}
+    units = []
+    for members in _grouped(state):
+        floor_mw = max(_mw(member.device.min_limit_w) for member in members)
+        ceiling_mw = min(_ceiling_mw(member) for member in members)
+        assured_mw = max(_mw(state.budget.safe_caps_w.get(each.device.uuid, 0.0)) for each in members)
+        needs = [_need(member, goals.sharing) for member in members]
+        use_mw, _, reason = max(needs, key=lambda need: need[0])
+        pressure = max(pressure for _, pressure, _ in needs)  # in a gang the slowest sets the pace
+        pinned = [pins[member.device.uuid] for member in members if member.device.uuid in pins]
+        if pinned:  # the pin says what is wanted and bounds it: what it leaves is the others'
+            use_mw = ceiling_mw = min(_mw(min(member.device.max_limit_w for member in members)), _mw(min(pinned)))
+            reason = f"pinned to {min(pinned):g} W"
+        if len(members) > 1:
+            reason = f"gang of {len(members)}: {reason}"
+        ceiling_mw = max(floor_mw, ceiling_mw)
+        assured_mw, use_mw = (min(max(mw, floor_mw), ceiling_mw) for mw in (assured_mw, use_mw))
+        units.append(_Unit(members, floor_mw, assured_mw, use_mw, ceiling_mw, pressure, reason))
+    return units
+
+
+def _grouped(state: HostState) -> Iterable[tuple[DeviceState, ...]]:
+    """The devices that can be capped, gangs together; gangs that share a device are one.
+
+    Members whose ranges of limits do not meet cannot have one cap, and are treated alone.
+    """
+    gang_of: dict[str, set[str]] = {}
+    for gang in state.gangs:
+        merged = set(gang).union(*(gang_of.get(uuid, ()) for uuid in gang))
+        gang_of.update(dict.fromkeys(merged, merged))
+    done: set[str] = set()
+    capped = [each for each in state.devices if each.device.power_limit.writable]
+    for each in capped:
+        if each.device.uuid in done:
+            continue
+        mates = gang_of.get(each.device.uuid, {each.device.uuid})
+        members = tuple(other for other in capped if other.device.uuid in mates)
+        if max(m.device.min_limit_w for m in members) > min(m.device.max_limit_w for m in members):
+            members = (each,)
+        done.update(member.device.uuid for member in members)
+        yield members
+
+
+def _ceiling_mw(state: DeviceState) -> int:
+    """No share goes above what the device takes, nor above what its owner had set before us."""
+    highest_w = state.device.max_limit_w
+    return _mw(highest_w if state.prior_limit_w is None else min(highest_w, state.prior_limit_w))
+
+
+def _need(state: DeviceState, sharing: Sharing) -> tuple[int, float, str]:
+    """What one device has used, in mW, how much it is held down, and both in words."""
+    used = _value(state.power_recent_w)
+    if used is None:
+        return 0, 0.0, f"its power reading is {state.power_recent_w.status.name.lower()}: keeps its safe cap"
+    pressure = _value(state.capped_share)
+    if pressure is None:
+        limit = _value(state.limit_w)
+        pressure = 1.0 if limit is not None and used >= sharing.near_limit * limit else 0.0
+    return _mw(used), pressure, f"drew {used:.0f} W in the last 10 s, held down by its limit for {pressure:.0%} of it"
+
+
+def _value(reading: Reading) -> float | None:
+    return reading.value if reading.ok else None
+
+
+def _mw(watts: float) -> int:
+    return round(watts * 1000)

@@ -1,0 +1,132 @@
+"""What native/plant/plant.pyx offers. Times are simulated seconds since the host was made; all watts are simulated."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from types import TracebackType
+from typing import Any, Self, TypedDict, final, type_check_only
+
+@type_check_only
+class _GpuView(TypedDict):
+    name: str
+    uuid: str
+    pci_domain: int
+    pci_bus: int
+    pci_device: int
+    pci_device_id: int
+    pci_subsystem_id: int
+    architecture: int
+    compute_major: int
+    compute_minor: int
+    memory_total_b: int
+    memory_used_b: int
+    power_instant_mw: int
+    sensor_time_us: int
+    energy_mj: int
+    limit_requested_mw: int
+    limit_enforced_mw: int
+    limit_min_mw: int
+    limit_max_mw: int
+    limit_default_mw: int
+    sm_clock_mhz: int
+    sm_clock_min_mhz: int
+    sm_clock_max_mhz: int
+    sm_clock_step_mhz: int
+    memory_clock_mhz: int
+    memory_clock_max_mhz: int
+    locked_min_mhz: int
+    locked_max_mhz: int
+    gpu_utilisation_pct: int
+    memory_utilisation_pct: int
+    temperature_c: int
+    event_reasons: int
+    pids: tuple[int, ...]
+    pid_count: int
+    persistence_mode: int
+
+@type_check_only
+class _Progress(TypedDict):
+    kind: str  # "square", "gang" or "serving"
+    gpus: tuple[int, ...]
+    pid: int
+    start_s: float
+    running: bool
+    units: tuple[float, ...]  # square: per GPU of `gpus`, seconds of work as at full clock
+    steps: int  # gang
+    tokens: int  # serving
+    requests_done: int  # serving
+
+def create(path: str | PathLike[str], description: Mapping[str, Any]) -> None: ...
+
+@final
+class Host:
+    def __init__(self, path: str | PathLike[str]) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def gpu_count(self) -> int: ...
+    @property
+    def permission(self) -> str: ...
+    @property
+    def clock(self) -> str: ...
+    @property
+    def time_s(self) -> float: ...
+    @property
+    def full_logs(self) -> tuple[str, ...]: ...
+    def advance(self, to_s: float) -> None: ...
+    def view(self, gpu: int) -> _GpuView: ...
+    def set_power_limit(self, gpu: int, watts: float) -> None: ...
+    def lock_clocks(self, gpu: int, min_mhz: int, max_mhz: int) -> None: ...
+    def reset_clocks(self, gpu: int) -> None: ...
+    def set_persistence(self, gpu: int, mode: int) -> None: ...
+    def start_square(
+        self,
+        gpus: Sequence[int],
+        at_s: float,
+        period_s: float,
+        duty: float,
+        compute: float,
+        memory: float,
+        compute_fraction: float,
+        pid: int = 0,
+    ) -> None: ...
+    def start_gang(
+        self,
+        gpus: Sequence[int],
+        at_s: float,
+        step_s: float,
+        compute: float,
+        memory: float,
+        compute_fraction: float,
+        imbalance: float,
+        spin_compute: float,
+        spin_memory: float,
+        pid: int = 0,
+    ) -> None: ...
+    def start_serving(
+        self,
+        at_s: float,
+        requests: Sequence[tuple[float, int, int, int]],
+        *,
+        prefill_s_per_token: float,
+        prefill_compute: float,
+        prefill_memory: float,
+        prefill_compute_fraction: float,
+        decode_s: float,
+        decode_s_per_sequence: float,
+        decode_s_per_context_token: float,
+        decode_compute: float,
+        decode_memory: float,
+        decode_compute_fraction: float,
+        batch_max: int,
+        pid: int = 0,
+    ) -> None: ...
+    def stop_load(self) -> None: ...
+    def progress(self) -> list[_Progress]: ...
+    def served(self) -> list[tuple[float, float | None, float | None]]: ...
+    def limit_log(self) -> list[tuple[float, int, float, float, int]]: ...
+    def lock_log(self) -> list[tuple[float, int, int, int, int]]: ...
+    def power_log(self) -> list[tuple[float, ...]]: ...
+    def energy_true_j(self, gpu: int) -> float: ...

@@ -1,0 +1,210 @@
+"""Simulated hosts as directories.
+
+- `<root>/<name>/plant`: what a driver would hold
+- `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
+- `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from eagent.errors import DriverError, InputError, RefusedError
+from eagent.sim import _plant, model
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
+LONGEST_SOCKET = "warden.sock"
+LIBRARY_NAMES = ("libnvidia-ml.so.1", "libnvidia-ml.so")  # nvtop asks for the second first
+LOCKS = ("agent.lock", "warden.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedHost:
+    """One simulated host. `path` is its directory."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What the operator calls it."""
+        return self.path.name
+
+    @property
+    def plant(self) -> Path:
+        """The file to open with `eagent.sim._plant.Host`."""
+        return self.path / "plant"
+
+    @property
+    def run(self) -> Path:
+        """The run directory of eagent on this host."""
+        return self.path / "run"
+
+    @property
+    def state(self) -> Path:
+        """The state directory of eagent on this host."""
+        return self.path / "state"
+
+    @property
+    def lib(self) -> Path:
+        """What goes to the front of the loader's path."""
+        return self.path / "lib"
+
+    def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """`environ`, changed so that a process started with it runs on this host."""
+        before = environ.get("LD_LIBRARY_PATH")
+        return {**environ, **self._own(), "LD_LIBRARY_PATH": f"{self.lib}:{before}" if before else str(self.lib)}
+
+    def shell_lines(self) -> list[str]:
+        """The same as lines for `eval` in a POSIX shell."""
+        library_path = shlex.quote(str(self.lib)) + "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+        own = [f"export {name}={shlex.quote(value)}" for name, value in self._own().items()]
+        return [f"export LD_LIBRARY_PATH={library_path}", *own]
+
+    def _own(self) -> dict[str, str]:
+        return {
+            "EAGENT_SIM_HOST": str(self.plant),
+            "EAGENT_RUN_DIR": str(self.run),
+            "EAGENT_STATE_DIR": str(self.state),
+        }
+
+
+def root(environ: Mapping[str, str]) -> Path:
+    """Where simulated hosts live: $EAGENT_SIM_DIR, else in $XDG_RUNTIME_DIR, else in /tmp."""
+    if chosen := environ.get("EAGENT_SIM_DIR"):
+        return Path(chosen).absolute()
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "eagent-sim"
+    return Path(f"/tmp/eagent-sim-{os.getuid()}")
+
+
+def create(
+    directory: Path,
+    name: str,
+    *,
+    gpus: int = 8,
+    gpu_model: str = "a100-sxm4-80gb",
+    seed: int = 1,
+    permission: str = "anyone",
+    clock: str = "wall",
+) -> SimulatedHost:
+    """Make a host under `directory` (see `root`), with `permission` "anyone", "root" or "nobody" to set knobs.
+
+    Args:
+        directory: where hosts live; made if it is missing.
+        name: letters, digits, dot, dash and underscore.
+        gpus: 1 to 16.
+        gpu_model: one of `eagent.sim.model.names()`.
+        seed: tells boards apart: their sensors' errors, their UUIDs, a gang's imbalance.
+        permission: whom the simulated driver lets write.
+        clock: "wall" follows real time; "virtual" moves only when it is told to.
+
+    Raises:
+        InputError: the name is taken or bad, the path too long for a socket, or a choice unknown.
+        DriverError: the simulated library is not built, or the file system refuses.
+    """
+    host = SimulatedHost(_checked(directory, name))
+    description = {
+        "gpus": _within("gpus", gpus, 1, 16),
+        "seed": _within("seed", seed, 0, 2**64 - 1),
+        "permission": permission,
+        "clock": clock,
+        "model": model.load(gpu_model),
+    }
+    library = _library()
+    excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
+    if excess > 0:
+        raise InputError(f"{host.path}: too long for a socket by {excess} bytes; choose a shorter EAGENT_SIM_DIR")
+    try:
+        host.path.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"simulated host {name!r} exists already; `eagent sim delete {name}` first") from None
+    except OSError as error:
+        raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
+    try:
+        _furnish(host, description, library)
+    except BaseException as error:
+        shutil.rmtree(host.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
+        raise
+    return host
+
+
+def find(directory: Path, name: str) -> SimulatedHost:
+    """The host of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    host = SimulatedHost(_checked(directory, name))
+    if not host.plant.is_file():
+        known = ", ".join(other.name for other in hosts(directory)) or "none"
+        raise InputError(f"no simulated host {name!r}; there are: {known}")
+    return host
+
+
+def hosts(directory: Path) -> tuple[SimulatedHost, ...]:
+    """All hosts, by name."""
+    return tuple(SimulatedHost(plant.parent) for plant in sorted(directory.glob("*/plant")))
+
+
+def delete(directory: Path, name: str) -> None:
+    """Remove a host and all that is in its directory.
+
+    Raises:
+        InputError: there is none of that name.
+        RefusedError: an agent or a warden runs on it.
+    """
+    host = find(directory, name)
+    for lock in LOCKS:
+        if _is_held(host.run / lock):
+            raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
+    shutil.rmtree(host.path)
+
+
+def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
+    for directory in (host.lib, host.run, host.state):
+        directory.mkdir()
+    for name in LIBRARY_NAMES:
+        (host.lib / name).symlink_to(library)
+    _plant.create(host.plant, description)  # last: with this file it is a host
+
+
+def _checked(directory: Path, name: str) -> Path:
+    if not NAME.fullmatch(name):
+        raise InputError(f"bad host name {name!r}: up to 64 letters, digits and . _ -, a letter or digit first")
+    return directory.absolute() / name
+
+
+def _within(what: str, value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise InputError(f"{what} {value}: must be {low} to {high}")
+    return value
+
+
+def _library() -> Path:
+    """The compiled library. It is no Python module: found like one, never imported."""
+    spec = importlib.util.find_spec("eagent.sim._nvml")
+    if spec is None or spec.origin is None:
+        raise DriverError("the simulated NVML library is not built: install eagent again")
+    return Path(spec.origin).resolve()
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

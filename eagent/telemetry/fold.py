@@ -1,0 +1,124 @@
+"""Folds ring records into what is known of each device now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from eagent.model import SOFTWARE_POWER_CAP, Channel, Device, DeviceState, Status
+from eagent.telemetry.records import Record
+from eagent.telemetry.windows import SECOND_NS, Sensor, Series
+
+RECENT_NS = 10 * SECOND_NS  # long enough to tell a load that comes in bursts from one that does not stop
+
+# A reading older than this no longer speaks for now: several looks have been missed. The loop reads power and energy
+# every few tens of milliseconds (an idle GPU once a second), clocks and event reasons four times a second, the rest
+# once a second.
+POWER_AGE_LIMIT_NS = 2 * SECOND_NS
+CLOCKS_AGE_LIMIT_NS = 2 * SECOND_NS
+SLOW_AGE_LIMIT_NS = 3 * SECOND_NS
+
+# What NVML averages utilisation over is between 1/6 s and 1 s, depending on the product; the greater is said.
+UTILISATION_WINDOW_S = 1.0
+
+
+class Fold:
+    """The series of all devices of one host. Fed with records, asked for states."""
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        """A fold of the devices of a warden's hello; a record's device number is the place in it."""
+        self._devices = [_DeviceFold(device) for device in devices]
+
+    def rebind(self, devices: Sequence[Device]) -> None:
+        """The devices of a new hello: those known by their UUID keep their past, wherever they stand now."""
+        known = {fold.device.uuid: fold for fold in self._devices}
+        self._devices = [_DeviceFold(device) for device in devices]
+        for place, device in enumerate(devices):
+            if device.uuid in known:
+                known[device.uuid].device = device
+                self._devices[place] = known[device.uuid]
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices, in the order of the hello."""
+        return tuple(fold.device for fold in self._devices)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take records in the order of the ring. Unknown channels and devices are those of a newer warden: skipped."""
+        for time_ns, value, place, channel, status in records:
+            if place < len(self._devices):
+                self._devices[place].add(time_ns, value, channel, status)
+
+    def states(self, now_ns: int) -> tuple[DeviceState, ...]:
+        """What is known of each device at the monotonic time `now_ns`, in the order of the hello."""
+        return tuple(fold.state(now_ns) for fold in self._devices)
+
+
+class _DeviceFold:
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        # The driver's plain power reading is a one-second mean on many products; the warden says so in the window.
+        name = "nvml instant" if device.power_window_s < 1 else "nvml average"
+        self._power = Series(
+            Sensor(name, 1e-3, device.power_window_s, age_limit_ns=POWER_AGE_LIMIT_NS), keep_ns=RECENT_NS
+        )
+        self._energy = Series(Sensor("nvml energy counter", 1e-3, age_limit_ns=POWER_AGE_LIMIT_NS))
+        self._clock = Series(Sensor("nvml", age_limit_ns=CLOCKS_AGE_LIMIT_NS))
+        self._capped = Series(Sensor("nvml event reasons", age_limit_ns=CLOCKS_AGE_LIMIT_NS), keep_ns=RECENT_NS)
+        self._busy = _slow(1e-2, UTILISATION_WINDOW_S)
+        self._memory_busy = _slow(1e-2, UTILISATION_WINDOW_S)
+        self._temperature = _slow()
+        self._limit = _slow(1e-3)
+        self._enforced = _slow(1e-3)
+        self._takers: dict[int, tuple[Series, Callable[[int, int], tuple[int, int]]]] = {
+            Channel.POWER_INSTANT_MW: (self._power, _power),
+            Channel.ENERGY_MJ: (self._energy, _as_read),
+            Channel.SM_CLOCK_MHZ: (self._clock, _as_read),
+            Channel.GPU_UTILISATION_PCT: (self._busy, _as_read),
+            Channel.MEMORY_UTILISATION_PCT: (self._memory_busy, _as_read),
+            Channel.TEMPERATURE_C: (self._temperature, _as_read),
+            Channel.LIMIT_REQUESTED_MW: (self._limit, _as_read),
+            Channel.LIMIT_ENFORCED_MW: (self._enforced, _as_read),
+            Channel.EVENT_REASONS: (self._capped, _capped),
+        }
+
+    def add(self, time_ns: int, value: int, channel: int, status: int) -> None:
+        taker = self._takers.get(channel)
+        if taker is not None:
+            series, meaning = taker
+            series.add(time_ns, *meaning(value, status))
+
+    def state(self, now_ns: int) -> DeviceState:
+        energy = self._energy.latest(now_ns)
+        if not self._energy.supported and self._power.supported:
+            energy = self._power.total(now_ns)  # a worse number, and its sensor says so
+        return DeviceState(
+            device=self.device,
+            power_w=self._power.latest(now_ns),
+            power_mean_w=self._power.mean(now_ns),
+            power_recent_w=self._power.mean(now_ns, RECENT_NS),
+            energy_j=energy,
+            sm_clock_mhz=self._clock.latest(now_ns),
+            gpu_utilisation=self._busy.latest(now_ns),
+            memory_utilisation=self._memory_busy.latest(now_ns),
+            temperature_c=self._temperature.latest(now_ns),
+            limit_w=self._limit.latest(now_ns),
+            enforced_limit_w=self._enforced.latest(now_ns),
+            capped_share=self._capped.mean(now_ns, RECENT_NS),
+        )
+
+
+def _slow(scale: float = 1.0, window_s: float = 0.0) -> Series:
+    return Series(Sensor("nvml", scale, window_s, age_limit_ns=SLOW_AGE_LIMIT_NS))
+
+
+def _as_read(value: int, status: int) -> tuple[int, int]:
+    return value, status
+
+
+def _power(value: int, status: int) -> tuple[int, int]:
+    """A powered GPU never draws nothing: drivers that are polled hard have been seen to say 0."""
+    return value, Status.FAILED if status == Status.OK and value <= 0 else status
+
+
+def _capped(value: int, status: int) -> tuple[int, int]:
+    return int(bool(value & SOFTWARE_POWER_CAP)), status

@@ -1,0 +1,23 @@
+"""What the sample ring gives, as types."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+Record = tuple[int, int, int, int, int]  # time_ns, value, device (its place in the warden's hello), channel, status
+
+
+class RingStats(TypedDict):
+    """The warden's loop about itself: ring_stats_t of native/ring.h. Counters since it started, monotonic times."""
+
+    started_ns: int
+    heartbeat_ns: int
+    steps: int
+    missed: int
+    lateness_max_ns: int
+    read_ns: int
+    write_ns: int
+    reads: int
+    writes: int
+    read_errors: int
+    write_errors: int

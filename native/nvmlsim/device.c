@@ -1,0 +1,111 @@
+/* Which devices there are and who they are. */
+#include <stdio.h>
+#include <string.h>
+
+#include "nvmlsim/library.h"
+
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count) {
+  return library_gpu_count(count);
+}
+
+nvmlReturn_t nvmlDeviceGetCount(unsigned int *count) {
+  return library_gpu_count(count);
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device) {
+  return library_handle(index, device);
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned int index, nvmlDevice_t *device) {
+  return library_handle(index, device);
+}
+
+typedef bool matches_t(const plant_gpu_view_t *view, const void *wanted);
+
+/* The first device that `matches`; NOT_FOUND if none does. */
+static nvmlReturn_t find(matches_t *matches, const void *wanted, nvmlDevice_t *device) {
+  uint32_t count;
+  nvmlReturn_t status = library_gpu_count(&count);
+  if (status != NVML_SUCCESS) return status;
+  if (wanted == NULL || device == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+  for (uint32_t gpu = 0; gpu < count; gpu++) {
+    nvmlDevice_t candidate;
+    plant_gpu_view_t view;
+    status = library_handle(gpu, &candidate);
+    if (status == NVML_SUCCESS) status = library_look(candidate, &candidate, &view);
+    if (status != NVML_SUCCESS) return status;
+    if (matches(&view, wanted)) {
+      *device = candidate;
+      return NVML_SUCCESS;
+    }
+  }
+  return NVML_ERROR_NOT_FOUND;
+}
+
+static bool has_uuid(const plant_gpu_view_t *view, const void *uuid) {
+  return strcmp(view->uuid, uuid) == 0;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
+  return find(has_uuid, uuid, device);
+}
+
+/* Domains are written with four or with eight digits; a function, always 0, may follow or not. */
+static bool is_at(const plant_gpu_view_t *view, const void *bus_id) {
+  unsigned int domain, bus, device;
+  return sscanf(bus_id, "%x:%x:%x", &domain, &bus, &device) == 3 && domain == view->pci_domain &&
+         bus == view->pci_bus && device == view->pci_device;
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *device) {
+  return find(is_at, bus_id, device);
+}
+
+nvmlReturn_t nvmlDeviceGetHandleByPciBusId(const char *bus_id, nvmlDevice_t *device) {
+  return find(is_at, bus_id, device);
+}
+
+nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length) {
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, name, &view);
+  return status == NVML_SUCCESS ? library_copy_text(view.name, name, length) : status;
+}
+
+nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length) {
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, uuid, &view);
+  return status == NVML_SUCCESS ? library_copy_text(view.uuid, uuid, length) : status;
+}
+
+nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index) {
+  const nvmlReturn_t status = library_check(device, index);
+  if (status == NVML_SUCCESS) *index = library_gpu(device);
+  return status;
+}
+
+nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor) {
+  return nvmlDeviceGetIndex(device, minor);
+}
+
+/* The boards simulated are data-centre boards; those carry no other brand. */
+nvmlReturn_t nvmlDeviceGetBrand(nvmlDevice_t device, nvmlBrandType_t *brand) {
+  const nvmlReturn_t status = library_check(device, brand);
+  if (status == NVML_SUCCESS) *brand = NVML_BRAND_NVIDIA;
+  return status;
+}
+
+nvmlReturn_t nvmlDeviceGetArchitecture(nvmlDevice_t device, nvmlDeviceArchitecture_t *architecture) {
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, architecture, &view);
+  if (status == NVML_SUCCESS) *architecture = view.architecture;
+  return status;
+}
+
+nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor) {
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, major != NULL ? (const void *)minor : NULL, &view);
+  if (status != NVML_SUCCESS) return status;
+  *major = (int)view.compute_major;
+  *minor = (int)view.compute_minor;
+  return NVML_SUCCESS;
+}

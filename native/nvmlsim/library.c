@@ -1,0 +1,200 @@
+/* Initialisation, handles and the lock. NVML's ABI has no context argument, so this file holds the one global of the
+ * library. */
+#include "nvmlsim/library.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct nvmlDevice_st {
+  char place; /* a handle is the address of its slot; nothing is stored there */
+};
+
+static struct {
+  pthread_mutex_t lock; /* around every call into the plant: the driver has one lock too */
+  pthread_once_t prepared;
+  plant_host_t *host;
+  unsigned int users; /* initialisations not yet shut down */
+  char path[PATH_MAX];
+} library = {.lock = PTHREAD_MUTEX_INITIALIZER, .prepared = PTHREAD_ONCE_INIT};
+
+static const struct nvmlDevice_st devices[PLANT_GPUS_MAX];
+
+static void lock(void) {
+  pthread_mutex_lock(&library.lock);
+}
+
+static void unlock(void) {
+  pthread_mutex_unlock(&library.lock);
+}
+
+/* A child of fork() keeps the host: the mapping is shared, and the plant's own lock knows its owners by thread. All
+ * that must not happen is that this lock is copied while a thread holds it which the child does not have. */
+static void prepare(void) {
+  pthread_atfork(lock, unlock, unlock);
+}
+
+static nvmlReturn_t from_plant(int status) {
+  switch (-status) {
+    case 0:
+      return NVML_SUCCESS;
+    case ERANGE:
+    case EINVAL:
+      return NVML_ERROR_INVALID_ARGUMENT;
+    case EPERM:
+    case EACCES:
+      return NVML_ERROR_NO_PERMISSION;
+    case ENOTSUP:
+      return NVML_ERROR_NOT_SUPPORTED;
+    case ENODEV:
+      return NVML_ERROR_GPU_IS_LOST;
+    case ETIMEDOUT:
+      return NVML_ERROR_TIMEOUT;
+    default:
+      return NVML_ERROR_UNKNOWN;
+  }
+}
+
+/* Without a usable host this is a machine without the driver, and answers as one. */
+static nvmlReturn_t initialise(void) {
+  if (library.users == 0) {
+    const char *path = getenv("EAGENT_SIM_HOST");
+    if (path == NULL || strlen(path) >= sizeof library.path) return NVML_ERROR_DRIVER_NOT_LOADED;
+    int error = 0;
+    library.host = plant_host_open(path, &error);
+    if (library.host == NULL) return error == EACCES ? NVML_ERROR_NO_PERMISSION : NVML_ERROR_DRIVER_NOT_LOADED;
+    strcpy(library.path, path);
+  }
+  library.users++;
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
+  (void)flags; /* NO_GPUS, NO_ATTACH and FORCE_INIT make no difference to a host that always answers */
+  pthread_once(&library.prepared, prepare);
+  lock();
+  const nvmlReturn_t status = initialise();
+  unlock();
+  return status;
+}
+
+nvmlReturn_t nvmlInit_v2(void) {
+  return nvmlInitWithFlags(0);
+}
+
+nvmlReturn_t nvmlInit(void) {
+  return nvmlInitWithFlags(0);
+}
+
+/* The real library answers SUCCESS also when it was never initialised, whatever its header says. */
+nvmlReturn_t nvmlShutdown(void) {
+  lock();
+  if (library.users > 0 && --library.users == 0) {
+    plant_host_close(library.host);
+    library.host = NULL;
+  }
+  unlock();
+  return NVML_SUCCESS;
+}
+
+const char *eagent_simulated_host(void) {
+  lock();
+  const bool initialised = library.host != NULL;
+  unlock();
+  return initialised ? library.path : getenv("EAGENT_SIM_HOST");
+}
+
+uint32_t library_gpu(nvmlDevice_t device) {
+  return (uint32_t)(device - devices);
+}
+
+/* Called with the lock held. Addresses are compared as numbers: a caller may hand in anything. */
+static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+  if (library.host == NULL) return NVML_ERROR_UNINITIALIZED;
+  const uintptr_t offset = (uintptr_t)device - (uintptr_t)devices;
+  const bool ours = offset < plant_host_gpu_count(library.host) * sizeof devices[0];
+  return ours && out != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
+  lock();
+  const nvmlReturn_t status = check(device, out);
+  unlock();
+  return status;
+}
+
+nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t *view) {
+  lock();
+  nvmlReturn_t status = check(device, out);
+  if (status == NVML_SUCCESS) status = from_plant(plant_host_view(library.host, library_gpu(device), view));
+  unlock();
+  return status;
+}
+
+nvmlReturn_t library_gpu_count(uint32_t *count) {
+  lock();
+  nvmlReturn_t status = library.host == NULL ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
+  if (status == NVML_SUCCESS && count == NULL) status = NVML_ERROR_INVALID_ARGUMENT;
+  if (status == NVML_SUCCESS) *count = plant_host_gpu_count(library.host);
+  unlock();
+  return status;
+}
+
+nvmlReturn_t library_handle(uint32_t gpu, nvmlDevice_t *device) {
+  uint32_t count;
+  const nvmlReturn_t status = library_gpu_count(&count);
+  if (status != NVML_SUCCESS) return status;
+  if (device == NULL || gpu >= count) return NVML_ERROR_INVALID_ARGUMENT;
+  *device = (nvmlDevice_t)&devices[gpu];
+  return NVML_SUCCESS;
+}
+
+/* What the driver asks for is not user 0 but CAP_SYS_ADMIN, which root in a container often lacks. */
+static bool is_admin(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  if (syscall(SYS_capget, &header, data) != 0) return false;
+  return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+}
+
+static bool may_change(const plant_host_t *host) {
+  switch (plant_host_permission(host)) {
+    case PLANT_PERMIT_ANYONE:
+      return true;
+    case PLANT_PERMIT_ROOT:
+      return is_admin();
+    default:
+      return false;
+  }
+}
+
+nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
+  lock();
+  nvmlReturn_t status = check(device, host);
+  if (status == NVML_SUCCESS && !may_change(library.host)) status = NVML_ERROR_NO_PERMISSION;
+  if (status != NVML_SUCCESS) {
+    unlock();
+    return status;
+  }
+  *host = library.host;
+  *gpu = library_gpu(device);
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t library_change_end(int plant_status) {
+  unlock();
+  return from_plant(plant_status);
+}
+
+nvmlReturn_t library_copy_text(const char *text, char *buffer, unsigned int length) {
+  if (buffer == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+  const size_t size = strlen(text) + 1;
+  if (size > length) return NVML_ERROR_INSUFFICIENT_SIZE;
+  memcpy(buffer, text, size);
+  return NVML_SUCCESS;
+}

@@ -1,0 +1,130 @@
+#include "plant/advance.h"
+
+#include <errno.h>
+
+#define BUSY_TICKS_MAX \
+  2000 /* ticks between publications: a process that dies loses ten simulated seconds of work at most */
+
+static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
+  for (uint32_t i = 0; i < spec->given.gpus; i++) {
+    if (!load_has(load, i) || state->gpus[i].resident) continue;
+    if (state->gpus[i].asleep) gpu_wake(spec, &spec->boards[i], &state->gpus[i], state->tick);
+    state->gpus[i].resident = 1;
+  }
+}
+
+static void step_loads(plant_file_t *file, state_t *state, activity_t *activity) {
+  shift_t shift = {&file->spec.physics, state->gpus, state->tick, activity};
+  requests_t requests = {file->requests, state->requests};
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    load_t *load = &state->loads[i];
+    if (!load->progress.running || load->start_tick > state->tick) continue;
+    switch (load->progress.kind) {
+      case PLANT_LOAD_SQUARE:
+        square_step(&shift, load);
+        break;
+      case PLANT_LOAD_GANG:
+        gang_step(&shift, load);
+        break;
+      case PLANT_LOAD_SERVING:
+        serving_step(&shift, load, state->engines, requests);
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+/* At the end of each 100 ms. A row's place follows from its time, so writing it twice does no harm. */
+static void end_row(plant_file_t *file, state_t *state, int64_t tick) {
+  int64_t row = tick / ROW_TICKS - 1;
+  for (uint32_t i = 0; i < file->spec.given.gpus; i++) {
+    gpu_t *gpu = &state->gpus[i];
+    double energy_j = gpu_energy_j(&file->spec, gpu, tick);
+    if (row < ROWS_MAX) file->power_w[row][i] = (float)((energy_j - gpu->row_energy_j) / (ROW_TICKS * TICK_S));
+    gpu->row_energy_j = energy_j;
+  }
+}
+
+static void step(plant_file_t *file, state_t *state) {
+  const spec_t *spec = &file->spec;
+  activity_t activity[PLANT_GPUS_MAX] = {0};
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    const load_t *load = &state->loads[i];
+    if (load->progress.running && load->start_tick <= state->tick) start_load(spec, state, load);
+  }
+  for (uint32_t i = 0; i < spec->given.gpus; i++) {
+    if (!state->gpus[i].asleep) gpu_begin(spec, &state->gpus[i], state->tick);
+  }
+  step_loads(file, state, activity);
+  for (uint32_t i = 0; i < spec->given.gpus; i++) {
+    if (!state->gpus[i].asleep) gpu_finish(spec, &spec->boards[i], &state->gpus[i], state->tick, &activity[i]);
+  }
+  state->tick++;
+  if (state->tick % ROW_TICKS == 0) end_row(file, state, state->tick);
+}
+
+/* While all sleep, time may go to here at once; `tick` if somebody is awake. */
+static int64_t quiet_until(const spec_t *spec, const state_t *state, int64_t target) {
+  for (uint32_t i = 0; i < spec->given.gpus; i++) {
+    if (!state->gpus[i].asleep) return state->tick;
+  }
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    const load_t *load = &state->loads[i];
+    if (load->progress.running && load->start_tick < target) target = load->start_tick;
+  }
+  return target > state->tick ? target : state->tick;
+}
+
+static void leap(plant_file_t *file, state_t *state, int64_t target) {
+  int64_t row = state->tick / ROW_TICKS + 1, last = target / ROW_TICKS;
+  for (; row <= last; row++) {
+    if (row > ROWS_MAX) row = last; /* the log is full: only the last row's end is of use */
+    end_row(file, state, row * ROW_TICKS);
+  }
+  state->tick = target;
+}
+
+static void run(plant_file_t *file, state_t *state, int64_t target) {
+  for (int budget = BUSY_TICKS_MAX; budget > 0 && state->tick < target; budget--) {
+    int64_t quiet = quiet_until(&file->spec, state, target);
+    if (quiet > state->tick) {
+      leap(file, state, quiet);
+    } else {
+      step(file, state);
+    }
+  }
+}
+
+int advance_to(plant_file_t *file, int64_t to_ns) {
+  int64_t target = to_ns / TICK_NS;
+  int is_virtual = file->spec.given.clock == PLANT_CLOCK_VIRTUAL;
+  const state_t *truth = file_state(file);
+  if (!truth) return -EIO;
+  while (truth->tick < target || (is_virtual && truth->now_ns < to_ns)) {
+    state_t *draft = file_begin(file);
+    if (!draft) return -EIO;
+    run(file, draft, target);
+    draft->now_ns = draft->tick < target ? draft->tick * TICK_NS : to_ns;
+    file_publish(file);
+    truth = draft;
+  }
+  return 0;
+}
+
+int advance_now(plant_file_t *file, int64_t *now_ns) {
+  const state_t *truth = file_state(file);
+  if (!truth) return -EIO;
+  *now_ns = truth->now_ns;
+  if (file->spec.given.clock == PLANT_CLOCK_VIRTUAL) return 0;
+  int64_t monotonic_ns = file_monotonic_ns();
+  if (monotonic_ns - truth->origin_ns < truth->now_ns) { /* the clock went back: go on from where we were */
+    state_t *draft = file_begin(file);
+    if (!draft) return -EIO;
+    draft->origin_ns = monotonic_ns - truth->now_ns;
+    file_publish(file);
+  } else {
+    *now_ns = monotonic_ns - truth->origin_ns;
+  }
+  return 0;
+}

@@ -1,0 +1,13 @@
+/* Integration: the only code that moves simulated time. */
+#ifndef EAGENT_PLANT_ADVANCE_H
+#define EAGENT_PLANT_ADVANCE_H
+
+#include "plant/file.h"
+
+/* With the lock held: integrate up to `to_ns` and publish. Leaves the virtual clock there. 0, or -EIO for a damaged
+ * file. */
+int advance_to(plant_file_t *file, int64_t to_ns);
+/* With the lock held: what the host's clock says now. */
+int advance_now(plant_file_t *file, int64_t *now_ns);
+
+#endif

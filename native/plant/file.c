@@ -1,0 +1,198 @@
+#include "plant/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t file_monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Where there is no /proc the id stays empty, and equal to itself. */
+static void read_boot_id(char id[40]) {
+  memset(id, 0, 40);
+  int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (read(fd, id, 36) != 36) memset(id, 0, 40);
+  close(fd);
+}
+
+static int init_mutex(pthread_mutex_t *mutex) {
+  pthread_mutexattr_t attributes;
+  memset(mutex, 0, sizeof *mutex);
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  int error = pthread_mutex_init(mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  return -error;
+}
+
+static int map(int fd, plant_file_t **file) {
+  void *base = mmap(NULL, sizeof(plant_file_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (base == MAP_FAILED) return -errno;
+  *file = base;
+  return 0;
+}
+
+static int fill(plant_file_t *file, const spec_t *spec) {
+  int error = init_mutex(&file->mutex);
+  if (error) return error;
+  file->version = FILE_VERSION;
+  file->size = sizeof *file;
+  read_boot_id(file->boot_id);
+  file->spec = *spec;
+  file->states[0].origin_ns = file_monotonic_ns();
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
+  /* Last: whoever maps the file before this sees no host yet. */
+  __atomic_store_n(&file->magic, FILE_MAGIC, __ATOMIC_RELEASE);
+  return 0;
+}
+
+int file_create(const char *path, const spec_t *spec) {
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return -errno;
+  plant_file_t *file = NULL;
+  /* Sparse: the tables take room as they grow. */
+  int error = ftruncate(fd, (off_t)sizeof(plant_file_t)) ? -errno : map(fd, &file);
+  if (!error) {
+    error = fill(file, spec);
+    file_close(file);
+  }
+  close(fd);
+  if (error) unlink(path);
+  return error;
+}
+
+static int is_ours(const plant_file_t *file) {
+  return __atomic_load_n(&file->magic, __ATOMIC_ACQUIRE) == FILE_MAGIC && file->version == FILE_VERSION &&
+         file->size == sizeof *file && file->spec.given.gpus >= 1 && file->spec.given.gpus <= PLANT_GPUS_MAX &&
+         file->spec.physics.steps >= 2 && file->spec.physics.steps <= CLOCK_STEPS_MAX;
+}
+
+/* Answers later than the truth come from a process that died before it published them. */
+static void take_back_answers(plant_file_t *file) {
+  const state_t *state = file_state(file);
+  if (!state) return;
+  for (uint32_t i = 0; i < state->requests; i++) {
+    plant_request_t *request = &file->requests[i];
+    if (request->first_token_ns > state->tick * TICK_NS) request->first_token_ns = -1;
+    if (request->done_ns > state->tick * TICK_NS) request->done_ns = -1;
+  }
+}
+
+/* The lock and the clock's origin do not outlive a boot: make the mutex anew and let simulated time go on where it was.
+ */
+static int renew_after_boot(plant_file_t *file) {
+  char boot_id[40];
+  read_boot_id(boot_id);
+  if (memcmp(boot_id, file->boot_id, sizeof boot_id) == 0) return 0;
+  int error = init_mutex(&file->mutex);
+  if (error) return error;
+  take_back_answers(file);
+  state_t *state = file_begin(file);
+  if (!state) return -EIO;
+  state->origin_ns = file_monotonic_ns() - state->now_ns;
+  file_publish(file);
+  memcpy(file->boot_id, boot_id, sizeof boot_id);
+  return 0;
+}
+
+int file_open(const char *path, plant_file_t **file) {
+  *file = NULL;
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  struct stat status;
+  int error = fstat(fd, &status) ? -errno : 0;
+  if (!error && (!S_ISREG(status.st_mode) || status.st_size != (off_t)sizeof(plant_file_t))) error = -EINVAL;
+  if (!error && flock(fd, LOCK_EX)) error = -errno; /* two that open after a boot must not both make the mutex */
+  if (!error) error = map(fd, file);
+  if (!error && !is_ours(*file)) error = -EINVAL;
+  if (!error) error = renew_after_boot(*file);
+  flock(fd, LOCK_UN); /* closing is not enough: the mapping keeps the file description, and it the lock */
+  close(fd);
+  if (error) {
+    file_close(*file);
+    *file = NULL;
+  }
+  return error;
+}
+
+void file_close(plant_file_t *file) {
+  if (file) munmap(file, sizeof *file);
+}
+
+static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
+  return gpu->step < spec->physics.steps && gpu->wanted_step < spec->physics.steps && gpu->load <= LOADS_MAX &&
+         gpu->cap.ceiling >= 0 && gpu->cap.ceiling < CLOCK_STEPS_MAX && gpu->cap.clamp >= 0 && gpu->cap.carry >= 0 &&
+         gpu->cap.carry <= 1 && isfinite(gpu->energy_j) && gpu->sensor.next < 1ull << 48;
+}
+
+static int load_is_sane(const load_t *load) {
+  switch (load->progress.running ? load->progress.kind : PLANT_LOAD_NONE) {
+    case PLANT_LOAD_SQUARE:
+      return square_is_valid(&load->with.square);
+    case PLANT_LOAD_SERVING:
+      return serving_is_valid(&load->with.serving);
+    case PLANT_LOAD_GANG:
+      if (!gang_is_valid(&load->with.gang)) return 0;
+      for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+        if (load_has(load, gpu) && !(load->share_s[gpu] >= load->with.gang.step_s / 2)) return 0;
+      }
+      return 1;
+    default:
+      return 1;
+  }
+}
+
+/* The file may be written by anybody who may open it. What indexes memory or bounds a loop is checked before it is
+ * used. */
+static int is_sane(const spec_t *spec, const state_t *state) {
+  if (state->tick < 0 || state->now_ns < 0 || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX) return 0;
+  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
+    const engine_t *engine = &state->engines[i];
+    if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
+    if (engine->phase > ENGINE_DECODES || engine->seated > PLANT_BATCH_MAX) return 0;
+    if (engine->phase != ENGINE_WAITS && (engine->seated == 0 || !(engine->left_s >= 0))) return 0;
+  }
+  return 1;
+}
+
+const state_t *file_state(const plant_file_t *file) {
+  const state_t *state = &file->states[file->active & 1];
+  return is_sane(&file->spec, state) ? state : NULL;
+}
+
+state_t *file_begin(plant_file_t *file) {
+  const state_t *truth = file_state(file);
+  if (!truth) return NULL;
+  state_t *draft = &file->states[~file->active & 1];
+  memcpy(draft, truth, sizeof *draft);
+  return draft;
+}
+
+void file_publish(plant_file_t *file) {
+  __atomic_store_n(&file->active, ~file->active & 1, __ATOMIC_RELEASE);
+}
+
+int file_lock(plant_file_t *file) {
+  int error = pthread_mutex_lock(&file->mutex);
+  if (error == EOWNERDEAD) {
+    take_back_answers(file);
+    error = pthread_mutex_consistent(&file->mutex);
+  }
+  return -error;
+}
+
+void file_unlock(plant_file_t *file) {
+  pthread_mutex_unlock(&file->mutex);
+}

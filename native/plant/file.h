@@ -1,0 +1,66 @@
+/* The mapped file of a host: what is in it, and how a change becomes visible whole or not at all. */
+#ifndef EAGENT_PLANT_FILE_H
+#define EAGENT_PLANT_FILE_H
+
+#include <pthread.h>
+
+#include "plant/load.h"
+
+#define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
+#define FILE_VERSION 1u
+#define EVENTS_MAX   65536u
+#define REQUESTS_MAX 262144u
+#define ROWS_MAX     144000u /* of the power log: four hours */
+
+/* All that changes. Two of it are in the file; one is the truth, the other the draft of the next. */
+typedef struct state {
+  int64_t now_ns; /* virtual clock: where it was put. Wall clock: when somebody last published. Never behind `tick`. */
+  int64_t origin_ns;         /* wall clock: CLOCK_MONOTONIC at simulated time 0 */
+  int64_t tick;              /* whole ticks integrated */
+  uint32_t events, requests; /* entries of the tables below that exist */
+  uint64_t events_lost;
+  gpu_t gpus[PLANT_GPUS_MAX];
+  load_t loads[LOADS_MAX];
+  engine_t engines[PLANT_GPUS_MAX];
+} state_t;
+
+/* The tables only grow. What lies behind the counts of the true state (for power_w: behind its tick) is not there yet
+ * and is written again before a count comes to cover it. The answers in `requests` are filled in while integrating;
+ * those that a process wrote and died before it published are taken back by the next that takes the lock. */
+typedef struct plant_file {
+  uint64_t magic;
+  uint32_t version;
+  uint32_t active; /* which state is the truth */
+  uint64_t size;
+  char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
+                     */
+  pthread_mutex_t mutex;
+  spec_t spec;
+  state_t states[2];
+  plant_event_t events[EVENTS_MAX];
+  plant_request_t requests[REQUESTS_MAX];
+  float power_w[ROWS_MAX][PLANT_GPUS_MAX];
+} plant_file_t;
+
+struct plant_host {
+  plant_file_t *file;
+};
+
+int file_create(const char *path, const spec_t *spec);
+int file_open(const char *path, plant_file_t **file);
+void file_close(plant_file_t *file);
+
+/* 0, or -errno. A process that died with the lock leaves it to the next. */
+int file_lock(plant_file_t *file);
+void file_unlock(plant_file_t *file);
+
+/* With the lock held: the truth, or NULL if the file is damaged. */
+const state_t *file_state(const plant_file_t *file);
+/* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
+ * damaged. */
+state_t *file_begin(plant_file_t *file);
+void file_publish(plant_file_t *file);
+
+int64_t file_monotonic_ns(void);
+
+#endif

@@ -1,0 +1,71 @@
+/* One GPU: from activity and clock to power, heat, energy and what its sensors show; and the controller that holds its
+ * cap.
+ *
+ * A GPU without a process falls asleep once all that its sensors average over is idle. Asleep, its whole state is a
+ * function of the tick at which it fell asleep, so nothing is stepped and nothing depends on when it is looked at.
+ */
+#ifndef EAGENT_PLANT_GPU_H
+#define EAGENT_PLANT_GPU_H
+
+#include "plant/model.h"
+#include "plant/sensor.h"
+
+#define ENERGIES    32u  /* ticks of cumulative energy that the sensor's window may reach back over; a power of two */
+#define ROW_TICKS   20   /* a row of the power log, and a bucket of utilisation: 100 ms */
+#define BUCKETS     10u  /* utilisation is over the last whole second */
+#define SLEEP_TICKS 240u /* quiet ticks before sleep: longer than the buckets and the sensor look back */
+
+/* What the load did during one tick, as shares of it. */
+typedef struct activity {
+  double compute, memory; /* u and m of the power model, averaged over the tick */
+  double busy;            /* the share in which a kernel ran */
+} activity_t;
+
+/* The software power cap: it estimates what the load draws and sets the clock that fits the limit. */
+typedef struct cap {
+  double compute_w; /* what the core would draw at full drive, averaged over the controller's memory */
+  double other_w;   /* what does not follow the clock, averaged likewise */
+  double ceiling;   /* clock step, fractional: the clock alternates between neighbours to hold the mean */
+  double carry;
+  double clamp; /* clock step that the fast clamp allows */
+} cap_t;
+
+typedef struct gpu {
+  uint32_t asleep, resident; /* resident: a process holds a context */
+  uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
+  uint32_t quiet_ticks;
+  int64_t asleep_since; /* tick */
+
+  uint32_t limit_mw, limit_acting_mw;
+  int64_t limit_from_tick;
+  uint32_t lock_min_mhz, lock_max_mhz, wanted_step, step;
+  int64_t lock_from_tick;
+  uint32_t persistence, writes;
+
+  double power_w, energy_j;         /* asleep: energy when it fell asleep */
+  double heat_k[PLANT_HEAT_STAGES]; /* asleep: likewise */
+  double energies_j[ENERGIES];      /* at the end of the last ticks */
+  double row_energy_j;              /* at the last row's end */
+  cap_t cap;
+  sensor_t sensor;
+  double busy_s, memory_s; /* in the present bucket */
+  float busy[BUCKETS], memory[BUCKETS];
+} gpu_t;
+
+void gpu_init(const spec_t *spec, gpu_t *gpu);
+void gpu_wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
+/* The first half of a tick: which clock it runs at. */
+void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick);
+/* The second half: what that cost. */
+void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, const activity_t *activity);
+
+/* At a tick's beginning; for a sleeping GPU any tick since it fell asleep. */
+double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick);
+double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick);
+void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor);
+/* Shares of the last whole second. */
+void gpu_utilisation(const gpu_t *gpu, double *busy, double *memory);
+/* Whether the power limit holds the clock below what is wanted. */
+int gpu_is_capped(const gpu_t *gpu);
+
+#endif

@@ -1,0 +1,165 @@
+#include "plant/host.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "plant/random.h"
+#include "plant/session.h"
+
+#define VIRTUAL_EPOCH_US   1767225600000000ull /* simulated time 0 of a virtual clock: 2026-01-01 */
+#define DRIVER_MEMORY_B    536870912ull        /* what the driver keeps for itself (assumed) */
+#define SERVING_MEMORY_PCT 90u                 /* engines claim their key-value cache up front; vLLM's default share */
+#define OTHER_MEMORY_PCT   50u                 /* assumed */
+
+plant_host_t *plant_host_open(const char *path, int *error) {
+  plant_host_t *host = calloc(1, sizeof *host);
+  int code = host ? file_open(path, &host->file) : -ENOMEM;
+  if (error) *error = -code;
+  if (code == 0) return host;
+  free(host);
+  return NULL;
+}
+
+void plant_host_close(plant_host_t *host) {
+  if (!host) return;
+  file_close(host->file);
+  free(host);
+}
+
+uint32_t plant_host_gpu_count(const plant_host_t *host) {
+  return host->file->spec.given.gpus;
+}
+enum plant_permission plant_host_permission(const plant_host_t *host) {
+  return host->file->spec.given.permission;
+}
+
+static void view_board(const spec_t *spec, const board_t *board, plant_gpu_view_t *view) {
+  const plant_model_t *model = &spec->given.model;
+  memcpy(view->name, model->name, sizeof view->name);
+  memcpy(view->uuid, board->uuid, sizeof view->uuid);
+  view->pci_bus = 0x07 + 0x10 * board->gpu;
+  view->pci_device_id = model->pci_device_id;
+  view->pci_subsystem_id = model->pci_subsystem_id;
+  view->architecture = model->architecture;
+  view->compute_major = model->compute_major;
+  view->compute_minor = model->compute_minor;
+  view->memory_total_b = model->memory_total_b;
+  view->limit_min_mw = model->limit_min_mw;
+  view->limit_max_mw = model->limit_max_mw;
+  view->limit_default_mw = model->limit_default_mw;
+  view->sm_clock_min_mhz = model->clock_min_mhz;
+  view->sm_clock_max_mhz = model->clock_max_mhz;
+  view->sm_clock_step_mhz = model->clock_step_mhz;
+  view->memory_clock_mhz = view->memory_clock_max_mhz = model->memory_clock_mhz;
+}
+
+static uint64_t unix_time_us(const spec_t *spec, int64_t time_ns, int64_t now_ns) {
+  if (spec->given.clock == PLANT_CLOCK_VIRTUAL) return VIRTUAL_EPOCH_US + (uint64_t)(time_ns / 1000);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)(now.tv_nsec / 1000 - (now_ns - time_ns) / 1000);
+}
+
+static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
+  view->memory_used_b = DRIVER_MEMORY_B;
+  if (!gpu->resident || gpu->load == 0) return;
+  const plant_progress_t *load = &state->loads[gpu->load - 1].progress;
+  uint32_t share = load->kind == PLANT_LOAD_SERVING ? SERVING_MEMORY_PCT : OTHER_MEMORY_PCT;
+  view->memory_used_b += view->memory_total_b / 100 * share;
+  if (load->pid) view->pids[view->pid_count++] = load->pid;
+}
+
+static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
+  view->limit_requested_mw = view->limit_enforced_mw = gpu->limit_mw;
+  view->locked_min_mhz = gpu->lock_min_mhz;
+  view->locked_max_mhz = gpu->lock_max_mhz;
+  view->persistence_mode = gpu->persistence;
+  view->sm_clock_mhz =
+      gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
+  view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
+  view->event_reasons = gpu->resident ? (gpu_is_capped(gpu) ? 4 : 0) : 1;
+  double busy, memory;
+  gpu_utilisation(gpu, &busy, &memory);
+  view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
+  view->memory_utilisation_pct = (uint32_t)lround(fmin(1, memory) * 100);
+}
+
+int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) {
+  if (index >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_look(host, &session);
+  if (error) return error;
+  const spec_t *spec = session.spec;
+  const gpu_t *gpu = &session.state->gpus[index];
+  sensor_t sensor;
+  gpu_read_sensor(spec, &spec->boards[index], gpu, session.state->tick, &sensor);
+  memset(view, 0, sizeof *view);
+  view_board(spec, &spec->boards[index], view);
+  view_tenant(session.state, gpu, view);
+  view_gpu(spec, session.state, gpu, view);
+  view->power_instant_mw = sensor.power_mw;
+  view->energy_mj = sensor.energy_mj;
+  view->sensor_time_us = unix_time_us(spec, sensor.time_ns, session.now_ns);
+  return session_end(&session, 0);
+}
+
+/* The first tick in which a setting made now acts. */
+static int64_t acts_from(session_t *session, uint32_t index, enum random_stream stream, const double range_s[2]) {
+  uint64_t bits = random_bits(session->spec->given.seed, stream, index, session->draft->gpus[index].writes++);
+  return session->draft->tick + (int64_t)ceil(random_between(range_s[0], range_s[1], bits) / TICK_S);
+}
+
+int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limit_mw) {
+  const plant_model_t *model = &host->file->spec.given.model;
+  if (index >= plant_host_gpu_count(host)) return -ERANGE;
+  if (limit_mw < model->limit_min_mw || limit_mw > model->limit_max_mw) return -ERANGE;
+  session_t session;
+  int error = session_change(host, &session);
+  if (error) return error;
+  gpu_t *gpu = &session.draft->gpus[index];
+  plant_event_t event = {.kind = PLANT_WRITE_LIMIT, .gpu = index, .old_value = gpu->limit_mw, .new_value = limit_mw};
+  session_log(&session, event);
+  gpu->limit_mw = limit_mw;
+  gpu->limit_from_tick = acts_from(&session, index, RANDOM_LIMIT_DELAY, model->limit_delay_s);
+  return session_end(&session, 0);
+}
+
+static int set_lock(plant_host_t *host, uint32_t index, uint32_t min_mhz, uint32_t max_mhz) {
+  if (index >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_change(host, &session);
+  if (error) return error;
+  gpu_t *gpu = &session.draft->gpus[index];
+  plant_event_t event = {.kind = PLANT_WRITE_LOCK, .gpu = index, .min_mhz = min_mhz, .max_mhz = max_mhz};
+  session_log(&session, event);
+  gpu->lock_min_mhz = min_mhz;
+  gpu->lock_max_mhz = max_mhz;
+  gpu->lock_from_tick = acts_from(&session, index, RANDOM_CLOCK_DELAY, session.spec->given.model.clock_delay_s);
+  return session_end(&session, 0);
+}
+
+int plant_host_lock_clocks(plant_host_t *host, uint32_t index, uint32_t min_mhz, uint32_t max_mhz) {
+  const plant_model_t *model = &host->file->spec.given.model;
+  if (min_mhz > max_mhz || min_mhz < model->clock_min_mhz || max_mhz > model->clock_max_mhz) return -ERANGE;
+  return set_lock(host, index, min_mhz, max_mhz);
+}
+
+int plant_host_reset_clocks(plant_host_t *host, uint32_t index) {
+  return set_lock(host, index, 0, 0);
+}
+
+int plant_host_set_persistence(plant_host_t *host, uint32_t index, uint32_t mode) {
+  if (index >= plant_host_gpu_count(host) || mode > 1) return -ERANGE;
+  session_t session;
+  int error = session_change(host, &session);
+  if (error) return error;
+  gpu_t *gpu = &session.draft->gpus[index];
+  plant_event_t event = {
+      .kind = PLANT_WRITE_PERSISTENCE, .gpu = index, .old_value = gpu->persistence, .new_value = mode};
+  session_log(&session, event);
+  gpu->persistence = mode;
+  return session_end(&session, 0);
+}

@@ -1,0 +1,59 @@
+/* One simulated host: the state behind NVML.
+ *
+ * It is one mapped file, seen by every process on the simulated host as the driver's state is seen on a real one. There is no
+ * daemon: whoever asks first integrates the physics up to now. The state is kept twice and flipped, so a process that dies in
+ * the middle of an integration leaves the last whole state behind.
+ */
+#ifndef EAGENT_PLANT_HOST_H
+#define EAGENT_PLANT_HOST_H
+
+#include <stdint.h>
+
+#define PLANT_GPUS_MAX 16u
+#define PLANT_PIDS_MAX 8u
+
+typedef struct plant_host plant_host_t;
+
+/* Who may set knobs, as the driver would decide it. */
+enum plant_permission { PLANT_PERMIT_ANYONE = 0, PLANT_PERMIT_ROOT = 1, PLANT_PERMIT_NOBODY = 2 };
+
+/* All that a client of the driver can see of one GPU, at one instant. */
+typedef struct plant_gpu_view {
+  char name[64];
+  char uuid[48]; /* "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" */
+  uint32_t pci_domain, pci_bus, pci_device, pci_device_id, pci_subsystem_id;
+  uint32_t architecture; /* NVML_DEVICE_ARCH_* number; Ampere is 7 */
+  uint32_t compute_major, compute_minor;
+  uint64_t memory_total_b, memory_used_b;
+  uint32_t power_instant_mw; /* as the sensor last published it, noise and board gain included */
+  uint64_t sensor_time_us;   /* when that was, microseconds since 1970 */
+  uint64_t energy_mj;        /* the driver's counter, refreshed with the sensor */
+  uint32_t limit_requested_mw, limit_enforced_mw, limit_min_mw, limit_max_mw, limit_default_mw;
+  uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_step_mhz;
+  uint32_t memory_clock_mhz, memory_clock_max_mhz;
+  uint32_t locked_min_mhz, locked_max_mhz; /* both 0: not locked */
+  uint32_t gpu_utilisation_pct, memory_utilisation_pct;
+  uint32_t temperature_c;
+  uint64_t event_reasons; /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
+  uint32_t pids[PLANT_PIDS_MAX], pid_count; /* processes that hold a context; the caller drops those that no longer live */
+  uint32_t persistence_mode;
+} plant_gpu_view_t;
+
+/* Open an existing host file. Returns NULL with *error = errno-style positive code (ENOENT, EINVAL for a foreign or
+ * other-version file, EACCES, ...). */
+plant_host_t *plant_host_open(const char *path, int *error);
+void plant_host_close(plant_host_t *host);
+
+uint32_t plant_host_gpu_count(const plant_host_t *host);
+enum plant_permission plant_host_permission(const plant_host_t *host);
+
+/* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
+int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
+
+/* Setters. -ERANGE: outside what the device takes. Each change is entered in the host's own log with the caller's pid. */
+int plant_host_set_power_limit(plant_host_t *host, uint32_t gpu, uint32_t limit_mw);
+int plant_host_lock_clocks(plant_host_t *host, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz);
+int plant_host_reset_clocks(plant_host_t *host, uint32_t gpu);
+int plant_host_set_persistence(plant_host_t *host, uint32_t gpu, uint32_t mode);
+
+#endif

@@ -1,0 +1,95 @@
+# native/plant/lab.h for Cython. Comments and units are there.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from plant.host cimport plant_host_t, plant_permission
+
+
+cdef extern from "plant/lab.h" nogil:
+    const uint32_t PLANT_HEAT_STAGES
+    const uint32_t PLANT_BATCH_MAX
+
+    ctypedef enum plant_clock "enum plant_clock":
+        PLANT_CLOCK_WALL
+        PLANT_CLOCK_VIRTUAL
+
+    ctypedef struct plant_model_t:
+        char[64] name
+        uint32_t architecture, compute_major, compute_minor, pci_device_id, pci_subsystem_id
+        uint64_t memory_total_b
+        uint32_t limit_min_mw, limit_max_mw, limit_default_mw
+        uint32_t clock_min_mhz, clock_max_mhz, clock_step_mhz, clock_idle_mhz, memory_clock_mhz, feed_mhz
+        double deep_idle_w, base_w, memory_w, compute_w, leak_w_per_k, leak_reference_c
+        double volt_min, volt_corner_mhz, volt_exponent
+        double[3] heat_k_per_w, heat_s
+        double inlet_c
+        double cap_target, cap_clamp, cap_memory_s
+        uint32_t cap_steps
+        double[2] limit_delay_s, clock_delay_s
+        double sensor_period_s, sensor_window_s, sensor_jitter
+        double[2] sensor_gain, sensor_offset_w
+        double sensor_noise_w
+        double[2] energy_gain
+
+    ctypedef struct plant_description_t:
+        uint32_t gpus
+        uint64_t seed
+        plant_permission permission
+        plant_clock clock
+        plant_model_t model
+
+    int plant_host_create(const char *path, const plant_description_t *description)
+    int plant_host_advance(plant_host_t *host, int64_t to_ns)
+    int plant_host_time(plant_host_t *host, int64_t *now_ns)
+    plant_clock plant_host_clock(const plant_host_t *host)
+
+    ctypedef struct plant_square_t:
+        double period_s, duty, compute, memory, compute_fraction
+
+    ctypedef struct plant_gang_t:
+        double step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory
+
+    ctypedef struct plant_serving_t:
+        double prefill_s_per_token, prefill_compute, prefill_memory, prefill_compute_fraction
+        double decode_s, decode_s_per_sequence, decode_s_per_context_token
+        double decode_compute, decode_memory, decode_compute_fraction
+        uint32_t batch_max
+
+    ctypedef struct plant_request_t:
+        int64_t arrival_ns
+        uint32_t gpu, context_tokens, generated_tokens
+        int64_t first_token_ns, done_ns
+
+    int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
+                                const plant_square_t *square)
+    int plant_host_start_gang(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid, const plant_gang_t *gang)
+    int plant_host_start_serving(plant_host_t *host, int64_t at_ns, uint32_t pid, const plant_serving_t *serving,
+                                 const plant_request_t *requests, uint32_t count)
+    int plant_host_stop(plant_host_t *host)
+
+    ctypedef enum plant_load_kind "enum plant_load_kind":
+        PLANT_LOAD_SQUARE
+        PLANT_LOAD_GANG
+        PLANT_LOAD_SERVING
+
+    ctypedef struct plant_progress_t:
+        uint32_t kind, running, pid, gpus
+        int64_t start_ns
+        double[16] units
+        uint64_t steps, tokens, requests_done
+
+    int plant_host_progress(plant_host_t *host, plant_progress_t *out, uint32_t room, uint32_t *count)
+    int plant_host_requests(plant_host_t *host, uint32_t start, plant_request_t *out, uint32_t room, uint32_t *count)
+
+    ctypedef enum plant_write "enum plant_write":
+        PLANT_WRITE_LIMIT
+        PLANT_WRITE_LOCK
+        PLANT_WRITE_PERSISTENCE
+
+    ctypedef struct plant_event_t:
+        int64_t time_ns
+        uint32_t kind, gpu, pid, old_value, new_value, min_mhz, max_mhz
+
+    int plant_host_events(plant_host_t *host, uint32_t start, plant_event_t *out, uint32_t room, uint32_t *count)
+    int plant_host_power_log(plant_host_t *host, uint32_t start, float (*out)[16], uint32_t room, uint32_t *count)
+    int plant_host_energy_true(plant_host_t *host, uint32_t gpu, double *energy_j)
+    int plant_host_logs_full(plant_host_t *host, int *events_full, int *power_full)

@@ -1,0 +1,54 @@
+/* What follows from a GPU model and a seed; computed once, when the host is made, and kept in its file. */
+#ifndef EAGENT_PLANT_MODEL_H
+#define EAGENT_PLANT_MODEL_H
+
+#include "plant/lab.h"
+
+#define TICK_NS         5000000ll
+#define TICK_S          0.005
+#define CLOCK_STEPS_MAX 256u
+
+typedef struct physics {
+  uint32_t steps;                  /* clock steps; the last is the fastest */
+  double drive[CLOCK_STEPS_MAX];   /* (f/fmax) * v(f)^2: what a clock step multiplies compute power with */
+  double stretch[CLOCK_STEPS_MAX]; /* fmax/f: how much longer work takes that scales with the clock ... */
+  double famine[CLOCK_STEPS_MAX];  /* ... and how much longer the rest takes: 1 but at clocks that starve the memory */
+  double heat_decay[PLANT_HEAT_STAGES]; /* exp(-tick/tau) */
+  double cap_memory;                    /* how much of the controller's estimate a tick replaces */
+} physics_t;
+
+/* How one board differs from the next. */
+typedef struct board {
+  uint32_t gpu; /* its number, which with the seed names its random streams */
+  uint64_t seed;
+  char uuid[48];
+  int64_t sensor_phase_ns;
+  double sensor_gain, sensor_offset_w, energy_gain;
+} board_t;
+
+/* All that never changes about a host. */
+typedef struct spec {
+  plant_description_t given;
+  physics_t physics;
+  board_t boards[PLANT_GPUS_MAX];
+} spec_t;
+
+/* 0, or -EINVAL for numbers that describe no GPU. */
+int model_derive(const plant_description_t *given, spec_t *spec);
+
+static inline uint32_t model_clock_mhz(const plant_model_t *model, uint32_t step) {
+  return model->clock_min_mhz + step * model->clock_step_mhz;
+}
+
+/* The fastest clock step that is not above mhz. */
+uint32_t model_step(const plant_model_t *model, const physics_t *physics, uint32_t mhz);
+/* The (fractional) clock step at which compute power is multiplied by `drive`. */
+double model_step_of_drive(const physics_t *physics, double drive);
+
+/* How fast work goes at a clock step, as a share of full speed, if a share beta of its time scales with the clock: the
+ * inverse of T/T0 = 1 + beta * (fmax/f - 1), as measured on an A100. */
+static inline double model_rate(const physics_t *physics, uint32_t step, double beta) {
+  return 1.0 / (beta * physics->stretch[step] + (1.0 - beta) * physics->famine[step]);
+}
+
+#endif

@@ -1,0 +1,411 @@
+"""A simulated host: the state behind the simulated driver, and the lab around it. See native/plant/host.h and lab.h."""
+
+import errno
+import os
+
+from cython cimport final
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from eagent.errors import DriverError, InputError
+
+from plant.host cimport *
+from plant.lab cimport *
+
+cdef int64_t SLICE_NS = 60_000_000_000  # a long advance answers Ctrl-C between slices of simulated time
+cdef int BATCH = 1024  # log entries fetched at a time
+
+_PERMISSIONS = {"anyone": PLANT_PERMIT_ANYONE, "root": PLANT_PERMIT_ROOT, "nobody": PLANT_PERMIT_NOBODY}
+_CLOCKS = {"wall": PLANT_CLOCK_WALL, "virtual": PLANT_CLOCK_VIRTUAL}
+_KINDS = {PLANT_LOAD_SQUARE: "square", PLANT_LOAD_GANG: "gang", PLANT_LOAD_SERVING: "serving"}
+
+
+cdef int check(int code, str what) except -1:
+    """Turn a C function's -errno into an exception: the caller's fault is an InputError, the rest a DriverError."""
+    if code == 0:
+        return 0
+    reason = {
+        errno.ERANGE: "outside what the device takes",
+        errno.EINVAL: "impossible numbers",
+        errno.EBUSY: "a GPU has a load already",
+        errno.EEXIST: "it exists already",
+        errno.EPERM: "only a host with a virtual clock can be advanced",
+        errno.ENOSPC: "the host's tables are full",
+        errno.EIO: "the host's file is damaged",
+    }.get(-code, os.strerror(-code))
+    fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM)
+    raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")
+
+
+cdef int64_t to_ns(double seconds) except? -1:
+    if not -1e9 < seconds < 1e9:
+        raise InputError(f"{seconds!r} s: not a time that a simulation reaches")
+    return <int64_t>(seconds * 1e9 + (0.5 if seconds >= 0 else -0.5))
+
+
+cdef object choose(dict choices, object value, str what):
+    if value not in choices:
+        raise InputError(f"{what} {value!r}: must be one of {', '.join(choices)}")
+    return choices[value]
+
+
+cdef uint32_t to_milli(double value) except? 0xffffffff:
+    return <uint32_t>(value * 1e3 + 0.5) if 0 <= value < 4e6 else 0xffffffff - 1
+
+
+cdef read_pair(double *out, object pair):
+    out[0], out[1] = pair
+
+
+cdef read_model(plant_model_t *out, object model):
+    """The sections and keys are those of eagent/sim/models/*.toml; eagent.sim.model checks and explains them."""
+    identity, limits, clocks = model["identity"], model["limits"], model["clocks"]
+    power, heat, cap, sensor = model["power"], model["heat"], model["cap"], model["sensor"]
+    name = identity["name"].encode()[:63]
+    memset(out, 0, sizeof(plant_model_t))
+    for i in range(len(name)):
+        out.name[i] = <char>name[i]
+    out.architecture = identity["architecture"]
+    out.compute_major, out.compute_minor = identity["compute_capability"]
+    out.pci_device_id, out.pci_subsystem_id = identity["pci_device_id"], identity["pci_subsystem_id"]
+    out.memory_total_b = identity["memory_b"]
+    out.limit_min_mw, out.limit_max_mw = to_milli(limits["min_w"]), to_milli(limits["max_w"])
+    out.limit_default_mw = to_milli(limits["default_w"])
+    out.clock_min_mhz, out.clock_max_mhz = clocks["min_mhz"], clocks["max_mhz"]
+    out.clock_step_mhz, out.clock_idle_mhz = clocks["step_mhz"], clocks["idle_mhz"]
+    out.memory_clock_mhz, out.feed_mhz = clocks["memory_mhz"], clocks["feed_mhz"]
+    read_pair(out.clock_delay_s, clocks["delay_s"])
+    out.deep_idle_w, out.base_w = power["deep_idle_w"], power["base_w"]
+    out.memory_w, out.compute_w = power["memory_w"], power["compute_w"]
+    out.leak_w_per_k, out.leak_reference_c = power["leak_w_per_k"], power["leak_reference_c"]
+    out.volt_min, out.volt_corner_mhz = power["volt_min"], power["volt_corner_mhz"]
+    out.volt_exponent = power["volt_exponent"]
+    for i in range(PLANT_HEAT_STAGES):
+        out.heat_k_per_w[i], out.heat_s[i] = heat["resistance_k_per_w"][i], heat["time_s"][i]
+    out.inlet_c = heat["inlet_c"]
+    out.cap_target, out.cap_clamp = cap["target"], cap["clamp"]
+    out.cap_memory_s, out.cap_steps = cap["memory_s"], cap["steps"]
+    read_pair(out.limit_delay_s, cap["delay_s"])
+    out.sensor_period_s, out.sensor_window_s = sensor["period_s"], sensor["window_s"]
+    out.sensor_jitter, out.sensor_noise_w = sensor["jitter"], sensor["noise_w"]
+    read_pair(out.sensor_gain, sensor["gain"])
+    read_pair(out.sensor_offset_w, sensor["offset_w"])
+    read_pair(out.energy_gain, sensor["energy_gain"])
+
+
+def create(path, description):
+    """Make a host's file.
+
+    Raises:
+        InputError: the path exists, or the description describes no host.
+        DriverError: the file cannot be made.
+    """
+    cdef plant_description_t given
+    memset(&given, 0, sizeof(given))
+    try:
+        given.gpus = description["gpus"]
+        given.seed = description["seed"]
+        given.permission = choose(_PERMISSIONS, description["permission"], "permission")
+        given.clock = choose(_CLOCKS, description["clock"], "clock")
+        read_model(&given.model, description["model"])
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise InputError(f"cannot make {path}: {type(error).__name__} in its description: {error}") from error
+    encoded = os.fsencode(path)
+    cdef const char *name = encoded
+    cdef int code
+    with nogil:
+        code = plant_host_create(name, &given)
+    check(code, f"cannot make {path}")
+
+
+@final
+cdef class Host:
+    """A handle on a host's file. Any number of processes may hold one; each sees the same state."""
+
+    cdef plant_host_t *host
+    cdef object path
+
+    def __cinit__(self, path):
+        cdef int error = 0
+        encoded = os.fsencode(path)
+        cdef const char *name = encoded
+        self.path = str(path)
+        with nogil:
+            self.host = plant_host_open(name, &error)
+        if self.host is NULL:
+            if error == errno.EINVAL:
+                raise DriverError(f"{path}: not a simulated host of this version of eagent")
+            raise DriverError(f"{path}: {os.strerror(error)}")
+
+    def __dealloc__(self):
+        plant_host_close(self.host)
+
+    def close(self):
+        """Let go of the file. Idempotent."""
+        plant_host_close(self.host)
+        self.host = NULL
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    cdef plant_host_t *open_host(self) except NULL:
+        if self.host is NULL:
+            raise DriverError(f"{self.path}: this handle is closed")
+        return self.host
+
+    @property
+    def gpu_count(self):
+        return plant_host_gpu_count(self.open_host())
+
+    @property
+    def permission(self):
+        """Who may set knobs: "anyone", "root" or "nobody". The simulated driver asks it, this class does not."""
+        return list(_PERMISSIONS)[plant_host_permission(self.open_host())]
+
+    @property
+    def clock(self):
+        return list(_CLOCKS)[plant_host_clock(self.open_host())]
+
+    @property
+    def time_s(self):
+        """Simulated seconds since the host was made; integrates up to now."""
+        return self.now_ns() * 1e-9
+
+    cdef int64_t now_ns(self) except -1:
+        cdef plant_host_t *host = self.open_host()
+        cdef int64_t now = 0
+        cdef int code
+        with nogil:
+            code = plant_host_time(host, &now)
+        check(code, self.path)
+        return now
+
+    def advance(self, double to_s):
+        """Move a virtual clock to `to_s` seconds since the host was made."""
+        cdef plant_host_t *host = self.open_host()
+        cdef int64_t target = to_ns(to_s), now = self.now_ns(), stop
+        cdef int code
+        while True:
+            stop = min(target, now + SLICE_NS)
+            with nogil:
+                code = plant_host_advance(host, stop)
+            check(code, f"{self.path}: cannot advance to {to_s} s")
+            if stop == target:
+                return
+            now = stop
+            PyErr_CheckSignals()
+
+    def view(self, uint32_t gpu):
+        """All that a client of the driver can see of one GPU; keys and units as in native/plant/host.h."""
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_gpu_view_t view
+        cdef int code
+        with nogil:
+            code = plant_host_view(host, gpu, &view)
+        check(code, f"{self.path}: gpu {gpu}")
+        seen = dict(view)
+        seen["name"], seen["uuid"] = view.name.decode(), view.uuid.decode()
+        seen["pids"] = tuple(view.pids[i] for i in range(view.pid_count))
+        return seen
+
+    # ---- knobs: the same C calls as behind NVML ----------------------------------------------------------------------
+
+    def set_power_limit(self, uint32_t gpu, double watts):
+        cdef plant_host_t *host = self.open_host()
+        check(plant_host_set_power_limit(host, gpu, to_milli(watts)), f"gpu {gpu}: power limit {watts:g} W")
+
+    def lock_clocks(self, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz):
+        cdef plant_host_t *host = self.open_host()
+        check(plant_host_lock_clocks(host, gpu, min_mhz, max_mhz), f"gpu {gpu}: clocks {min_mhz} to {max_mhz} MHz")
+
+    def reset_clocks(self, uint32_t gpu):
+        check(plant_host_reset_clocks(self.open_host(), gpu), f"gpu {gpu}: reset clocks")
+
+    def set_persistence(self, uint32_t gpu, uint32_t mode):
+        check(plant_host_set_persistence(self.open_host(), gpu, mode), f"gpu {gpu}: persistence mode {mode}")
+
+    # ---- work --------------------------------------------------------------------------------------------------------
+
+    def start_square(self, gpus, double at_s, double period_s, double duty, double compute, double memory,
+                     double compute_fraction, uint32_t pid=0):
+        """Busy for `duty` of each period. Begins at `at_s`, or now if that has passed; stays until `stop_load`."""
+        cdef plant_square_t square = plant_square_t(period_s, duty, compute, memory, compute_fraction)
+        cdef plant_host_t *host = self.open_host()
+        code = plant_host_start_square(host, self.mask(gpus), to_ns(at_s), pid, &square)
+        check(code, f"square wave on gpus {list(gpus)}")
+
+    def start_gang(self, gpus, double at_s, double step_s, double compute, double memory, double compute_fraction,
+                   double imbalance, double spin_compute, double spin_memory, uint32_t pid=0):
+        """A synchronous job: in each step every GPU does its share, then spins until the slowest has."""
+        cdef plant_gang_t gang = plant_gang_t(
+            step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory)
+        cdef plant_host_t *host = self.open_host()
+        code = plant_host_start_gang(host, self.mask(gpus), to_ns(at_s), pid, &gang)
+        check(code, f"gang on gpus {list(gpus)}")
+
+    def start_serving(self, double at_s, requests, *, double prefill_s_per_token, double prefill_compute,
+                      double prefill_memory, double prefill_compute_fraction, double decode_s,
+                      double decode_s_per_sequence, double decode_s_per_context_token, double decode_compute,
+                      double decode_memory, double decode_compute_fraction, uint32_t batch_max, uint32_t pid=0):
+        """One engine on each GPU named. Requests: (arrival_s after `at_s`, gpu, context, tokens to make), sorted."""
+        cdef plant_serving_t serving = plant_serving_t(
+            prefill_s_per_token, prefill_compute, prefill_memory, prefill_compute_fraction, decode_s,
+            decode_s_per_sequence, decode_s_per_context_token, decode_compute, decode_memory, decode_compute_fraction,
+            batch_max)
+        cdef plant_host_t *host = self.open_host()
+        cdef uint32_t count = len(requests)
+        cdef int64_t at_ns = to_ns(at_s)
+        cdef plant_request_t *table = <plant_request_t *>malloc((count + 1) * sizeof(plant_request_t))
+        cdef int code
+        if table is NULL:
+            raise MemoryError
+        try:
+            self.read_requests(table, requests)
+            with nogil:
+                code = plant_host_start_serving(host, at_ns, pid, &serving, table, count)
+        finally:
+            free(table)
+        check(code, "serving")
+
+    cdef int read_requests(self, plant_request_t *table, requests) except -1:
+        cdef int64_t last = 0
+        cdef uint32_t gpus = plant_host_gpu_count(self.host)
+        for i, (arrival_s, gpu, context, generated) in enumerate(requests):
+            table[i].arrival_ns = to_ns(arrival_s)
+            if table[i].arrival_ns < last:
+                raise InputError(f"request {i}: arrives at {arrival_s} s, before the one before it; sort by arrival")
+            if not 0 <= gpu < gpus:
+                raise InputError(f"request {i}: no gpu {gpu}")
+            if not (0 < context <= 1 << 24 and 0 < generated <= 1 << 24):
+                raise InputError(f"request {i}: {context} and {generated} tokens; each must be 1 to 2^24")
+            table[i].gpu, table[i].context_tokens, table[i].generated_tokens = gpu, context, generated
+            last = table[i].arrival_ns
+        return 0
+
+    def stop_load(self):
+        """End all loads, also those that have not begun."""
+        check(plant_host_stop(self.open_host()), self.path)
+
+    cdef uint32_t mask(self, gpus) except? 0:
+        cdef uint32_t bits = 0
+        for gpu in gpus:
+            if not 0 <= gpu < plant_host_gpu_count(self.host):
+                raise InputError(f"no gpu {gpu}: the host has {plant_host_gpu_count(self.host)}")
+            bits |= 1u << <uint32_t>gpu
+        if bits == 0:
+            raise InputError("a load needs at least one gpu")
+        return bits
+
+    def progress(self):
+        """What each load has done, ended ones included."""
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_progress_t found[16]
+        cdef uint32_t count = 0
+        cdef int code
+        with nogil:
+            code = plant_host_progress(host, found, 16, &count)
+        check(code, self.path)
+        return [describe(&found[i]) for i in range(count)]
+
+    def served(self):
+        """Per request, in the order given: (arrival_s, first_token_s or None, done_s or None), simulated seconds."""
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_request_t found[1024]
+        cdef uint32_t count = 0, start = 0
+        cdef int code
+        out = []
+        while True:
+            with nogil:
+                code = plant_host_requests(host, start, found, BATCH, &count)
+            check(code, self.path)
+            for i in range(count):
+                out.append((found[i].arrival_ns * 1e-9, moment(found[i].first_token_ns), moment(found[i].done_ns)))
+            start += count
+            if count == 0:
+                return out
+
+    # ---- the truth behind the sensors --------------------------------------------------------------------------------
+
+    def limit_log(self):
+        """Every power limit set: (time_s, gpu, old_w, new_w, pid)."""
+        return [(e["time_ns"] * 1e-9, e["gpu"], e["old_value"] * 1e-3, e["new_value"] * 1e-3, e["pid"])
+                for e in self.events() if e["kind"] == PLANT_WRITE_LIMIT]
+
+    def lock_log(self):
+        """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset."""
+        return [(e["time_ns"] * 1e-9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
+                for e in self.events() if e["kind"] == PLANT_WRITE_LOCK]
+
+    cdef list events(self):
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_event_t found[1024]
+        cdef uint32_t count = 0, start = 0
+        cdef int code
+        out = []
+        while True:
+            with nogil:
+                code = plant_host_events(host, start, found, BATCH, &count)
+            check(code, self.path)
+            out += [found[i] for i in range(count)]
+            start += count
+            if count == 0:
+                return out
+
+    def power_log(self):
+        """True mean watts: row i holds one number per GPU, for 0.1 i to 0.1 (i + 1) seconds since the host was made."""
+        cdef plant_host_t *host = self.open_host()
+        cdef float found[1024][16]
+        cdef uint32_t count = 0, start = 0
+        cdef int code
+        gpus = range(plant_host_gpu_count(host))
+        out = []
+        while True:
+            with nogil:
+                code = plant_host_power_log(host, start, found, BATCH, &count)
+            check(code, self.path)
+            out += [tuple([found[i][gpu] for gpu in gpus]) for i in range(count)]
+            start += count
+            if count == 0:
+                return out
+
+    def energy_true_j(self, uint32_t gpu):
+        """Joules that the GPU has really drawn, in the model, since the host was made."""
+        cdef plant_host_t *host = self.open_host()
+        cdef double energy = 0
+        cdef int code
+        with nogil:
+            code = plant_host_energy_true(host, gpu, &energy)
+        check(code, f"{self.path}: gpu {gpu}")
+        return energy
+
+    @property
+    def full_logs(self):
+        """The logs that are full, so that what came later is missing from them: () or some of "limits", "power"."""
+        cdef int events = 0, power = 0
+        check(plant_host_logs_full(self.open_host(), &events, &power), self.path)
+        return (("limits",) if events else ()) + (("power",) if power else ())
+
+
+cdef object moment(int64_t time_ns):
+    return None if time_ns < 0 else time_ns * 1e-9
+
+
+cdef dict describe(const plant_progress_t *progress):
+    gpus = tuple(i for i in range(16) if progress.gpus >> i & 1)
+    return {
+        "kind": _KINDS.get(progress.kind, "unknown"),
+        "gpus": gpus,
+        "pid": progress.pid,
+        "start_s": progress.start_ns * 1e-9,
+        "running": bool(progress.running),
+        "units": tuple(progress.units[i] for i in gpus),
+        "steps": progress.steps,
+        "tokens": progress.tokens,
+        "requests_done": progress.requests_done,
+    }

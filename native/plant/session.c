@@ -1,0 +1,45 @@
+#include "plant/session.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "plant/advance.h"
+
+int session_look(plant_host_t *host, session_t *session) {
+  plant_file_t *file = host->file;
+  *session = (session_t){.file = file, .spec = &file->spec};
+  int error = file_lock(file);
+  if (error) return error;
+  error = advance_now(file, &session->now_ns);
+  if (!error) error = advance_to(file, session->now_ns);
+  if (error) {
+    file_unlock(file);
+    return error;
+  }
+  session->state = &file->states[file->active & 1];
+  return 0;
+}
+
+int session_change(plant_host_t *host, session_t *session) {
+  int error = session_look(host, session);
+  if (error) return error;
+  session->draft = file_begin(session->file);
+  return session->draft ? 0 : session_end(session, -EIO);
+}
+
+int session_end(session_t *session, int result) {
+  if (session->draft && result == 0) file_publish(session->file);
+  file_unlock(session->file);
+  return result;
+}
+
+void session_log(session_t *session, plant_event_t event) {
+  state_t *draft = session->draft;
+  if (draft->events >= EVENTS_MAX) {
+    draft->events_lost++;
+    return;
+  }
+  event.time_ns = session->now_ns;
+  event.pid = (uint32_t)getpid();
+  session->file->events[draft->events++] = event;
+}

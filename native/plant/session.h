@@ -1,0 +1,24 @@
+/* One look at a host, or one change of it: lock, integrate up to now, look or change, publish, unlock. */
+#ifndef EAGENT_PLANT_SESSION_H
+#define EAGENT_PLANT_SESSION_H
+
+#include "plant/file.h"
+
+typedef struct session {
+  plant_file_t *file;
+  const spec_t *spec;
+  int64_t now_ns;
+  const state_t *state; /* the truth, to look at */
+  state_t *draft;       /* the same, to change; NULL in a session that only looks */
+} session_t;
+
+/* 0 with the lock held, or -errno without it. */
+int session_look(plant_host_t *host, session_t *session);
+int session_change(plant_host_t *host, session_t *session);
+/* Ends either: publishes the change if `result` is 0, else forgets it. Returns `result`. */
+int session_end(session_t *session, int result);
+
+/* Enter a write into the host's log, with the caller's process id. */
+void session_log(session_t *session, plant_event_t event);
+
+#endif

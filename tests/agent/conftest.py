@@ -1,0 +1,181 @@
+"""A host that the agent meets: its devices, what its warden says, and a ring that holds what a test puts there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eagent.agent.feed import Feed
+from eagent.agent.loop import Governor
+from eagent.agent.warden import Hello, KnobStatus, WardenStatus
+from eagent.config import Config
+from eagent.errors import EagentError, RefusedError, UnavailableError
+from eagent.model import SOFTWARE_POWER_CAP, Budget, Channel, Device, Knob, Status
+
+SECOND_NS = 1_000_000_000
+
+
+def make_device(n: int, *, writable: bool = True, why: str = "") -> Device:
+    return Device(
+        f"GPU-{n:02}aa", n, "A100", f"00000000:{n + 3:02X}:00.0", 100, 400, 400, 0.025, 0.1, Knob(writable, why)
+    )
+
+
+class FakeWarden:
+    """What the governor asks for is written down in `log`; it keeps budgets and leases as the real one does."""
+
+    def __init__(self, devices: tuple[Device, ...]) -> None:
+        self.devices = devices
+        self.budget: Budget | None = None
+        self.baseline_mw = 400_000
+        self.alarms: tuple[str, ...] = ()
+        self.connected = False
+        self.here = True
+        self.refusal: str | None = None
+        self.in_force = True
+        self.simulated = False
+        self.ttl_max_s = 60.0
+        self.log: list[tuple[Any, ...]] = []
+
+    def close(self) -> None:
+        self.connected = False
+
+    def _reach(self) -> None:
+        if not self.here:
+            self.connected = False
+            raise UnavailableError("no warden at warden.sock: Connection refused")
+
+    async def connect(self) -> Hello:
+        self.log.append(("connect",))
+        self._reach()
+        self.connected = True
+        return Hello(self.devices, "boot-1", self.simulated, self.ttl_max_s, self.budget)
+
+    async def status(self) -> WardenStatus:
+        self._reach()
+        knobs = tuple(
+            KnobStatus(
+                *(device.uuid, "power_limit", 400_000, 400_000, None, self.baseline_mw, "baseline"),
+                writable=device.power_limit.writable,
+                why=device.power_limit.why,
+                error=None,
+            )
+            for device in self.devices
+        )
+        return WardenStatus(knobs, self.budget, self.alarms)
+
+    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int:
+        self.log.append(("lease", dict(limits_mw), ttl_s))
+        self._reach()
+        if self.refusal:
+            raise RefusedError(self.refusal)
+        return 10 * SECOND_NS
+
+    async def release(self) -> None:
+        self.log.append(("release",))
+        self._reach()
+
+    async def set_budget(self, budget: Budget) -> bool:
+        self.log.append(("budget_set", budget))
+        self._reach()
+        if self.refusal:
+            raise RefusedError(self.refusal)
+        self.budget = budget
+        return self.in_force
+
+    async def clear_budget(self) -> None:
+        self.log.append(("budget_clear",))
+        self._reach()
+        self.budget = None
+
+    @property
+    def leases(self) -> list[dict[str, int]]:
+        return [entry[1] for entry in self.log if entry[0] == "lease"]
+
+
+class FakeRing:
+    """A ring of records that a test has put there."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[int, int, int, int, int]] = []
+        self.stats: Any = dict.fromkeys(
+            ("started_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns", "reads", "writes"), 0
+        ) | {"heartbeat_ns": 0, "read_errors": 0, "write_errors": 0}
+        self.lost = 0
+        self.gone = False
+        self.closed = False
+
+    def drain(self) -> list[tuple[int, int, int, int, int]]:
+        drained, self.records = self.records, []
+        return drained
+
+    def replaced(self) -> bool:
+        return self.gone
+
+    def close(self) -> None:
+        self.closed = True
+
+    def beat(self, now_ns: int) -> None:
+        self.stats = {**self.stats, "heartbeat_ns": now_ns, "started_ns": self.stats["started_ns"] or 1}
+
+    def show(self, place: int, watts: float, until_ns: int, *, limit_w: float = 400) -> None:
+        """Twelve seconds of steady power up to a time, held down if it is near the limit."""
+        reasons = SOFTWARE_POWER_CAP if watts > 0.92 * limit_w else 0
+        for quarter in range(49):
+            at_ns = until_ns - (48 - quarter) * SECOND_NS // 4
+            self.records += [
+                (at_ns, int(watts * 1000), place, Channel.POWER_INSTANT_MW, Status.OK),
+                (at_ns, reasons, place, Channel.EVENT_REASONS, Status.OK),
+                (at_ns, int(limit_w * 1000), place, Channel.LIMIT_REQUESTED_MW, Status.OK),
+            ]
+
+
+class Host:
+    """The fakes around one governor, and turns of it at times of the test's choosing."""
+
+    def __init__(self, *devices: Device, **options: Any) -> None:
+        self.devices = devices or (make_device(0), make_device(1))
+        self.warden = FakeWarden(self.devices)
+        self.rings = [FakeRing()]
+        self.opened = 0
+        self.config = replace(Config(), **options)
+        self.governor = Governor(self.warden, Feed(self._open), self.config)
+
+    @property
+    def ring(self) -> FakeRing:
+        return self.rings[-1]
+
+    def _open(self) -> FakeRing:
+        self.opened += 1
+        if not self.warden.here:
+            raise EagentError("no sample ring")
+        return self.ring
+
+    async def turn(self, at_s: float, *watts: float) -> None:
+        """One step at a time, with these powers just shown by the devices in their order."""
+        now_ns = int(at_s * SECOND_NS)
+        for place, power_w in enumerate(watts):
+            self.ring.show(place, power_w, now_ns)
+        if watts:
+            self.ring.beat(now_ns)
+        await self.governor.step(now_ns)
+
+
+@pytest.fixture(scope="session")
+def new_device() -> Any:
+    return make_device
+
+
+@pytest.fixture(scope="session")
+def new_host() -> Any:
+    """Makes hosts: `new_host(device, ..., lease_ttl_s=3.0)`."""
+    return Host
+
+
+@pytest.fixture
+def host() -> Host:
+    """A host of two A100s."""
+    return Host()

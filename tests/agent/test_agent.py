@@ -1,0 +1,296 @@
+"""The service as the API calls it, over a governor that a test steps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from eagent.agent.agent import Agent
+from eagent.errors import InputError, RefusedError, UnavailableError
+from eagent.model import Budget
+
+SECOND_NS = 1_000_000_000
+FIRST, SECOND = "GPU-00aa", "GPU-01aa"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_ns = 2 * SECOND_NS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+def agent_of(host: Any, clock: Clock | None = None) -> Agent:
+    calendar = datetime(2026, 7, 22, 10, 0, tzinfo=UTC)
+    return Agent(host.governor, host.config, clock or Clock(), lambda: calendar, "c01")
+
+
+def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
+    host.ring.stats |= {"started_ns": 1, "read_ns": 20_000_000, "write_ns": 0, "missed": 3, "lateness_max_ns": 400_000}
+    asyncio.run(host.turn(2, 312.4, 60))
+    status = agent_of(host).status()
+    assert json.loads(json.dumps(status, allow_nan=False)) == status
+    assert (status["host"], status["simulated"], status["time"]) == ("c01", False, "2026-07-22T10:00:00.000+00:00")
+    assert status["warden"] == {
+        "connected": True,
+        "stale_s": 0.0,
+        "nvml_time_share": pytest.approx(0.01),
+        "lateness_max_s": 0.0004,
+        "missed_periods": 3,
+        "read_errors": 0,
+        "write_errors": 0,
+    }
+    assert (status["budget"], status["lease"], status["alarms"]) == (None, None, [])
+    first = status["devices"][0]
+    assert (first["device"], first["uuid"], first["pci_bus_id"]) == ("gpu0", FIRST, "00000000:03:00.0")
+    assert first["readings"]["power"] == {
+        "value": pytest.approx(312.4),
+        "unit": "W",
+        "status": "ok",
+        "sensor": "nvml instant",
+        "window_s": 0.025,
+        "age_s": 0.0,
+    }
+    assert first["readings"]["temperature"] == {
+        "value": None,
+        "unit": "°C",
+        "status": "missing",
+        "sensor": "",
+        "window_s": 0.0,
+        "age_s": None,
+    }
+    assert first["power_limit"] == {
+        "requested_w": 400.0,
+        "enforced_w": 400.0,
+        "ours_w": None,
+        "baseline_w": 400.0,
+        "min_w": 100,
+        "max_w": 400,
+        "state": "baseline",
+        "writable": True,
+        "why": "",
+    }
+
+
+def test_before_the_warden_answers_there_is_a_status_that_says_so(host: Any) -> None:
+    host.warden.here = False
+    asyncio.run(host.turn(2))
+    status = agent_of(host).status()
+    assert status["warden"]["connected"] is False
+    assert status["warden"]["stale_s"] is None
+    assert status["devices"] == []
+    assert any("no warden" in alarm for alarm in status["alarms"])
+
+
+def test_what_a_lost_warden_said_of_its_knobs_is_not_told_as_now(host: Any) -> None:
+    asyncio.run(host.turn(2, 200, 60))
+    host.warden.close()
+    limit = agent_of(host).status()["devices"][0]["power_limit"]
+    assert (limit["state"], limit["ours_w"], limit["baseline_w"]) == ("unknown", None, None)
+    assert limit["requested_w"] == 400, "the ring is fresh, and tells"
+
+
+def test_a_simulated_host_is_called_simulated(host: Any) -> None:
+    host.warden.simulated = True
+    asyncio.run(host.turn(2))
+    assert agent_of(host).status()["simulated"] is True
+
+
+def test_a_budget_is_told_with_what_is_spent_of_it(new_host: Any, new_device: Any) -> None:
+    host = new_host(new_device(0), new_device(1, writable=False))
+    host.warden.budget = Budget(1400, 400, {FIRST: 150})
+    host.ring.show(0, 200, 2 * SECOND_NS, limit_w=250)
+    asyncio.run(host.turn(2))
+    assert agent_of(host).status()["budget"] == {
+        "budget_w": 1400,
+        "fixed_w": 400,
+        "envelope_w": 1000,
+        "limits_w": 650,
+        "headroom_w": 350,
+        "safe_caps_w": {FIRST: 150},
+    }
+
+
+def test_a_lease_is_told_by_the_time_it_has_left(host: Any) -> None:
+    clock = Clock()
+    agent = agent_of(host, clock)
+    asyncio.run(host.turn(1))
+    agent.set_pin("gpu0", 250, None)
+    asyncio.run(host.turn(2))
+    assert agent.status()["lease"] == {"until_s": 8.0}
+    clock.now_ns = 11 * SECOND_NS
+    assert agent.status()["lease"] is None
+
+
+def test_an_explanation_tells_who_won_who_lost_and_until_when(host: Any) -> None:
+    host.warden.budget = Budget(1000, 400, {FIRST: 150, SECOND: 150})
+    agent = agent_of(host)
+    asyncio.run(host.turn(2, 200, 60))
+    agent.set_pin(FIRST, 250, 60)
+    asyncio.run(host.turn(2, 200, 60))
+    explained = agent.explain("0")
+    (knob,) = explained["knobs"]
+    assert (explained["device"], knob["knob"], knob["decided_w"]) == ("gpu0", "power_limit", 250)
+    assert knob["winner"]["policy"] in ("pin", "budget")
+    by_policy = {each["policy"]: each for each in (knob["winner"], *knob["losers"])}
+    assert by_policy["pin"] == {
+        "policy": "pin",
+        "priority": "pin",
+        "low": 250,
+        "high": 250,
+        "until_s": 60.0,
+        **{key: by_policy["pin"][key] for key in ("reason", "fate") if key in by_policy["pin"]},
+    }
+    assert by_policy["budget"]["priority"] == "budget"
+    assert json.dumps(explained, allow_nan=False)
+
+
+def test_an_explanation_without_any_wish_has_no_winner(host: Any) -> None:
+    asyncio.run(host.turn(2, 200, 60))
+    (knob,) = agent_of(host).explain("gpu0")["knobs"]
+    assert (knob["winner"], knob["losers"], knob["decided_w"], knob["value_w"]) == (None, [], None, 400.0)
+
+
+def test_an_explanation_says_why_a_limit_cannot_be_set(new_host: Any, new_device: Any) -> None:
+    host = new_host(new_device(0, writable=False, why="needs root"))
+    asyncio.run(host.turn(2, 200))
+    (knob,) = agent_of(host).explain("gpu0")["knobs"]
+    assert knob["note"] == "the power limit can't be set here: needs root"
+
+
+def test_an_unknown_device_cannot_be_explained_or_pinned(host: Any) -> None:
+    asyncio.run(host.turn(2))
+    agent = agent_of(host)
+    for ask in (
+        lambda: agent.explain("gpu9"),
+        lambda: agent.set_pin("gpu9", 200, None),
+        lambda: agent.clear_pin("gpu9"),
+    ):
+        with pytest.raises(InputError, match="no device 'gpu9'"):
+            ask()
+
+
+def test_a_pin_is_held_until_its_time(host: Any) -> None:
+    clock = Clock()
+    agent = agent_of(host, clock)
+    asyncio.run(host.turn(2))
+    assert agent.set_pin("gpu1", 220, 5) == {"device": "gpu1", "uuid": SECOND, "limit_w": 220, "until_s": 5}
+    asyncio.run(host.turn(3))
+    assert host.warden.leases[-1] == {FIRST: 400_000, SECOND: 220_000}
+    asyncio.run(host.turn(7))
+    assert host.warden.log[-1] == ("release",)
+
+
+def test_a_pin_is_held_until_it_is_cleared(host: Any) -> None:
+    agent = agent_of(host)
+    asyncio.run(host.turn(2))
+    agent.set_pin("gpu1", 220, None)
+    asyncio.run(host.turn(9))
+    assert host.warden.leases
+    agent.clear_pin("gpu1")
+    agent.clear_pin("gpu1")
+    asyncio.run(host.turn(9.1))
+    assert host.warden.log[-1] == ("release",)
+
+
+@pytest.mark.parametrize(
+    ("limit_w", "for_s"), [(99, None), (401, None), (float("nan"), None), (200, 0), (200, -1), (200, float("inf"))]
+)
+def test_a_pin_the_device_cannot_have_is_an_error(host: Any, limit_w: float, for_s: float | None) -> None:
+    asyncio.run(host.turn(2))
+    with pytest.raises(InputError):
+        agent_of(host).set_pin("gpu0", limit_w, for_s)
+    assert host.governor.pins == {}
+
+
+def test_a_pin_where_nothing_can_be_set_is_refused(new_host: Any, new_device: Any) -> None:
+    host = new_host(new_device(0, writable=False, why="needs root"))
+    asyncio.run(host.turn(2))
+    with pytest.raises(RefusedError, match="gpu0: its power limit can't be set here: needs root"):
+        agent_of(host).set_pin("gpu0", 200, None)
+
+
+def test_a_budget_takes_what_it_is_not_told_from_the_configuration(new_host: Any) -> None:
+    host = new_host(fixed_w=400.0)
+    asyncio.run(host.turn(2))
+    told = asyncio.run(agent_of(host).set_budget(1000, None, None))
+    assert host.warden.budget == Budget(1000, 400, {FIRST: 100, SECOND: 100}), "safe caps: each device's least limit"
+    assert (told["envelope_w"], told["in_force"]) == (600, True)
+    host = new_host(fixed_w=400.0, safe_cap_w=180.0)
+    asyncio.run(host.turn(2))
+    asyncio.run(agent_of(host).set_budget(1000, 300, None))
+    assert host.warden.budget == Budget(1000, 300, {FIRST: 180, SECOND: 180})
+    asyncio.run(agent_of(host).set_budget(1000, 300, 200))
+    assert host.warden.budget == Budget(1000, 300, {FIRST: 200, SECOND: 200})
+
+
+def test_a_budget_without_a_known_fixed_draw_is_an_error(host: Any) -> None:
+    asyncio.run(host.turn(2))
+    with pytest.raises(InputError, match="fixed_w"):
+        asyncio.run(agent_of(host).set_budget(1000, None, None))
+    assert host.warden.budget is None
+
+
+@pytest.mark.parametrize("numbers", [(float("nan"), 0.0, None), (1000.0, -1.0, None), (1000.0, 0.0, float("inf"))])
+def test_a_budget_of_no_number_is_an_error(host: Any, numbers: tuple[Any, ...]) -> None:
+    asyncio.run(host.turn(2))
+    with pytest.raises(InputError, match="finite"):
+        asyncio.run(agent_of(host).set_budget(*numbers))
+
+
+def test_a_budget_the_warden_refuses_changes_nothing(host: Any) -> None:
+    asyncio.run(host.turn(2))
+    host.warden.refusal = "a budget of 100 W can't be kept"
+    with pytest.raises(RefusedError, match="100 W"):
+        asyncio.run(agent_of(host).set_budget(100, 0, None))
+    assert host.governor.budget is None
+
+
+def test_without_a_warden_there_is_no_budget_and_no_restoring(host: Any) -> None:
+    asyncio.run(host.turn(2))
+    host.warden.here = False
+    host.warden.close()
+    agent = agent_of(host)
+    for ask in (lambda: agent.set_budget(1000, 0, None), agent.clear_budget, agent.restore):
+        with pytest.raises(UnavailableError):
+            asyncio.run(ask())
+
+
+def test_a_budget_is_cleared(host: Any) -> None:
+    agent = agent_of(host)
+    asyncio.run(host.turn(2))
+    asyncio.run(agent.set_budget(1000, 400, None))
+    asyncio.run(host.turn(3))
+    assert host.warden.leases
+    asyncio.run(agent.clear_budget())
+    assert agent.status()["budget"] is None
+    asyncio.run(host.turn(4))
+    assert host.warden.log[-1] == ("release",)
+
+
+def test_restoring_drops_the_pins_and_gives_the_lease_back(host: Any) -> None:
+    agent = agent_of(host)
+    asyncio.run(host.turn(2))
+    agent.set_pin("gpu0", 250, None)
+    asyncio.run(host.turn(3))
+    told = asyncio.run(agent.restore())
+    assert told["pins_dropped"] == 1
+    assert told["devices"][0] == {"device": "gpu0", "uuid": FIRST, "baseline_w": 400.0}
+    assert host.warden.log[-1] == ("release",)
+    asyncio.run(host.turn(9))
+    assert host.warden.log[-1] == ("release",)
+
+
+def test_under_a_budget_nothing_is_given_back(host: Any) -> None:
+    agent = agent_of(host)
+    host.warden.budget = Budget(1000, 400, {})
+    asyncio.run(host.turn(2))
+    agent.set_pin("gpu0", 250, None)
+    with pytest.raises(RefusedError, match=r"^a budget of 1000 W is in force: `eagent budget clear` first$"):
+        asyncio.run(agent.restore())
+    assert set(host.governor.pins) == {FIRST}

@@ -1,0 +1,128 @@
+"""A Service to serve, and what it says: two GPUs, one of them with readings that are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eagent.errors import InputError
+
+UUID = ("GPU-0a", "GPU-1b")
+
+
+def reading(value: float | None, unit: str, status: str = "ok", **more: Any) -> dict[str, Any]:
+    return {"value": value, "unit": unit, "status": status, "sensor": "nvml", "window_s": 0, "age_s": 0.04, **more}
+
+
+@pytest.fixture
+def status() -> dict[str, Any]:
+    def device(index: int, power: dict[str, Any], temperature: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "device": f"gpu{index}",
+            "uuid": UUID[index],
+            "name": "A100-SXM4-80GB",
+            "pci_bus_id": f"00000000:0{index}:00.0",
+            "readings": {
+                "power": power,
+                "power_mean": reading(300.25, "W", sensor="eagent mean", window_s=1.0),
+                "power_recent": reading(310.5, "W", sensor="eagent mean", window_s=10.0),
+                "energy": reading(1234.5, "J"),
+                "sm_clock": reading(1410, "MHz"),
+                "gpu_utilisation": reading(0.97, "ratio"),
+                "memory_utilisation": reading(0.5, "ratio"),
+                "temperature": temperature,
+                "capped_share": reading(0.0, "ratio"),
+            },
+            "power_limit": {
+                "requested_w": 260.0,
+                "enforced_w": 260.0,
+                "ours_w": 260.0 if index == 0 else None,
+                "baseline_w": 400.0,
+                "min_w": 100.0,
+                "max_w": 400.0,
+                "state": "leased" if index == 0 else "foreign",
+                "writable": index == 0,
+                "why": "share of the budget",
+            },
+        }
+
+    return {
+        "version": "0.1.0",
+        "host": "c01",
+        "simulated": False,
+        "time": "2026-07-22T10:00:00Z",
+        "warden": {
+            "connected": True,
+            "stale_s": 0.04,
+            "nvml_time_share": 0.012,
+            "lateness_max_s": 0.0003,
+            "missed_periods": 2,
+            "read_errors": 1,
+            "write_errors": 0,
+        },
+        "budget": {
+            "budget_w": 2480.0,
+            "fixed_w": 400.0,
+            "envelope_w": 2080.0,
+            "limits_w": 520.0,
+            "headroom_w": 1560.0,
+            "safe_caps_w": {UUID[0]: 150.0, UUID[1]: 150.0},
+        },
+        "lease": {"until_s": 2.5},
+        "alarms": [],
+        "devices": [
+            device(0, reading(312.4, "W", sensor="nvml instant", window_s=0.025), reading(61, "°C")),
+            device(1, reading(None, "W", "not_supported"), reading(None, "°C", "stale", age_s=9.0)),
+        ],
+    }
+
+
+class FakeService:
+    """Knows gpu0 and gpu1, notes what it is asked, and raises `problem` when it has one."""
+
+    def __init__(self, status: dict[str, Any]) -> None:
+        self.said = status
+        self.asked: list[tuple[Any, ...]] = []
+        self.problem: Exception | None = None
+
+    def _note(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.problem is not None:
+            raise self.problem
+
+    def _known(self, device: str) -> None:
+        if device not in ("gpu0", "gpu1", "00000000:00:00.0"):
+            raise InputError(f"no device {device!r}")
+
+    def status(self) -> dict[str, Any]:
+        self._note("status")
+        return self.said
+
+    def explain(self, device: str) -> dict[str, Any]:
+        self._known(device)
+        return {"device": device, "knobs": []}
+
+    async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> dict[str, Any]:
+        self._note("set_budget", budget_w, fixed_w, safe_cap_w)
+        return {"budget_w": budget_w}
+
+    async def clear_budget(self) -> None:
+        self._note("clear_budget")
+
+    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+        self._note("set_pin", device, limit_w, for_s)
+        return {"device": device}
+
+    def clear_pin(self, device: str) -> None:
+        self._known(device)
+        self._note("clear_pin", device)
+
+    async def restore(self) -> dict[str, Any]:
+        self._note("restore")
+        return {}
+
+
+@pytest.fixture
+def service(status: dict[str, Any]) -> FakeService:
+    return FakeService(status)

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eagent.api.health import FRESH_S, unhealthy
+
+
+@pytest.fixture
+def fresh(status: dict[str, Any]) -> dict[str, Any]:
+    status["devices"][1]["readings"]["temperature"].update(status="ok", value=50)
+    return status
+
+
+def test_fresh_readings_under_a_connected_warden_are_healthy_even_where_a_device_has_no_power_sensor(
+    fresh: dict[str, Any],
+) -> None:
+    assert fresh["devices"][1]["readings"]["power"]["status"] == "not_supported"
+    assert unhealthy(fresh) is None
+
+
+def power(**change: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda status: status["devices"][0]["readings"]["power"].update(change)
+
+
+def warden(**change: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda status: status["warden"].update(change)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (warden(connected=False), "warden is not connected"),
+        (warden(stale_s=None), "not delivered a reading"),
+        (warden(stale_s=FRESH_S + 1), "6.0 s old"),
+        (warden(stale_s=float("nan")), "old"),
+        (power(status="stale", value=None), "gpu0: the power reading is stale"),
+        (power(status="missing", value=None), "gpu0: no power reading (missing)"),
+        (power(status="gpu_lost", value=None), "(gpu_lost)"),
+        (power(status="failed", value=None), "(failed)"),
+        (power(age_s=FRESH_S + 1), "old"),
+        (power(age_s=None), "unknown age"),
+        (lambda status: status["devices"].clear(), "no device"),
+        (lambda status: status["devices"][0]["readings"].clear(), "no power reading"),
+    ],
+)
+def test_what_is_not_seen_now_is_not_healthy(
+    fresh: dict[str, Any], damage: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    damage(fresh)
+    reason = unhealthy(fresh)
+    assert reason is not None
+    assert says in reason

@@ -1,0 +1,91 @@
+import re
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from eagent.api.metrics import exposition
+
+GOLDEN = Path(__file__).with_name("metrics.golden.prom")
+
+
+def families(text: str) -> dict[str, tuple[str, str, dict[tuple[tuple[str, str], ...], float]]]:
+    """Name -> type, help, samples by labels; as a scraper reads the text."""
+    return {
+        family.name: (
+            family.type,
+            family.documentation,
+            {tuple(sorted(sample.labels.items())): sample.value for sample in family.samples},
+        )
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def scraped(status: dict[str, Any]) -> dict[str, tuple[str, str, dict[tuple[tuple[str, str], ...], float]]]:
+    return families(exposition(status).decode())
+
+
+def labelled(samples: dict[tuple[tuple[str, str], ...], float], label: str) -> dict[str, float]:
+    return {dict(labels)[label]: value for labels, value in samples.items()}
+
+
+def test_the_text_is_read_back_as_the_golden_one(status: dict[str, Any]) -> None:
+    assert scraped(status) == families(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_a_missing_reading_has_no_sample_and_the_present_one_beside_it_has(status: dict[str, Any]) -> None:
+    found = scraped(status)
+    assert labelled(found["eagent_gpu_power_watts"][2], "gpu") == {"0": 312.4}
+    assert labelled(found["eagent_gpu_temperature_celsius"][2], "gpu") == {"0": 61}
+
+
+def test_a_value_whose_status_is_not_ok_is_not_shown_even_if_it_is_there(status: dict[str, Any]) -> None:
+    status["devices"][0]["readings"]["power"]["status"] = "stale"
+    assert scraped(status)["eagent_gpu_power_watts"][2] == {}
+
+
+def test_a_stale_reading_keeps_its_age_and_a_missing_one_has_none(status: dict[str, Any]) -> None:
+    ages = scraped(status)["eagent_gpu_reading_age_seconds"][2]
+    of_second = {dict(labels)["reading"]: age for labels, age in ages.items() if dict(labels)["gpu"] == "1"}
+    assert of_second["temperature"] == 9.0
+    assert "power" not in of_second
+
+
+def test_unknown_limits_budget_and_shares_are_absent(status: dict[str, Any]) -> None:
+    for device in status["devices"]:
+        device["power_limit"].update(requested_w=None, enforced_w=None, ours_w=None, baseline_w=None)
+    status["budget"] = None
+    status["warden"].update(connected=False, stale_s=None, nvml_time_share=None)
+    found = scraped(status)
+    for name in (
+        "eagent_gpu_power_limit_watts",
+        "eagent_budget_watts",
+        "eagent_budget_limits_watts",
+        "eagent_ring_stale_seconds",
+        "eagent_nvml_time_ratio",
+    ):
+        assert found[name][2] == {}
+    assert found["eagent_warden_connected"][2] == {(): 0}
+
+
+def test_every_help_names_its_source_and_says_simulated_only_when_it_is(status: dict[str, Any]) -> None:
+    assert all("Source: " in text and "SIMULATED" not in text for _, text, _ in scraped(status).values())
+    status["simulated"] = True
+    found = scraped(status)
+    assert all(text.startswith("SIMULATED") for _, text, _ in found.values())
+    assert labelled(found["eagent_build_info"][2], "simulated") == {"true": 1}
+
+
+def test_names_are_in_base_units_and_only_counters_end_in_total(status: dict[str, Any]) -> None:
+    text = exposition(status).decode()
+    kinds = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    assert kinds
+    for name, kind in kinds.items():
+        assert name.startswith("eagent_")
+        assert name.endswith("_total") == (kind == "counter"), name
+        assert not re.search(r"_(mw|milliwatts|mhz|percent|ms|mj)(_|$)", name)
+
+
+def test_a_host_without_devices_still_scrapes(status: dict[str, Any]) -> None:
+    status["devices"] = []
+    assert scraped(status)["eagent_gpu_power_watts"][2] == {}

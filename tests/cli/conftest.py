@@ -1,0 +1,162 @@
+"""A status as the agent gives it, an agent's HTTP server to ask, and the command line to ask it with."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from eagent.api.server import Server
+from eagent.cli import main
+from eagent.errors import InputError
+
+
+def reading(value: float | None, status: str = "ok", age_s: float | None = 0.04) -> dict[str, Any]:
+    return {"value": value, "unit": "", "status": status, "sensor": "nvml", "window_s": 0.025, "age_s": age_s}
+
+
+@pytest.fixture
+def status() -> dict[str, Any]:
+    """One busy GPU under a budget; tests change what they need otherwise."""
+    return {
+        "version": "0.1.0",
+        "host": "c01",
+        "simulated": False,
+        "time": "2026-07-22T10:00:00Z",
+        "warden": {
+            "connected": True,
+            "stale_s": 0.04,
+            "nvml_time_share": 0.012,
+            "lateness_max_s": 0.0003,
+            "missed_periods": 0,
+            "read_errors": 0,
+            "write_errors": 0,
+        },
+        "budget": {
+            "budget_w": 2480.0,
+            "fixed_w": 400.0,
+            "envelope_w": 2080.0,
+            "limits_w": 260.5,
+            "headroom_w": 1819.5,
+            "safe_caps_w": {"GPU-0a": 150.0},
+        },
+        "lease": {"until_s": 2.5},
+        "alarms": [],
+        "devices": [
+            {
+                "device": "gpu0",
+                "uuid": "GPU-0a",
+                "name": "A100-SXM4-80GB",
+                "pci_bus_id": "00000000:07:00.0",
+                "readings": {
+                    "power": reading(312.44),
+                    "power_mean": reading(300.25),
+                    "gpu_utilisation": reading(0.97),
+                    "temperature": reading(61.0),
+                },
+                "power_limit": {
+                    "requested_w": 260.5,
+                    "enforced_w": 260.5,
+                    "ours_w": 260.5,
+                    "baseline_w": 400.0,
+                    "min_w": 100.0,
+                    "max_w": 400.0,
+                    "state": "leased",
+                    "writable": True,
+                    "why": "share of the budget",
+                },
+            }
+        ],
+    }
+
+
+class ScriptedService:
+    """Says what it was given, notes what it was asked, and refuses with `problem` when it has one."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = said
+        self.explained: dict[str, Any] = {}
+        self.asked: list[tuple[Any, ...]] = []
+        self.problem: Exception | None = None
+
+    def _note(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.problem is not None:
+            raise self.problem
+
+    def status(self) -> dict[str, Any]:
+        return self.said
+
+    def explain(self, device: str) -> dict[str, Any]:
+        if device not in ("gpu0", "GPU/0a ö"):
+            raise InputError(f"no device {device!r}: known are gpu0")
+        return {"device": device, "knobs": [], **self.explained}
+
+    async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> dict[str, Any]:
+        self._note("set_budget", budget_w, fixed_w, safe_cap_w)
+        return {"in_force": budget_w != 2000}
+
+    async def clear_budget(self) -> None:
+        self._note("clear_budget")
+
+    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+        self._note("set_pin", device, limit_w, for_s)
+        return {}
+
+    def clear_pin(self, device: str) -> None:
+        self._note("clear_pin", device)
+
+    async def restore(self) -> dict[str, Any]:
+        self._note("restore")
+        return {"pins_dropped": 0, "devices": [{"device": "gpu0", "uuid": "GPU-0a", "baseline_w": 400.0}]}
+
+
+@pytest.fixture
+def agent(status: dict[str, Any], tmp_path: Path) -> Iterator[ScriptedService]:
+    """A service behind a real HTTP server on tmp_path/api.sock, on a thread of its own."""
+    service = ScriptedService(status)
+    ready = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        server = Server(service, tmp_path / "api.sock")
+        await server.start()
+        ready.set()
+        await stop.wait()
+        await server.close()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(5)
+    yield service
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(5)
+    assert not thread.is_alive()
+    loop.close()
+
+
+class Said(NamedTuple):
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def eagent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Run the command line in tmp_path's directories."""
+
+    def run(*words: str) -> Said:
+        try:
+            code = main([f"--run-dir={tmp_path}", f"--state-dir={tmp_path}", *words])
+        except SystemExit as ended:  # argparse ends so
+            code = int(ended.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return run

@@ -1,0 +1,89 @@
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eagent.cli.sim import format_gpus, parse_gpus
+from eagent.errors import InputError
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def sim(eagent: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """`eagent sim` with hosts under tmp_path/s."""
+    monkeypatch.setenv("EAGENT_SIM_DIR", str(tmp_path / "s"))
+    return lambda *words: eagent("sim", *words)
+
+
+def test_a_host_is_made_listed_loaded_and_deleted(sim: Run) -> None:
+    assert "eval" in sim("create", "lab", "--gpus", "4").out
+    listed = sim("list").out
+    assert listed.startswith("lab ")
+    assert "4 x NVIDIA A100" in listed
+    assert "load: none" in listed
+    assert sim("load", "lab", "square", "--gpus", "0,2-3", "--period", "2s", "--duty", "0.25").code == 0
+    assert "square on 0,2-3" in sim("list").out
+    assert sim("load", "lab", "none").code == 0
+    assert "load: none" in sim("list").out
+    assert sim("delete", "lab").code == 0
+    assert "No simulated host" in sim("list").out
+
+
+def test_a_gang_takes_all_gpus_unless_told_and_a_second_load_is_refused(sim: Run) -> None:
+    sim("create", "lab", "--gpus", "2")
+    assert "gpus 0-1 of lab" in sim("load", "lab", "gang", "--step", "0.2s").out
+    said = sim("load", "lab", "square", "--gpus", "1")
+    assert said.code == 1
+    assert "a load already" in said.err
+
+
+def test_serving_takes_generated_requests_or_those_of_a_trace(sim: Run, tmp_path: Path) -> None:
+    sim("create", "lab", "--gpus", "2")
+    assert "generated" in sim("load", "lab", "serving", "--gpus", "1", "--for", "1m", "--rate", "2").out
+    assert "serving on 1" in sim("list").out
+    sim("load", "lab", "none")
+    trace = tmp_path / "trace.csv"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n")
+    assert sim("load", "lab", "serving", "--trace", str(trace)).out.startswith("1 requests")
+
+
+def test_options_of_generated_requests_do_not_go_with_a_trace(sim: Run) -> None:
+    sim("create", "lab", "--gpus", "1")
+    said = sim("load", "lab", "serving", "--trace", "/none", "--rate", "2")
+    assert said.code == 1
+    assert "do not go with --trace" in said.err
+
+
+def test_env_prints_only_what_a_shell_evaluates(sim: Run, tmp_path: Path) -> None:
+    sim("create", "lab", "--gpus", "1")
+    lines = sim("env", "lab").out.splitlines()
+    assert all(shlex.split(line)[0] == "export" for line in lines)
+    assert f"export EAGENT_RUN_DIR={tmp_path}/s/lab/run" in lines
+
+
+@pytest.mark.parametrize("words", [("env", "lab"), ("delete", "lab"), ("load", "lab", "none"), ("create", "-x")])
+def test_what_is_not_there_is_one_line(sim: Run, words: tuple[str, ...]) -> None:
+    said = sim(*words)
+    assert said.code in (1, 2)
+    assert said.err.startswith("eagent: ")
+    assert said.err.count("\n") == 1
+
+
+@given(st.sets(st.integers(0, 15), min_size=1))
+def test_a_list_of_gpus_is_shown_and_read_back(gpus: set[int]) -> None:
+    assert parse_gpus(format_gpus(sorted(gpus)), 16) == sorted(gpus)
+
+
+def test_no_list_is_all_gpus() -> None:
+    assert parse_gpus(None, 3) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("text", ["", ",", "x", "3-1", "1-", "-1", "0-99999", "8", "0-8", "٣", "1.5"])
+def test_what_is_no_list_of_the_hosts_gpus_is_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_gpus(text, 8)

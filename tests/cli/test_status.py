@@ -1,0 +1,102 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+from eagent.cli.status import report
+
+
+def cells(lines: list[str]) -> dict[str, str]:
+    """The first device's row by heading: a number ends where its heading ends, a text begins where it begins."""
+    head = next(index for index, line in enumerate(lines) if line.startswith("DEVICE"))
+    heading, row = lines[head], lines[head + 1]
+    names = heading.replace("SIM. POWER", "SIM._POWER").split()
+    ends = {name: heading.replace("SIM. POWER", "SIM._POWER").index(name) + len(name) for name in names}
+    found, start = {}, 0
+    for name in names[:-2]:  # STATE and WHY are texts
+        found[name] = row[start : ends[name]].strip() if name != "DEVICE" else row.split()[0]
+        start = ends[name] if name != "DEVICE" else len(row.split()[0])
+    found["REST"] = row[start:].strip()
+    return found
+
+
+def test_a_typical_host_is_shown_with_units_limits_and_reasons(status: dict[str, Any]) -> None:
+    assert report(status) == [
+        "c01  eagent 0.1.0  2026-07-22T10:00:00Z",
+        "warden   connected, newest reading 40ms old, 1.2% of its time in NVML",
+        "budget   2480 W: limits in force 260.5 W + fixed 400 W, headroom 1819.5 W",
+        "         without a lease each device falls to its safe cap of 150 W",
+        "lease    runs 2.5s more, unless renewed",
+        "",
+        "DEVICE    POWER   AGE     MEAN  BUSY   TEMP  REQUESTED  ENFORCED     OURS  STATE   WHY",
+        "gpu0    312.4 W  40ms  300.2 W   97%  61 °C    260.5 W   260.5 W  260.5 W  leased  share of the budget",
+    ]
+
+
+def test_a_missing_reading_is_a_dash_with_its_reason_and_never_a_zero(status: dict[str, Any]) -> None:
+    readings = status["devices"][0]["readings"]
+    readings["power"].update(value=None, status="no_permission", age_s=None)
+    readings["power_mean"].update(value=310.0, status="stale", age_s=9.0)  # a last value in disguise
+    readings["temperature"].update(value=None, status="not_supported")
+    del readings["gpu_utilisation"]
+    status["devices"][0]["power_limit"].update(requested_w=None, ours_w=None)
+    found = cells(report(status))
+    assert found == {
+        "DEVICE": "gpu0",
+        "POWER": "— no permission",
+        "AGE": "—",
+        "MEAN": "— stale",
+        "BUSY": "— missing",
+        "TEMP": "— not supported",
+        "REQUESTED": "—",
+        "ENFORCED": "260.5 W",
+        "OURS": "—",
+        "REST": "leased  share of the budget",
+    }
+
+
+def test_a_zero_that_was_read_is_shown_as_a_zero(status: dict[str, Any]) -> None:
+    status["devices"][0]["readings"]["gpu_utilisation"]["value"] = 0.0
+    assert cells(report(status))["BUSY"] == "0%"
+
+
+def test_a_limit_that_may_not_be_written_says_so_and_why(status: dict[str, Any]) -> None:
+    status["devices"][0]["power_limit"].update(
+        state="unwritable", writable=False, ours_w=None, why="needs root: run the warden as root"
+    )
+    assert cells(report(status))["REST"] == "unwritable (read-only)  needs root: run the warden as root"
+
+
+def test_simulated_watts_are_called_simulated(status: dict[str, Any]) -> None:
+    assert "SIM" not in "\n".join(report(status))
+    status["simulated"] = True
+    lines = report(status)
+    assert lines[1].startswith("SIMULATED")
+    assert cells(lines)["SIM._POWER"] == "312.4 W"
+
+
+def test_without_warden_budget_and_devices_it_says_each(status: dict[str, Any]) -> None:
+    status["warden"].update(connected=False, stale_s=None, nvml_time_share=None)
+    status.update(budget=None, lease=None, devices=[], alarms=["gpu0: foreign write"])
+    assert report(status)[1:] == [
+        "warden   NOT CONNECTED: nothing is governed by this agent; no reading yet",
+        "budget   none",
+        "lease    none",
+        "ALARM: gpu0: foreign write",
+        "",
+        "No device is visible.",
+    ]
+
+
+def test_errors_are_shown_when_there_are_some(status: dict[str, Any]) -> None:
+    status["warden"].update(missed_periods=3, write_errors=1)
+    assert report(status)[1].endswith("3 missed periods, 1 write errors")
+
+
+def test_status_asks_the_agent(eagent: Callable[..., Any], agent: Any) -> None:
+    said = eagent("status")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "\n".join(report(agent.said)) + "\n"
+
+
+def test_status_as_json_is_what_the_agent_says(eagent: Callable[..., Any], agent: Any) -> None:
+    assert json.loads(eagent("status", "--json").out) == agent.said

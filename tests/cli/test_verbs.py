@@ -1,0 +1,161 @@
+"""What budget, explain, pin and restore ask of the agent, and what they say about its answers."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagent.errors import RefusedError
+
+Run = Callable[..., Any]
+
+
+def test_budget_set_sends_only_what_was_given_and_shows_the_result(eagent: Run, agent: Any) -> None:
+    said = eagent("budget", "set", "2.48kW")
+    assert (said.code, agent.asked) == (0, [("set_budget", 2480.0, None, None)])
+    assert said.out.startswith("budget   2480 W: limits in force")
+    eagent("budget", "set", "2480", "--fixed-w", "0", "--safe-cap", "150W")
+    assert agent.asked[1:] == [("set_budget", 2480.0, 0.0, 150.0)]
+
+
+@pytest.mark.usefixtures("agent")
+def test_budget_set_says_when_it_is_not_in_force_yet(eagent: Run) -> None:
+    assert "not every limit" in eagent("budget", "set", "2000").out
+    assert "not every limit" not in eagent("budget", "set", "2001").out
+
+
+def test_budget_alone_shows_it_and_calls_simulated_watts_simulated(eagent: Run, agent: Any) -> None:
+    agent.said.update(budget=None, simulated=True)
+    assert eagent("budget").out == "SIMULATED\nbudget   none\n"
+    assert json.loads(eagent("budget", "--json").out) == {"budget": None}
+
+
+def test_budget_clear_clears_it(eagent: Run, agent: Any) -> None:
+    assert eagent("budget", "clear").code == 0
+    assert agent.asked == [("clear_budget",)]
+
+
+def test_a_refused_budget_is_one_line_and_exit_code_1(eagent: Run, agent: Any) -> None:
+    agent.problem = RefusedError("the safe caps and the fixed draw come to 1600 W: more than 1000 W")
+    assert eagent("budget", "set", "1000") == (
+        1,
+        "",
+        "eagent: the safe caps and the fixed draw come to 1600 W: more than 1000 W\n",
+    )
+
+
+def test_pin_set_and_clear_reach_the_device(eagent: Run, agent: Any) -> None:
+    assert "gpu0 is pinned to 250 W for 10m." in eagent("pin", "set", "gpu0", "250W", "--for", "10m").out
+    assert "until `eagent pin clear`" in eagent("pin", "set", "gpu0", "0.25kW").out
+    assert eagent("pin", "clear", "gpu0").code == 0
+    assert agent.asked == [("set_pin", "gpu0", 250.0, 600.0), ("set_pin", "gpu0", 250.0, None), ("clear_pin", "gpu0")]
+
+
+def test_an_unknown_device_is_one_line_and_exit_code_1(eagent: Run, agent: Any) -> None:
+    for words in (("explain", "gpu9"), ("pin", "set", "gpu9", "250")):
+        assert eagent(*words) == (1, "", "eagent: no device 'gpu9': known are gpu0\n")
+    assert agent.asked == []
+
+
+def test_restore_asks_the_agent_and_clears_the_budget_first_only_when_told(eagent: Run, agent: Any) -> None:
+    assert "gpu0: power limit back to 400 W" in eagent("restore").out
+    assert eagent("restore", "--clear-budget").code == 0
+    assert agent.asked == [("restore",), ("clear_budget",), ("restore",)]
+
+
+def test_restore_is_not_done_behind_the_back_of_an_agent_that_refuses(eagent: Run, agent: Any) -> None:
+    agent.problem = RefusedError("a budget of 2480 W is in force: `eagent budget clear` first")
+    said = eagent("restore")
+    assert said.code == 1
+    assert "budget clear" in said.err
+
+
+def test_restore_without_an_agent_is_done_from_here(eagent: Run, tmp_path: Path) -> None:
+    config = tmp_path / "eagent.toml"
+    config.write_text('[driver]\nlibrary = "/no/such/driver.so"\n')
+    said = eagent("restore", "--config", str(config))
+    assert (said.code, said.out) == (1, "")
+    assert "/no/such/driver.so" in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [("status",), ("budget",), ("explain", "gpu0"), ("pin", "clear", "gpu0")])
+def test_without_an_agent_each_verb_says_how_to_start_one(eagent: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    said = eagent(*words)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == f"eagent: no agent runs here (there is no {tmp_path}/api.sock): start it with `eagent up`\n"
+
+
+def test_a_stale_socket_is_one_line_and_exit_code_1(eagent: Run, tmp_path: Path) -> None:
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(tmp_path / "api.sock"))
+    stale.close()
+    said = eagent("status")
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert "dead" in said.err
+
+
+WINNER = {
+    "policy": "demand",
+    "priority": "budget",
+    "low": 0.0,
+    "high": 260.0,
+    "reason": "its share of 2080 W",
+    "until_s": None,
+}
+LOSER = {
+    "policy": "pin",
+    "priority": "pin",
+    "low": 300.0,
+    "high": 300.0,
+    "reason": "pinned by an operator",
+    "until_s": 540.0,
+    "fate": "lost: clipped to 260 W",
+}
+
+
+def test_explain_tells_value_winner_losers_and_until_when(eagent: Run, agent: Any) -> None:
+    agent.explained = {
+        "knobs": [
+            {
+                "knob": "power_limit",
+                "value_w": 260.0,
+                "ours_w": 260.0,
+                "baseline_w": 400.0,
+                "decided_w": 260.0,
+                "winner": WINNER,
+                "losers": [LOSER],
+                "note": "",
+            }
+        ]
+    }
+    assert eagent("explain", "gpu0").out.splitlines() == [
+        "gpu0",
+        "  power limit: 260 W now, set by eagent; it was 400 W before",
+        "    decided 260 W: demand (budget) asked for at most 260 W, because its share of 2080 W",
+        "    pin (pin) asked for exactly 300 W for 9m more, because pinned by an operator; lost: clipped to 260 W",
+    ]
+    assert json.loads(eagent("explain", "gpu0", "--json").out)["knobs"] == agent.explained["knobs"]
+
+
+def test_explain_of_a_knob_that_nobody_asks_for_says_so(eagent: Run, agent: Any) -> None:
+    knob = {"knob": "power_limit", "value_w": None, "ours_w": None, "baseline_w": None, "decided_w": None}
+    agent.explained = {"knobs": [{**knob, "winner": None, "losers": [], "note": "needs root"}]}
+    assert eagent("explain", "gpu0").out.splitlines() == [
+        "gpu0",
+        "  power limit: cannot be read now; no setting of eagent's is known",
+        "    nobody asks for anything",
+        "    note: needs root",
+    ]
+
+
+def test_explain_does_not_hide_that_somebody_else_wrote(eagent: Run, agent: Any) -> None:
+    knob = {"knob": "power_limit", "value_w": 300.0, "ours_w": 260.0, "baseline_w": None, "decided_w": None}
+    agent.explained = {"knobs": [{**knob, "winner": {**WINNER, "low": 100.0}, "losers": [], "note": ""}]}
+    said = eagent("explain", "gpu0").out
+    assert "300 W now, though eagent set 260 W; what it was before is not known" in said
+    assert "    demand (budget) asked for 100 W to 260 W, because" in said

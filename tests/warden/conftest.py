@@ -1,0 +1,108 @@
+"""A warden on a simulated host in virtual time: the real loop, the real library, no thread and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagent.hardware._loop import Loop
+from eagent.model import Budget
+from eagent.sim._plant import Host
+from eagent.warden.journal import Journal
+from eagent.warden.warden import Warden
+
+PERIOD_S = 0.05
+
+
+class Rig:
+    """A host and, one after another, the wardens that govern it."""
+
+    def __init__(self, made: Any, gpus: int) -> None:
+        self.made = made
+        self.gpus = gpus
+        self.plant = Host(made.plant)
+        self.state = made.dir / "state"
+        self.now_s = 10.0  # monotonic time is never zero
+        self.boot_id = "boot-1"
+        self._loop: Loop | None = None
+
+    @property
+    def now_ns(self) -> int:
+        return round(self.now_s * 1e9)
+
+    def start(self) -> Warden:
+        """A new warden, as after a restart; the one before is simply gone."""
+        self.die()
+        library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
+        self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True)
+        journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
+        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle)
+        self.step()
+        self.warden.tick(self.now_ns)
+        return self.warden
+
+    def die(self) -> None:
+        """End as `kill -9` ends it: nothing is put in order."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    def settle(self, condition: Callable[[], bool]) -> bool:
+        self.step()
+        return condition()
+
+    def step(self, seconds: float = PERIOD_S) -> None:
+        assert self._loop is not None
+        end_s = self.now_s + seconds - 1e-6
+        while self.now_s < end_s:
+            self.now_s += PERIOD_S
+            self.plant.advance(self.now_s)
+            self._loop.step(self.now_ns)
+
+    def limits_w(self) -> list[float]:
+        return [self.plant.view(gpu)["limit_requested_mw"] / 1000 for gpu in range(self.gpus)]
+
+    def lease(self, *limits_w: float, ttl_s: float = 3.0) -> None:
+        named = zip((device.uuid for device in self.warden.devices), limits_w, strict=True)
+        self.warden.lease({uuid: round(limit_w * 1000) for uuid, limit_w in named}, ttl_s, self.now_ns)
+
+    def budget(self, envelope_w: float, safe_w: float = 150.0, fixed_w: float = 1000.0) -> Budget:
+        return Budget(envelope_w + fixed_w, fixed_w, {device.uuid: safe_w for device in self.warden.devices})
+
+    def sums_w(self) -> list[float]:
+        """The sum of limits after each change in the driver's own log, the first before any."""
+        limits = [400.0] * self.gpus
+        sums = [sum(limits)]
+        for _, gpu, _, new_w, _ in self.plant.limit_log():
+            limits[gpu] = new_w
+            sums.append(sum(limits))
+        return sums
+
+
+@pytest.fixture
+def rig(sim_host: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
+    """Makes rigs: `rig(gpus=4, permission="anyone")`, with a warden started."""
+    made: list[Rig] = []
+
+    def make(gpus: int = 4, **options: Any) -> Rig:
+        for earlier in made:  # a process has one NVML library, and it one host at a time
+            earlier.die()
+        host = sim_host(gpus=gpus, clock="virtual", **options)
+        monkeypatch.setenv("EAGENT_SIM_HOST", str(host.dir / "plant"))
+        made.append(Rig(host, gpus))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.die()
+        one.plant.close()
+
+
+@pytest.fixture
+def journalled() -> Callable[[Path], int]:
+    """How many entries stand in a state directory's journal."""
+    return lambda state: len(list((state / "journal").glob("*.json")))

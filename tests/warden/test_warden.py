@@ -1,0 +1,320 @@
+"""The promises, one by one, in virtual time: the real loop on the real simulated library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eagent.errors import RefusedError
+
+MakeRig = Callable[..., Any]
+Journalled = Callable[[Path], int]
+
+
+def test_taking_over_changes_nothing_and_leaves_no_entry(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.warden.tick(host.now_ns)
+    assert host.limits_w() == [400.0] * 4
+    assert journalled(host.state) == 0
+    assert all(device.power_limit.writable for device in host.warden.devices)
+
+
+def test_a_lease_is_applied_and_ends_at_the_prior_value(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.plant.set_power_limit(3, 350.0)  # somebody's policy, before us
+    host.step(1.1)
+    host.lease(250, 260, 270, 280)
+    assert journalled(host.state) == 4  # on the disk before the loop writes
+    host.step()
+    assert host.limits_w() == [250, 260, 270, 280]
+    host.step(2.8)
+    assert host.limits_w() == [250, 260, 270, 280]
+    host.step(0.3)
+    assert host.limits_w() == [400, 400, 400, 350]
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+
+
+def test_a_released_lease_ends_at_once(rig: MakeRig) -> None:
+    host = rig()
+    host.lease(250, 250, 250, 250)
+    host.step()
+    host.warden.release()
+    host.step()
+    assert host.limits_w() == [400] * 4
+
+
+def test_a_warden_that_was_killed_is_undone_by_the_next(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.plant.set_power_limit(0, 380.0)
+    host.step(1.1)
+    host.lease(250, 250, 250, 250)
+    host.step()
+    host.start()
+    assert host.limits_w() == [380, 400, 400, 400]
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+
+
+def test_the_first_prior_value_survives_any_number_of_deaths(rig: MakeRig) -> None:
+    host = rig()
+    for limit_w in (300, 250, 200):
+        host.lease(*[limit_w] * 4)
+        host.step()
+        host.start()
+        host.lease(*[limit_w - 20] * 4)
+        host.step()
+    host.warden.release()
+    host.step()
+    assert host.limits_w() == [400] * 4
+
+
+def test_an_entry_of_another_boot_is_void(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.lease(250, 250, 250, 250)
+    host.step()
+    host.die()
+    for gpu in range(4):
+        host.plant.set_power_limit(gpu, 390.0)  # what the boot and the site's own scripts made of it
+    host.boot_id = "boot-2"
+    host.start()
+    host.step(1)
+    host.warden.tick(host.now_ns)
+    assert host.limits_w() == [390] * 4
+    assert journalled(host.state) == 0
+
+
+def test_a_budget_is_in_force_when_set_returns(rig: MakeRig) -> None:
+    host = rig()
+    reply = host.warden.budget_set(host.budget(1000), host.now_ns)
+    assert reply == {"in_force": True}
+    assert host.limits_w() == [150] * 4
+
+
+def test_limits_never_sum_above_the_envelope_while_leases_come_and_go(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    begun = len(host.sums_w())
+    for limits_w in ((400, 200, 200, 200), (200, 400, 200, 200), (100, 100, 400, 400), (250, 250, 250, 250)):
+        host.lease(*limits_w)
+        host.step(1.5)
+        assert host.limits_w() == list(limits_w)
+    host.step(4)
+    assert host.limits_w() == [150] * 4
+    assert max(host.sums_w()[begun:]) <= 1000
+
+
+def test_lowering_comes_before_raising_in_the_drivers_own_log(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.lease(400, 200, 200, 200)
+    host.step(1.5)
+    before = len(host.plant.limit_log())
+    host.lease(200, 200, 200, 400)
+    host.step(1.5)
+    assert [(gpu, new_w) for _, gpu, _, new_w, _ in host.plant.limit_log()[before:]] == [(0, 200.0), (3, 400.0)]
+
+
+def test_raises_are_paced_and_small_ones_wait(rig: MakeRig) -> None:
+    host = rig(gpus=1)
+    host.lease(200)
+    host.step()
+    for limit_w, expected_w in ((300, 300), (350, 300)):  # the second within a second of the first
+        host.lease(limit_w)
+        host.step()
+        assert host.limits_w() == [expected_w]
+    host.step(1.0)
+    assert host.limits_w() == [350]
+    host.lease(358)
+    host.step(1.5)
+    assert host.limits_w() == [350]  # less than 3 %
+    host.lease(340)
+    host.step()
+    assert host.limits_w() == [340]  # lowering never waits
+
+
+def test_a_budget_survives_the_wardens_death_and_its_own_restart(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.lease(400, 200, 200, 200)
+    host.step(1.5)
+    host.die()
+    begun = len(host.sums_w())
+    host.start()
+    assert host.limits_w() == [150] * 4
+    assert host.warden.budget == host.budget(1000)
+    assert max(host.sums_w()[begun:], default=0) <= 1000
+
+
+def test_clearing_a_budget_goes_back_to_the_prior_values(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.plant.set_power_limit(1, 300.0)
+    host.step(1.1)
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.start()
+    host.warden.budget_clear()
+    host.step()
+    assert host.limits_w() == [400, 300, 400, 400]
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+    host.start()
+    assert host.warden.budget is None
+
+
+def test_a_smaller_budget_ends_a_lease_that_does_not_fit_it(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.lease(400, 200, 200, 200)
+    host.step(1.5)
+    assert host.warden.budget_set(host.budget(800), host.now_ns)["in_force"]
+    assert host.limits_w() == [150] * 4
+
+
+def test_a_greater_budget_leaves_a_lease_alone(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.lease(400, 200, 200, 200)
+    host.step(1.5)
+    host.warden.budget_set(host.budget(1200), host.now_ns)
+    assert host.limits_w() == [400, 200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("envelope_w", "safe_w", "line"),
+    [
+        (599, 150, "1599 W can't be kept: 600 W of safe caps + 1000 W fixed draw are 1600 W; set at least that"),
+        (401.9, 100.5, "402 W of safe caps + 1000 W fixed draw are 1402 W"),
+        (1000, 90, "a safe cap of 90 W is outside of its range, 100 to 400 W"),
+        (2000, 401, "a safe cap of 401 W is outside of its range, 100 to 400 W"),
+    ],
+)
+def test_a_budget_that_could_not_be_kept_is_refused_and_nothing_changes(
+    rig: MakeRig, journalled: Journalled, envelope_w: float, safe_w: float, line: str
+) -> None:
+    host = rig()
+    with pytest.raises(RefusedError, match=re.escape(line)):
+        host.warden.budget_set(host.budget(envelope_w, safe_w), host.now_ns)
+    assert host.limits_w() == [400] * 4
+    assert host.warden.budget is None
+    assert journalled(host.state) == 0
+
+
+@pytest.mark.parametrize(
+    ("limits_w", "ttl_s", "line"),
+    [
+        ((250, 250, 250), 3, "names each of the 4 writable devices"),
+        ((250, 250, 250, 99), 3, "a limit of 99 W is outside of its range"),
+        ((250, 250, 250, 401), 3, "a limit of 401 W is outside of its range"),
+        ((251, 250, 250, 250), 3, "limits of 1001 W in sum are above the envelope of 1000 W"),
+        ((250, 250, 250, 250), 0, "a lease of 0 s"),
+        ((250, 250, 250, 250), 61, "at most 60 s"),
+        ((250, 250, 250, 250), float("nan"), "a lease of nan s"),
+    ],
+)
+def test_a_lease_that_breaks_a_promise_is_refused_whole(
+    rig: MakeRig, limits_w: tuple[float, ...], ttl_s: float, line: str
+) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    named = {device.uuid: round(w * 1000) for device, w in zip(host.warden.devices, limits_w, strict=False)}
+    with pytest.raises(RefusedError, match=line):
+        host.warden.lease(named, ttl_s, host.now_ns)
+    host.step(1.5)
+    assert host.limits_w() == [150] * 4
+
+
+def test_without_permission_nothing_is_written_and_everything_says_so(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig(permission="nobody")
+    (knob, *_) = host.warden.status(host.now_ns)["knobs"]
+    assert (knob["state"], knob["writable"]) == ("unwritable", False)
+    assert "Insufficient Permissions" in knob["why"]
+    with pytest.raises(RefusedError, match=r"no power limit can be set .*gpu0 power limit: the driver refuses"):
+        host.warden.budget_set(host.budget(1000), host.now_ns)
+    with pytest.raises(RefusedError, match="names each of the 0 writable devices"):
+        host.lease(250, 250, 250, 250)
+    assert host.plant.limit_log() == []
+    assert journalled(host.state) == 0
+
+
+def test_a_journal_that_cannot_be_written_means_that_no_knob_is(rig: MakeRig) -> None:
+    host = rig()
+    directory = host.state / "journal"
+    directory.rmdir()
+    directory.write_text("a file is in the way")
+    with pytest.raises(RefusedError, match="the journal can't be written"):
+        host.lease(250, 250, 250, 250)
+    host.step(1)
+    assert host.limits_w() == [400] * 4
+
+
+def test_a_damaged_entry_costs_its_own_knob(rig: MakeRig) -> None:
+    host = rig()
+    host.lease(250, 250, 250, 250)
+    host.step()
+    host.die()
+    (host.state / "journal" / f"{host.warden.devices[2].uuid}.power_limit.json").write_text("torn")
+    host.start()
+    assert host.limits_w() == [400, 400, 250, 400]
+    assert "damaged" in host.warden.devices[2].power_limit.why
+
+
+def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    (host.state / "budget.json").write_text("torn")
+    host.start()
+    assert host.limits_w() == [100] * 4
+    assert any("the budget can't be read" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+
+
+def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.step(1)
+    host.plant.set_power_limit(1, 400.0)
+    host.step(1.1)
+    assert host.limits_w() == [150] * 4
+    assert any("gpu1: power limit: changed 1 times" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_course_of_leases_deaths_and_budgets_keeps_every_promise(rig: MakeRig, data: st.DataObject) -> None:
+    host = rig(gpus=3)
+    envelope_w: float | None = None
+    begun = 0
+    for _ in range(data.draw(st.integers(1, 12))):
+        act = data.draw(st.sampled_from(["lease", "release", "budget", "clear", "die", "wait"]))
+        if act == "lease":
+            limits_w = data.draw(st.lists(st.integers(100, 400), min_size=3, max_size=3))
+            if envelope_w is None or sum(limits_w) <= envelope_w:
+                host.lease(*limits_w, ttl_s=data.draw(st.sampled_from([0.2, 1.0, 3.0])))
+            else:
+                with pytest.raises(RefusedError):
+                    host.lease(*limits_w)
+        elif act == "release":
+            host.warden.release()
+        elif act == "budget":
+            envelope_w = data.draw(st.integers(450, 1200))
+            assert host.warden.budget_set(host.budget(envelope_w), host.now_ns)["in_force"]
+            begun = len(host.sums_w()) - 1
+        elif act == "clear":
+            host.warden.budget_clear()
+            envelope_w = None
+        elif act == "die":
+            host.start()
+        host.step(data.draw(st.sampled_from([0.05, 0.5, 2.0])))
+        host.warden.tick(host.now_ns)
+        if envelope_w is not None:
+            assert max(host.sums_w()[begun:]) <= envelope_w
+    host.warden.release()
+    host.step(0.1)
+    expected_w = 400.0 if envelope_w is None else 150.0
+    assert host.limits_w() == [expected_w] * 3
+    host.die()
