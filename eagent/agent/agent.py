@@ -51,6 +51,7 @@ class Agent:
         """All that is known now."""
         now_ns = self._clock()
         governor = self._governor
+        governor.read(now_ns)
         until_ns = governor.lease_until_ns
         knobs = self._knobs()
         return {
@@ -74,6 +75,7 @@ class Agent:
             InputError: no such device.
         """
         uuid = self._find(device).uuid
+        self._governor.read(self._clock())
         state = next(each for each in self._governor.state.devices if each.device.uuid == uuid)
         return report.explanation(
             state, self._knobs().get(uuid), self._governor.plan.decisions.get(uuid), self._clock()

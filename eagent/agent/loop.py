@@ -100,14 +100,19 @@ class Governor:
         """One turn, at the monotonic time `now_ns`. Raises nothing for what the warden or the ring do."""
         if not self.warden.connected:
             await self._greet(now_ns)
-        self._fold.add(self.feed.drain(now_ns))
-        self._mind("ring", self.feed.problem)
+        self.read(now_ns)
         if self.warden.connected and now_ns >= self._status_due_ns:
             with self._minding("warden"):
                 await self.look(now_ns)
         self._decide(now_ns)
         if self.warden.connected:
             await self._apply(now_ns)
+
+    def read(self, now_ns: int) -> None:
+        """Bring `state` up to date from the ring: for a turn, or for somebody who asks between two turns."""
+        self._fold.add(self.feed.drain(now_ns))
+        self._mind("ring", self.feed.problem)
+        self._gather(now_ns)
 
     async def look(self, now_ns: int) -> None:
         """Ask the warden what it holds, and take its word on the budget and on what can be written.
@@ -192,9 +197,12 @@ class Governor:
         ttl_s = min(self._config.lease_ttl_s, self.hello.ttl_max_s)
         if vector == self._asked and now_ns - self._asked_ns < ttl_s * SECOND_NS / 3:
             return
+        changed = vector != self._asked
         self._asked, self._asked_ns = vector, now_ns
         with self._minding("lease"):
             self.lease_until_ns = await self.warden.lease(vector, ttl_s)
+            if changed:
+                await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
             self._status_due_ns = now_ns  # the warden knows something that we do not
 
@@ -210,12 +218,16 @@ class Governor:
         return tuple(gangs)
 
     def _decide(self, now_ns: int) -> None:
-        """Fold what is known into a state, and that into a plan."""
+        """Make a plan of the state and the wishes."""
+        self._gather(now_ns)  # again: the warden may have told of another budget, or of other devices
         self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
         goals = replace(self._goals, pins=tuple(self.pins.values()))
-        self.state = HostState(tuple(map(self._with_prior, self._fold.states(now_ns))), self.budget, self._gangs)
         self.plan = make_plan(self.state, goals, self.knobs, now_ns)
         self._mind("plan", self.plan.problem)
+
+    def _gather(self, now_ns: int) -> None:
+        devices = tuple(self._with_prior(state) for state in self._fold.states(now_ns))
+        self.state = HostState(devices, self.budget, self._gangs)
 
     def _with_prior(self, state: DeviceState) -> DeviceState:
         knob = self.knobs.get(state.device.uuid)

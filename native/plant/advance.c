@@ -8,8 +8,7 @@
 static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
     if (!load_has(load, i) || state->gpus[i].resident) continue;
-    if (state->gpus[i].asleep) gpu_wake(spec, &spec->boards[i], &state->gpus[i], state->tick);
-    state->gpus[i].resident = 1;
+    gpu_occupy(spec, &spec->boards[i], &state->gpus[i], state->tick);
   }
 }
 

@@ -57,7 +57,7 @@ static void cap_forget(const spec_t *spec, cap_t *cap) {
   *cap = (cap_t){.ceiling = top_step(spec), .clamp = top_step(spec)};
 }
 
-void gpu_wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
+static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   gpu_read_sensor(spec, board, gpu, tick, &gpu->sensor);
   double energy_j = gpu_energy_j(spec, gpu, tick);
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = heat_at(spec, gpu, i, tick);
@@ -70,6 +70,12 @@ void gpu_wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick
   memset(gpu->memory, 0, sizeof gpu->memory);
   gpu->quiet_ticks = 0;
   gpu->asleep = 0;
+}
+
+void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
+  if (gpu->asleep) wake(spec, board, gpu, tick);
+  gpu->resident = 1;
+  gpu->step = top_step(spec);
 }
 
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {

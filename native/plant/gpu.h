@@ -53,7 +53,8 @@ typedef struct gpu {
 } gpu_t;
 
 void gpu_init(const spec_t *spec, gpu_t *gpu);
-void gpu_wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
+/* A process comes: wake up, clocks up. */
+void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
 /* The first half of a tick: which clock it runs at. */
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* The second half: what that cost. */

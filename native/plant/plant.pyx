@@ -175,7 +175,7 @@ cdef class Host:
     @property
     def time_s(self):
         """Simulated seconds since the host was made; integrates up to now."""
-        return self.now_ns() * 1e-9
+        return self.now_ns() / 1e9
 
     cdef int64_t now_ns(self) except -1:
         cdef plant_host_t *host = self.open_host()
@@ -325,7 +325,7 @@ cdef class Host:
                 code = plant_host_requests(host, start, found, BATCH, &count)
             check(code, self.path)
             for i in range(count):
-                out.append((found[i].arrival_ns * 1e-9, moment(found[i].first_token_ns), moment(found[i].done_ns)))
+                out.append((found[i].arrival_ns / 1e9, moment(found[i].first_token_ns), moment(found[i].done_ns)))
             start += count
             if count == 0:
                 return out
@@ -334,12 +334,12 @@ cdef class Host:
 
     def limit_log(self):
         """Every power limit set: (time_s, gpu, old_w, new_w, pid)."""
-        return [(e["time_ns"] * 1e-9, e["gpu"], e["old_value"] * 1e-3, e["new_value"] * 1e-3, e["pid"])
+        return [(e["time_ns"] / 1e9, e["gpu"], e["old_value"] / 1e3, e["new_value"] / 1e3, e["pid"])
                 for e in self.events() if e["kind"] == PLANT_WRITE_LIMIT]
 
     def lock_log(self):
         """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset."""
-        return [(e["time_ns"] * 1e-9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
+        return [(e["time_ns"] / 1e9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
                 for e in self.events() if e["kind"] == PLANT_WRITE_LOCK]
 
     cdef list events(self):
@@ -393,7 +393,7 @@ cdef class Host:
 
 
 cdef object moment(int64_t time_ns):
-    return None if time_ns < 0 else time_ns * 1e-9
+    return None if time_ns < 0 else time_ns / 1e9
 
 
 cdef dict describe(const plant_progress_t *progress):
@@ -402,7 +402,7 @@ cdef dict describe(const plant_progress_t *progress):
         "kind": _KINDS.get(progress.kind, "unknown"),
         "gpus": gpus,
         "pid": progress.pid,
-        "start_s": progress.start_ns * 1e-9,
+        "start_s": progress.start_ns / 1e9,
         "running": bool(progress.running),
         "units": tuple(progress.units[i] for i in gpus),
         "steps": progress.steps,

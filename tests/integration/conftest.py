@@ -1,0 +1,131 @@
+"""Real processes of eagent on simulated hosts, in wall time."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagent.sim._plant import Host
+
+START_S = 30.0  # two interpreters, on a machine that runs other tests
+CONFIG = "[agent]\nlease_ttl_s = 2.0\ndecide_period_ms = 250\n[host]\nfixed_w = 1000.0\nsafe_cap_w = 150.0\n"
+TTL_S = 2.0
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that is not reaped yet has."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+class Site:
+    """One simulated host with `eagent up` on it."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+        self.plant = Host(made.plant)
+        self.config = made.dir / "eagent.toml"
+        self.config.write_text(CONFIG)
+        self.log = made.dir / "up.log"
+        self._up: subprocess.Popen[bytes] | None = None
+        self.pids: dict[str, int] = {}
+
+    def up(self, *options: str) -> None:
+        """Start `eagent up` and wait until it says so."""
+        self.log.write_text("")
+        command = [sys.executable, "-m", "eagent", "up", f"--config={self.config}", *options]
+        with self.log.open("ab") as log:
+            self._up = subprocess.Popen(command, env=self.made.environ, stdout=log, stderr=log, start_new_session=True)
+        self.await_true(lambda: "eagent is up" in self.log.read_text() or self._up.poll() is not None, START_S)  # type: ignore[union-attr]
+        found = re.search(r"eagent is up: warden (\d+), agent (\d+)", self.log.read_text())
+        assert found, self.log.read_text()
+        self.pids = {"warden": int(found[1]), "agent": int(found[2]), "parent": self._up.pid}
+
+    def eagent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on this host."""
+        command = [sys.executable, "-m", "eagent", *arguments, f"--config={self.config}"]
+        return subprocess.run(command, env=self.made.environ, capture_output=True, text=True, timeout=60, check=False)
+
+    def must(self, *arguments: str) -> str:
+        """Run a command that must succeed; its output."""
+        done = self.eagent(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def kill(self, *roles: str) -> float:
+        """`kill -9`, in this order; the host's time when it was done."""
+        for role in roles:
+            os.kill(self.pids[role], signal.SIGKILL)
+        killed_s = self.plant.time_s
+        if "parent" in roles and self._up is not None:
+            self._up.wait()
+        return killed_s
+
+    def stop(self) -> int:
+        """End `eagent up` in order; its exit code."""
+        assert self._up is not None
+        self._up.terminate()
+        return self._up.wait(30)
+
+    def limits_w(self) -> list[float]:
+        return [self.plant.view(gpu)["limit_requested_mw"] / 1000 for gpu in range(self.plant.gpu_count)]
+
+    def sums_w(self, since_s: float) -> list[float]:
+        """The sums of limits in force since then, by the driver's own log."""
+        limits = [400.0] * self.plant.gpu_count
+        sums = [sum(limits)]
+        for at_s, gpu, _, new_w, _ in self.plant.limit_log():
+            limits[gpu] = new_w
+            sums = [*sums, sum(limits)] if at_s > since_s else [sum(limits)]
+        return sums
+
+    def await_true(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def clean_up(self) -> None:
+        if self._up is not None and self._up.poll() is None:
+            self.stop()
+        assert self.await_true(lambda: all(is_gone(pid) for pid in self.pids.values()), 10)
+        self.plant.close()
+
+
+@pytest.fixture
+def site(sim_host: Any) -> Iterator[Callable[..., Site]]:
+    """Makes sites: `site(gpus=4)`; nothing of them runs after the test."""
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        made.append(Site(sim_host(**{"gpus": 4, **options})))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.clean_up()
+
+
+@pytest.fixture
+def gone() -> Callable[[int], bool]:
+    """Whether a process has ended."""
+    return is_gone
+
+
+@pytest.fixture
+def ttl_s() -> float:
+    """The lease's time to live at every site."""
+    return TTL_S
