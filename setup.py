@@ -48,7 +48,9 @@ setup(
     ext_modules=[
         *cythonize(
             [
-                extension("eagent.hardware._loop", ["native/loop.pyx", "native/nvml.c", "native/ring.c"]),
+                extension(
+                    "eagent.hardware._loop", ["native/loop.pyx", "native/govern.c", "native/nvml.c", "native/ring.c"]
+                ),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
             ],

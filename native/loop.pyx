@@ -1,17 +1,15 @@
 """The hot loop: reads every GPU on time, and keeps the power limits where they were last told to be.
 
-`step(now)` is the whole loop; the thread around it only waits for absolute deadlines. The thread never takes the GIL, so no
-Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process is stuck.
-
-Setpoints are two vectors. The *lease* holds until a time; after it, and before one came, the *fallback* holds. A device with 0
-in the vector in force is left alone. Whatever holds is applied in one order: lower, read back, then raise, and a raise only
-into watts that reading back has shown to be free under the envelope.
+`step(now)` is the whole loop; the thread around it only waits for absolute deadlines. The thread never takes the GIL,
+so no Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process
+is stuck. How the limits get where they should be is in govern.h.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from govern cimport *
 from nvml cimport *
 from ring cimport *
 
@@ -36,41 +34,23 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_unlock(pthread_mutex_t *)
 
 cdef enum:
-    DEVICES_MAX = 64
     TEXT_MAX = 512
 
 cdef int64_t SECOND_NS = 1_000_000_000
 cdef int64_t CLOCKS_PERIOD_NS = 250_000_000  # event reasons and clocks: a capped second shows in four looks
-cdef int64_t SLOW_PERIOD_NS = 1_000_000_000  # what changes slowly, and the limits: a foreign writer shows within a second
-cdef int64_t RETRY_NS = 1_000_000_000  # after a write that failed or did not hold
-cdef int64_t RAISE_EVERY_NS = 1_000_000_000  # per device; the hardware averages over a second, faster raises would race it
+cdef int64_t SLOW_PERIOD_NS = 1_000_000_000  # what changes slowly, and limits: a foreign writer shows in a second
 
 ctypedef struct device_t:
-    nvmlDevice_t handle
-    uint32_t highest_mw    # the greatest limit the device takes: what it counts for while its limit can't be read
-    uint32_t requested_mw  # as read back; 0: the last read failed
-    uint32_t enforced_mw
-    uint32_t written_mw    # our last write; 0: none yet
-    int write_code         # how it went; NVML_SUCCESS also needs the read-back to agree
-    bint disagrees         # the read-back was not what we wrote
-    uint64_t foreign       # times that a limit we had read back as ours was found changed
-    int64_t raised_ns
-    int64_t retry_ns
-    int64_t fast_ns
+    int64_t fast_ns        # when each group is due
     int64_t clocks_ns
     int64_t slow_ns
     bint no_fields         # the driver lacks GetFieldValues or the instant field: read the plain one
 
-ctypedef struct setpoints_t:
-    uint32_t lease_mw[DEVICES_MAX]
-    uint32_t fallback_mw[DEVICES_MAX]
-    int64_t lease_until_ns
-    uint64_t envelope_mw   # the sum of limits must not pass it; 0: no budget
-
 ctypedef struct loop_t:
     nvml_t nvml
     ring_t ring
-    device_t devices[DEVICES_MAX]
+    limits_t limits
+    device_t devices[LIMITS_MAX]
     uint32_t count
     int64_t period_ns
     bint virtual_time
@@ -100,7 +80,9 @@ cdef uint16_t status_of(nvmlReturn_t code) noexcept nogil:
     return RING_FAILED
 
 
-cdef void publish(loop_t *loop, uint32_t i, uint16_t channel, nvmlReturn_t code, int64_t value, int64_t now) noexcept nogil:
+cdef void publish(
+    loop_t *loop, uint32_t i, uint16_t channel, nvmlReturn_t code, int64_t value, int64_t now
+) noexcept nogil:
     cdef ring_record_t record
     record.time_ns = now if loop.virtual_time else clock_ns()
     record.value = value if code == NVML_SUCCESS else 0
@@ -116,72 +98,68 @@ cdef void publish(loop_t *loop, uint32_t i, uint16_t channel, nvmlReturn_t code,
 
 cdef void read_power(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
     """Power and energy, in one call where the driver has it."""
-    cdef device_t *device = &loop.devices[i]
+    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
     cdef nvmlFieldValue_t fields[2]
     cdef nvmlReturn_t code = NVML_ERROR_NOT_SUPPORTED
     cdef unsigned int power_mw = 0
     cdef unsigned long long energy_mj = 0
-    if not device.no_fields and loop.nvml.field_values != NULL:
+    if not loop.devices[i].no_fields and loop.nvml.field_values != NULL:
         memset(fields, 0, sizeof(fields))
         fields[0].fieldId = NVML_FI_DEV_POWER_INSTANT
         fields[1].fieldId = NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
-        code = loop.nvml.field_values(device.handle, 2, fields)
+        code = loop.nvml.field_values(handle, 2, fields)
         if code == NVML_SUCCESS and fields[0].nvmlReturn != NVML_ERROR_NOT_SUPPORTED:
             publish(loop, i, RING_POWER_INSTANT_MW, fields[0].nvmlReturn, fields[0].value.uiVal, now)
             publish(loop, i, RING_ENERGY_MJ, fields[1].nvmlReturn, fields[1].value.ullVal, now)
             return
         if code == NVML_SUCCESS or code == NVML_ERROR_NOT_SUPPORTED:
-            device.no_fields = True
-    code = loop.nvml.power_usage(device.handle, &power_mw)
+            loop.devices[i].no_fields = True
+    code = loop.nvml.power_usage(handle, &power_mw)
     publish(loop, i, RING_POWER_INSTANT_MW, code, power_mw, now)
     if loop.nvml.energy != NULL:
-        code = loop.nvml.energy(device.handle, &energy_mj)
+        code = loop.nvml.energy(handle, &energy_mj)
         publish(loop, i, RING_ENERGY_MJ, code, <int64_t> energy_mj, now)
 
 
 cdef void read_clocks(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    cdef device_t *device = &loop.devices[i]
+    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
     cdef unsigned long long reasons = 0
     cdef unsigned int clock_mhz = 0
     cdef nvmlReturn_t code
     if loop.nvml.event_reasons != NULL:
-        code = loop.nvml.event_reasons(device.handle, &reasons)
+        code = loop.nvml.event_reasons(handle, &reasons)
         publish(loop, i, RING_EVENT_REASONS, code, <int64_t> reasons, now)
     if loop.nvml.clock != NULL:
-        code = loop.nvml.clock(device.handle, NVML_CLOCK_SM, &clock_mhz)
+        code = loop.nvml.clock(handle, NVML_CLOCK_SM, &clock_mhz)
         publish(loop, i, RING_SM_CLOCK_MHZ, code, clock_mhz, now)
 
 
-cdef void read_limits(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    """Both limits, into the ring and into the device."""
-    cdef device_t *device = &loop.devices[i]
-    cdef unsigned int limit_mw = 0
-    cdef nvmlReturn_t code = loop.nvml.limit_get(device.handle, &limit_mw)
-    cdef uint32_t before = device.requested_mw
-    device.requested_mw = limit_mw if code == NVML_SUCCESS else 0
-    if code == NVML_SUCCESS and before and before == device.written_mw and limit_mw != before:
-        device.foreign += 1
-    publish(loop, i, RING_LIMIT_REQUESTED_MW, code, limit_mw, now)
-    if loop.nvml.limit_enforced != NULL:
-        code = loop.nvml.limit_enforced(device.handle, &limit_mw)
-        device.enforced_mw = limit_mw if code == NVML_SUCCESS else 0
-        publish(loop, i, RING_LIMIT_ENFORCED_MW, code, limit_mw, now)
+cdef void publish_limits(loop_t *loop, int64_t now) noexcept nogil:
+    """Into the ring, whatever was read of the limits since the last time."""
+    cdef uint32_t i
+    cdef limit_t *limit
+    for i in range(loop.count):
+        limit = &loop.limits.devices[i]
+        if limit.fresh:
+            limit.fresh = False
+            publish(loop, i, RING_LIMIT_REQUESTED_MW, limit.requested_code, limit.requested_mw, now)
+            publish(loop, i, RING_LIMIT_ENFORCED_MW, limit.enforced_code, limit.enforced_mw, now)
 
 
 cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    cdef device_t *device = &loop.devices[i]
+    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
     cdef nvmlUtilization_t busy
     cdef unsigned int celsius = 0
     cdef nvmlReturn_t code
     if loop.nvml.utilisation != NULL:
         memset(&busy, 0, sizeof(busy))
-        code = loop.nvml.utilisation(device.handle, &busy)
+        code = loop.nvml.utilisation(handle, &busy)
         publish(loop, i, RING_GPU_UTILISATION_PCT, code, busy.gpu, now)
         publish(loop, i, RING_MEMORY_UTILISATION_PCT, code, busy.memory, now)
     if loop.nvml.temperature != NULL:
-        code = loop.nvml.temperature(device.handle, NVML_TEMPERATURE_GPU, &celsius)
+        code = loop.nvml.temperature(handle, NVML_TEMPERATURE_GPU, &celsius)
         publish(loop, i, RING_TEMPERATURE_C, code, celsius, now)
-    read_limits(loop, i, now)
+    limits_read(&loop.limits, i)
 
 
 cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
@@ -189,7 +167,8 @@ cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
     cdef int64_t begun = clock_ns()
     for i in range(loop.count):
         if now >= loop.devices[i].fast_ns:
-            loop.devices[i].fast_ns = now + loop.period_ns - loop.period_ns // 8  # a wake-up that is a little early still counts
+            # A wake-up that is a little early still counts.
+            loop.devices[i].fast_ns = now + loop.period_ns - loop.period_ns // 8
             read_power(loop, i, now)
         if now >= loop.devices[i].clocks_ns:
             loop.devices[i].clocks_ns = now + CLOCKS_PERIOD_NS
@@ -197,75 +176,25 @@ cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
         if now >= loop.devices[i].slow_ns:
             loop.devices[i].slow_ns = now + SLOW_PERIOD_NS
             read_slow(loop, i, now)
-    loop.ring.header.stats.read_ns += clock_ns() - begun
-
-
-cdef bint write_limit(loop_t *loop, uint32_t i, uint32_t limit_mw, int64_t now) noexcept nogil:
-    """Write one limit and read it back. Returns whether it is in force; else the next try is in RETRY_NS."""
-    cdef device_t *device = &loop.devices[i]
-    device.write_code = loop.nvml.limit_set(device.handle, limit_mw)
-    if device.write_code == NVML_SUCCESS:
-        device.written_mw = limit_mw
-    read_limits(loop, i, now)
-    device.disagrees = device.write_code == NVML_SUCCESS and device.requested_mw != limit_mw
-    loop.ring.header.stats.writes += 1
-    if device.write_code == NVML_SUCCESS and not device.disagrees:
-        return True
-    loop.ring.header.stats.write_errors += 1
-    device.retry_ns = now + RETRY_NS
-    return False
-
-
-cdef bint may_raise(loop_t *loop, uint32_t i, uint32_t wanted_mw, bint leased, int64_t now) noexcept nogil:
-    """A raise must fit under the envelope as read back, and under a lease it is paced and not worth less than 3 %."""
-    cdef uint64_t total_mw = wanted_mw
-    cdef uint32_t j
-    if leased:
-        if now < loop.devices[i].raised_ns + RAISE_EVERY_NS:
-            return False
-        if <uint64_t> wanted_mw * 100 < <uint64_t> loop.devices[i].requested_mw * 103:
-            return False
-    if loop.setpoints.envelope_mw == 0:
-        return True
-    for j in range(loop.count):
-        if j != i:
-            total_mw += loop.devices[j].requested_mw or loop.devices[j].highest_mw
-    return total_mw <= loop.setpoints.envelope_mw
+    loop.ring.header.stats.read_ns += <uint64_t> (clock_ns() - begun)
 
 
 cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
-    """Bring the limits to the vector in force: lower, read back, raise."""
-    cdef bint leased = now < loop.setpoints.lease_until_ns
-    cdef uint32_t *wanted_mw = &loop.setpoints.lease_mw[0] if leased else &loop.setpoints.fallback_mw[0]
-    cdef int64_t begun
-    cdef uint32_t i
-    cdef bint due = False
-    for i in range(loop.count):
-        due = due or (wanted_mw[i] != 0 and wanted_mw[i] != loop.devices[i].requested_mw)
-    if not due:
-        return
-    begun = clock_ns()
-    for i in range(loop.count):
-        if wanted_mw[i] == 0 or now < loop.devices[i].retry_ns:
-            continue
-        if wanted_mw[i] < (loop.devices[i].requested_mw or loop.devices[i].highest_mw):
-            write_limit(loop, i, wanted_mw[i], now)
-    for i in range(loop.count):
-        if wanted_mw[i] == 0 or now < loop.devices[i].retry_ns:
-            continue
-        if wanted_mw[i] > loop.devices[i].requested_mw and loop.devices[i].requested_mw:
-            if may_raise(loop, i, wanted_mw[i], leased, now) and write_limit(loop, i, wanted_mw[i], now):
-                loop.devices[i].raised_ns = now
-    loop.ring.header.stats.write_ns += clock_ns() - begun
+    cdef int64_t begun = clock_ns()
+    pthread_mutex_lock(&loop.lock)
+    loop.setpoints = loop.told
+    pthread_mutex_unlock(&loop.lock)
+    if limits_govern(&loop.limits, &loop.setpoints, now):
+        loop.ring.header.stats.write_ns += <uint64_t> (clock_ns() - begun)
+        loop.ring.header.stats.writes = loop.limits.writes
+        loop.ring.header.stats.write_errors = loop.limits.write_errors
 
 
 cdef void step(loop_t *loop, int64_t now) noexcept nogil:
     """One turn of the loop: govern first, because lowering must not wait for reads."""
-    pthread_mutex_lock(&loop.lock)
-    loop.setpoints = loop.told
-    pthread_mutex_unlock(&loop.lock)
     govern(loop, now)
     sample(loop, now)
+    publish_limits(loop, now)
     loop.ring.header.stats.steps += 1
     loop.ring.header.stats.heartbeat_ns = now if loop.virtual_time else clock_ns()
 
@@ -322,11 +251,12 @@ cdef class Loop:
         self._check(self._loop.nvml.device_count(&count), "device count")
         if count == 0:
             raise DriverError("the driver shows no GPU")
-        if count > DEVICES_MAX:
-            raise DriverError(f"{count} GPUs; eagent governs at most {DEVICES_MAX} on a host")
-        self._loop.count = count
+        if count > LIMITS_MAX:
+            raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
+        self._loop.count = self._loop.limits.count = count
+        self._loop.limits.nvml = &self._loop.nvml
         for i in range(count):
-            self._check(self._loop.nvml.device_by_index(i, &self._loop.devices[i].handle), f"gpu{i}: handle")
+            self._check(self._loop.nvml.device_by_index(i, &self._loop.limits.devices[i].handle), f"gpu{i}: handle")
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
@@ -366,8 +296,8 @@ cdef class Loop:
         cdef char text[96]
         cdef nvmlPciInfo_t pci
         cdef unsigned int low = 0, high = 0, value = 0
-        cdef nvmlDevice_t handle = self._loop.devices[i].handle
-        facts = {"architecture": None, "min_limit_mw": None, "max_limit_mw": None, "default_limit_mw": None, "limit_mw": None}
+        cdef nvmlDevice_t handle = self._loop.limits.devices[i].handle
+        facts = dict.fromkeys(("architecture", "min_limit_mw", "max_limit_mw", "default_limit_mw", "limit_mw"))
         self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{i}: UUID")
         facts["uuid"] = text.decode()
         self._check(self._loop.nvml.device_name(handle, text, sizeof(text)), f"gpu{i}: name")
@@ -378,12 +308,12 @@ cdef class Loop:
             facts["architecture"] = value
         if self._loop.nvml.limit_range(handle, &low, &high) == NVML_SUCCESS:
             facts["min_limit_mw"], facts["max_limit_mw"] = low, high
-            self._loop.devices[i].highest_mw = high
+            self._loop.limits.devices[i].highest_mw = high
         if self._loop.nvml.limit_default(handle, &value) == NVML_SUCCESS:
             facts["default_limit_mw"] = value
         if self._loop.nvml.limit_get(handle, &value) == NVML_SUCCESS:
             facts["limit_mw"] = value
-            self._loop.devices[i].requested_mw = value
+            self._loop.limits.devices[i].requested_mw = value
         return facts
 
     def probe(self, uint32_t i, uint32_t limit_mw):
@@ -391,7 +321,7 @@ cdef class Loop:
 
         A write that changes nothing is the only honest test of the privilege. Its value must be in the journal.
         """
-        cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.devices[i].handle, limit_mw)
+        cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.limits.devices[i].handle, limit_mw)
         return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
 
     def lease(self, list limits_mw, int64_t until_ns):
@@ -402,7 +332,7 @@ cdef class Loop:
         pthread_mutex_unlock(&self._loop.lock)
 
     def fall_back(self, list limits_mw, uint64_t envelope_mw):
-        """Hold these limits whenever no lease runs, and never raise the sum above the envelope (0: none). Thread-safe."""
+        """Hold these limits while no lease runs, and never raise the sum above the envelope (0: none). Thread-safe."""
         pthread_mutex_lock(&self._loop.lock)
         self._fill(&self._loop.told.fallback_mw[0], limits_mw)
         self._loop.told.envelope_mw = envelope_mw
@@ -420,12 +350,12 @@ cdef class Loop:
         pthread_mutex_unlock(&self._loop.lock)
 
     def limits(self):
-        """Per device, as last read back: (requested mW or None, enforced mW or None, foreign changes, problem or None)."""
+        """Per device, as last read back: requested and enforced mW, times changed by others, problem; None: unknown."""
         cdef uint32_t i
-        cdef device_t *device
+        cdef limit_t *device
         found = []
         for i in range(self._loop.count):
-            device = &self._loop.devices[i]
+            device = &self._loop.limits.devices[i]
             problem = None
             if device.write_code != NVML_SUCCESS:
                 problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
@@ -435,7 +365,7 @@ cdef class Loop:
         return found
 
     def step(self, int64_t now_ns):
-        """Take one turn at a time of the caller's: the loop in virtual time, and the first turn before the thread starts."""
+        """Take one turn at a time of the caller's: this is the loop in virtual time."""
         with nogil:
             step(&self._loop, now_ns)
 

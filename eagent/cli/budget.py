@@ -21,6 +21,7 @@ from typing import Any
 from eagent.cli.arguments import add_json, print_json, watts, watts_or_none
 from eagent.cli.dispatch import Context
 from eagent.cli.status import budget_lines
+from eagent.errors import EagentError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +56,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.action == "set":
         wish = {name: getattr(args, name) for name in ("budget_w", "fixed_w", "safe_cap_w")}
         told = client.request("PUT", "/v1/budget", {name: value for name, value in wish.items() if value is not None})
-        if told.get("in_force") is False:
-            print("The budget is set, but not every limit has been read back under it yet: see `eagent status`.")
+        if told["in_force"] is not True:
+            raise EagentError("the budget stands, but not every limit could be read back under it: see `eagent status`")
     status: dict[str, Any] = client.request("GET", "/v1/status")
     if args.json:
         print_json({"budget": status["budget"]})

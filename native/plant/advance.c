@@ -114,16 +114,18 @@ int advance_to(plant_file_t *file, int64_t to_ns) {
 int advance_now(plant_file_t *file, int64_t *now_ns) {
   const state_t *truth = file_state(file);
   if (!truth) return -EIO;
-  *now_ns = truth->now_ns;
-  if (file->spec.given.clock == PLANT_CLOCK_VIRTUAL) return 0;
+  if (file->spec.given.clock == PLANT_CLOCK_VIRTUAL) {
+    *now_ns = truth->now_ns;
+    return 0;
+  }
   int64_t monotonic_ns = file_monotonic_ns();
-  if (monotonic_ns - truth->origin_ns < truth->now_ns) { /* the clock went back: go on from where we were */
+  if (monotonic_ns - truth->origin_ns < truth->tick * TICK_NS) { /* the clock went back */
     state_t *draft = file_begin(file);
     if (!draft) return -EIO;
-    draft->origin_ns = monotonic_ns - truth->now_ns;
+    file_set_clock(draft, monotonic_ns);
     file_publish(file);
-  } else {
-    *now_ns = monotonic_ns - truth->origin_ns;
+    truth = draft;
   }
+  *now_ns = monotonic_ns - truth->origin_ns;
   return 0;
 }

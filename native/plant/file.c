@@ -11,10 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TICKS_MAX ((1ll << 60) / TICK_NS)
+
 int64_t file_monotonic_ns(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void file_set_clock(state_t *state, int64_t monotonic_ns) {
+  state->origin_ns = monotonic_ns - (state->tick + 1) * TICK_NS;
 }
 
 /* Where there is no /proc the id stays empty, and equal to itself. */
@@ -101,7 +107,7 @@ static int renew_after_boot(plant_file_t *file) {
   take_back_answers(file);
   state_t *state = file_begin(file);
   if (!state) return -EIO;
-  state->origin_ns = file_monotonic_ns() - state->now_ns;
+  file_set_clock(state, file_monotonic_ns());
   file_publish(file);
   memcpy(file->boot_id, boot_id, sizeof boot_id);
   return 0;
@@ -157,7 +163,9 @@ static int load_is_sane(const load_t *load) {
 /* The file may be written by anybody who may open it. What indexes memory or bounds a loop is checked before it is
  * used. */
 static int is_sane(const spec_t *spec, const state_t *state) {
-  if (state->tick < 0 || state->now_ns < 0 || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX) return 0;
+  if (state->tick < 0 || state->tick > TICKS_MAX || state->now_ns < 0 || state->events > EVENTS_MAX ||
+      state->requests > REQUESTS_MAX)
+    return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;

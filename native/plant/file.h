@@ -14,7 +14,7 @@
 
 /* All that changes. Two of it are in the file; one is the truth, the other the draft of the next. */
 typedef struct state {
-  int64_t now_ns; /* virtual clock: where it was put. Wall clock: when somebody last published. Never behind `tick`. */
+  int64_t now_ns;            /* virtual clock: where it was put; never behind `tick` */
   int64_t origin_ns;         /* wall clock: CLOCK_MONOTONIC at simulated time 0 */
   int64_t tick;              /* whole ticks integrated */
   uint32_t events, requests; /* entries of the tables below that exist */
@@ -62,5 +62,7 @@ state_t *file_begin(plant_file_t *file);
 void file_publish(plant_file_t *file);
 
 int64_t file_monotonic_ns(void);
+/* Let the wall clock go on from just beyond the latest time that anybody can have seen. */
+void file_set_clock(state_t *state, int64_t monotonic_ns);
 
 #endif

@@ -1,8 +1,8 @@
 /* One simulated host: the state behind NVML.
  *
- * It is one mapped file, seen by every process on the simulated host as the driver's state is seen on a real one. There is no
- * daemon: whoever asks first integrates the physics up to now. The state is kept twice and flipped, so a process that dies in
- * the middle of an integration leaves the last whole state behind.
+ * It is one mapped file, seen by every process on the simulated host as the driver's state is seen on a real one. There
+ * is no daemon: whoever asks first integrates the physics up to now. The state is kept twice and flipped, so a process
+ * that dies in the middle of an integration leaves the last whole state behind.
  */
 #ifndef EAGENT_PLANT_HOST_H
 #define EAGENT_PLANT_HOST_H
@@ -35,7 +35,8 @@ typedef struct plant_gpu_view {
   uint32_t gpu_utilisation_pct, memory_utilisation_pct;
   uint32_t temperature_c;
   uint64_t event_reasons; /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
-  uint32_t pids[PLANT_PIDS_MAX], pid_count; /* processes that hold a context; the caller drops those that no longer live */
+  uint32_t pids[PLANT_PIDS_MAX],
+      pid_count; /* processes that hold a context; the caller drops those that no longer live */
   uint32_t persistence_mode;
 } plant_gpu_view_t;
 
@@ -50,7 +51,8 @@ enum plant_permission plant_host_permission(const plant_host_t *host);
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
 
-/* Setters. -ERANGE: outside what the device takes. Each change is entered in the host's own log with the caller's pid. */
+/* Setters. -ERANGE: outside what the device takes. Each change is entered in the host's own log with the caller's pid.
+ */
 int plant_host_set_power_limit(plant_host_t *host, uint32_t gpu, uint32_t limit_mw);
 int plant_host_lock_clocks(plant_host_t *host, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz);
 int plant_host_reset_clocks(plant_host_t *host, uint32_t gpu);

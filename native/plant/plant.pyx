@@ -8,7 +8,7 @@ from cython cimport final
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from eagent.errors import DriverError, InputError
 
@@ -64,10 +64,9 @@ cdef read_model(plant_model_t *out, object model):
     """The sections and keys are those of eagent/sim/models/*.toml; eagent.sim.model checks and explains them."""
     identity, limits, clocks = model["identity"], model["limits"], model["clocks"]
     power, heat, cap, sensor = model["power"], model["heat"], model["cap"], model["sensor"]
-    name = identity["name"].encode()[:63]
+    cdef bytes name = identity["name"].encode()[:63]
     memset(out, 0, sizeof(plant_model_t))
-    for i in range(len(name)):
-        out.name[i] = <char>name[i]
+    memcpy(out.name, <const char *>name, len(name))
     out.architecture = identity["architecture"]
     out.compute_major, out.compute_minor = identity["compute_capability"]
     out.pci_device_id, out.pci_subsystem_id = identity["pci_device_id"], identity["pci_subsystem_id"]
@@ -214,15 +213,12 @@ cdef class Host:
         seen["pids"] = tuple(view.pids[i] for i in range(view.pid_count))
         return seen
 
-    # ---- knobs: the same C calls as behind NVML ----------------------------------------------------------------------
-
     def set_power_limit(self, uint32_t gpu, double watts):
-        cdef plant_host_t *host = self.open_host()
-        check(plant_host_set_power_limit(host, gpu, to_milli(watts)), f"gpu {gpu}: power limit {watts:g} W")
+        check(plant_host_set_power_limit(self.open_host(), gpu, to_milli(watts)), f"gpu {gpu}: power limit {watts:g} W")
 
     def lock_clocks(self, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz):
-        cdef plant_host_t *host = self.open_host()
-        check(plant_host_lock_clocks(host, gpu, min_mhz, max_mhz), f"gpu {gpu}: clocks {min_mhz} to {max_mhz} MHz")
+        code = plant_host_lock_clocks(self.open_host(), gpu, min_mhz, max_mhz)
+        check(code, f"gpu {gpu}: clocks {min_mhz} to {max_mhz} MHz")
 
     def reset_clocks(self, uint32_t gpu):
         check(plant_host_reset_clocks(self.open_host(), gpu), f"gpu {gpu}: reset clocks")
@@ -230,14 +226,11 @@ cdef class Host:
     def set_persistence(self, uint32_t gpu, uint32_t mode):
         check(plant_host_set_persistence(self.open_host(), gpu, mode), f"gpu {gpu}: persistence mode {mode}")
 
-    # ---- work --------------------------------------------------------------------------------------------------------
-
     def start_square(self, gpus, double at_s, double period_s, double duty, double compute, double memory,
                      double compute_fraction, uint32_t pid=0):
         """Busy for `duty` of each period. Begins at `at_s`, or now if that has passed; stays until `stop_load`."""
         cdef plant_square_t square = plant_square_t(period_s, duty, compute, memory, compute_fraction)
-        cdef plant_host_t *host = self.open_host()
-        code = plant_host_start_square(host, self.mask(gpus), to_ns(at_s), pid, &square)
+        code = plant_host_start_square(self.open_host(), self.mask(gpus), to_ns(at_s), pid, &square)
         check(code, f"square wave on gpus {list(gpus)}")
 
     def start_gang(self, gpus, double at_s, double step_s, double compute, double memory, double compute_fraction,
@@ -245,8 +238,7 @@ cdef class Host:
         """A synchronous job: in each step every GPU does its share, then spins until the slowest has."""
         cdef plant_gang_t gang = plant_gang_t(
             step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory)
-        cdef plant_host_t *host = self.open_host()
-        code = plant_host_start_gang(host, self.mask(gpus), to_ns(at_s), pid, &gang)
+        code = plant_host_start_gang(self.open_host(), self.mask(gpus), to_ns(at_s), pid, &gang)
         check(code, f"gang on gpus {list(gpus)}")
 
     def start_serving(self, double at_s, requests, *, double prefill_s_per_token, double prefill_compute,
@@ -292,11 +284,11 @@ cdef class Host:
         """End all loads, also those that have not begun."""
         check(plant_host_stop(self.open_host()), self.path)
 
-    cdef uint32_t mask(self, gpus) except? 0:
-        cdef uint32_t bits = 0
+    cdef uint32_t mask(self, gpus) except 0:
+        cdef uint32_t bits = 0, count = plant_host_gpu_count(self.open_host())
         for gpu in gpus:
-            if not 0 <= gpu < plant_host_gpu_count(self.host):
-                raise InputError(f"no gpu {gpu}: the host has {plant_host_gpu_count(self.host)}")
+            if not 0 <= gpu < count:
+                raise InputError(f"no gpu {gpu}: the host has {count}")
             bits |= 1u << <uint32_t>gpu
         if bits == 0:
             raise InputError("a load needs at least one gpu")
@@ -330,19 +322,17 @@ cdef class Host:
             if count == 0:
                 return out
 
-    # ---- the truth behind the sensors --------------------------------------------------------------------------------
-
     def limit_log(self):
         """Every power limit set: (time_s, gpu, old_w, new_w, pid)."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["old_value"] / 1e3, e["new_value"] / 1e3, e["pid"])
-                for e in self.events() if e["kind"] == PLANT_WRITE_LIMIT]
+                for e in self.events(PLANT_WRITE_LIMIT)]
 
     def lock_log(self):
         """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
-                for e in self.events() if e["kind"] == PLANT_WRITE_LOCK]
+                for e in self.events(PLANT_WRITE_LOCK)]
 
-    cdef list events(self):
+    cdef list events(self, uint32_t kind):
         cdef plant_host_t *host = self.open_host()
         cdef plant_event_t found[1024]
         cdef uint32_t count = 0, start = 0
@@ -352,7 +342,7 @@ cdef class Host:
             with nogil:
                 code = plant_host_events(host, start, found, BATCH, &count)
             check(code, self.path)
-            out += [found[i] for i in range(count)]
+            out += [found[i] for i in range(count) if found[i].kind == kind]
             start += count
             if count == 0:
                 return out
@@ -405,7 +395,5 @@ cdef dict describe(const plant_progress_t *progress):
         "start_s": progress.start_ns / 1e9,
         "running": bool(progress.running),
         "units": tuple(progress.units[i] for i in gpus),
-        "steps": progress.steps,
-        "tokens": progress.tokens,
-        "requests_done": progress.requests_done,
+        "steps": progress.steps, "tokens": progress.tokens, "requests_done": progress.requests_done,
     }

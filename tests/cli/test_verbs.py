@@ -22,9 +22,11 @@ def test_budget_set_sends_only_what_was_given_and_shows_the_result(eagent: Run, 
 
 
 @pytest.mark.usefixtures("agent")
-def test_budget_set_says_when_it_is_not_in_force_yet(eagent: Run) -> None:
-    assert "not every limit" in eagent("budget", "set", "2000").out
-    assert "not every limit" not in eagent("budget", "set", "2001").out
+def test_budget_set_fails_when_it_is_not_in_force(eagent: Run) -> None:
+    said = eagent("budget", "set", "2000")
+    assert said.code == 1
+    assert "not every limit" in said.err
+    assert eagent("budget", "set", "2001").code == 0
 
 
 def test_budget_alone_shows_it_and_calls_simulated_watts_simulated(eagent: Run, agent: Any) -> None:

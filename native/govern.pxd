@@ -1,0 +1,38 @@
+"""Power limits as govern.h gives them."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
+
+cdef extern from "govern.h" nogil:
+    enum:
+        LIMITS_MAX
+
+    ctypedef struct setpoints_t:
+        uint32_t lease_mw[64]
+        uint32_t fallback_mw[64]
+        int64_t lease_until_ns
+        uint64_t envelope_mw
+
+    ctypedef struct limit_t:
+        nvmlDevice_t handle
+        uint32_t highest_mw
+        uint32_t requested_mw
+        uint32_t enforced_mw
+        nvmlReturn_t requested_code
+        nvmlReturn_t enforced_code
+        nvmlReturn_t write_code
+        uint32_t written_mw
+        bint disagrees
+        bint fresh
+        uint64_t foreign
+
+    ctypedef struct limits_t:
+        const nvml_t *nvml
+        limit_t devices[64]
+        uint32_t count
+        uint64_t writes
+        uint64_t write_errors
+
+    void limits_read(limits_t *limits, uint32_t i)
+    int limits_govern(limits_t *limits, const setpoints_t *setpoints, int64_t now_ns)
