@@ -25,56 +25,63 @@ class Act:
     limits_w: tuple[float, ...]
 
 
-def perform(bench: Bench, governor: Governor, scenario: Scenario) -> Iterator[Act]:
-    """Kill, start and restore, an act at a time. eagent runs under the budget at first, and nothing runs at the end."""
+def perform(bench: Bench, governor: Governor, scenario: Scenario, show: Callable[[], None]) -> Iterator[Act]:
+    """Kill, start and restore, an act at a time, with `show` called while something is waited for.
+
+    eagent runs under the budget at first, and nothing of it runs at the end.
+    """
     safe = [scenario.safe_cap_w] * len(scenario.prior_limits_w)
 
     def at_safe_caps() -> bool:
         return bench.limits_w() == safe
 
-    governor.kill_agent()
-    yield _watch(bench, "kill -9 agent", "every GPU at its safe cap", at_safe_caps, LEASE_S + GRACE_S)
+    def watch(what: str, outcome: str, kept: Callable[[], bool], timeout_s: float, began: float) -> Act:
+        held = wait(kept, timeout_s, show)
+        seconds = time.monotonic() - began
+        show()
+        return Act(what, outcome, held, seconds, tuple(bench.limits_w()))
 
+    def let_pass(seconds: float) -> None:
+        wait(lambda: False, seconds, show)
+
+    began = time.monotonic()
+    governor.kill_agent()
+    yield watch("kill -9 agent", "every GPU at its safe cap", at_safe_caps, LEASE_S + GRACE_S, began)
+
+    began = time.monotonic()
     governor.kill_warden()
-    time.sleep(GRACE_S)
-    yield _watch(bench, "kill -9 warden", "nobody is left, and no limit has moved from its safe cap", at_safe_caps, 0.0)
+    let_pass(GRACE_S)
+    yield watch("kill -9 warden", "nobody is left, and no limit has moved from its safe cap", at_safe_caps, 0.0, began)
 
     governor.stop()
+    began = time.monotonic()
     governor.start()
-    yield _watch(
-        bench,
+    yield watch(
         "eagent up",
         "the budget was on disk: it is in force again, and the watts are shared",
         lambda: not at_safe_caps() and sum(bench.limits_w()) <= scenario.envelope_w,
         SHARE_AGAIN_S,
+        began,
     )
 
+    began = time.monotonic()
     governor.kill_all()
     before_w = bench.limits_w()
-    time.sleep(GRACE_S)
-    yield _watch(
-        bench,
+    let_pass(GRACE_S)
+    yield watch(
         "kill -9 parent, warden and agent at once",
         "nobody is left to do anything: the limits stay, and sum below the budget",
         lambda: bench.limits_w() == before_w and sum(before_w) <= scenario.envelope_w,
         0.0,
+        began,
     )
 
     began = time.monotonic()
     governor.run("restore", "--clear-budget")
-    yield _watch(
-        bench,
+    yield watch(
         "eagent restore --clear-budget",
         "each knob is at the value it had before eagent, from the journal",
         lambda: tuple(bench.limits_w()) == scenario.prior_limits_w,
         0.0,
         began,
     )
-
-
-def _watch(
-    bench: Bench, what: str, outcome: str, kept: Callable[[], bool], timeout_s: float, began: float | None = None
-) -> Act:
-    began = time.monotonic() if began is None else began
-    held = wait(kept, timeout_s)
-    return Act(what, outcome, held, time.monotonic() - began, tuple(bench.limits_w()))

@@ -124,11 +124,12 @@ class Governor:
             self._up.wait()
 
 
-def wait(condition: Callable[[], bool], timeout_s: float) -> bool:
+def wait(condition: Callable[[], bool], timeout_s: float, meanwhile: Callable[[], None] = lambda: None) -> bool:
     """Wait until the condition holds; False if it does not within the time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
             return False
+        meanwhile()
         time.sleep(POLL_S)
     return True

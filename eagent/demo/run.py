@@ -75,7 +75,7 @@ def _play(scenario: Scenario, static: Bench, governed: Bench, governor: Governor
     view.say("Now the worst: whatever dies, in whatever order, no GPU is left behind.")
     acts = []
     cleared_s = governed.plant.time_s
-    for act in perform(governed, governor, scenario):
+    for act in perform(governed, governor, scenario, lambda: view.show(_frame(static, governed, starts_s[1]))):
         limits = " ".join(f"{limit_w:.0f}" for limit_w in act.limits_w)
         view.say(f"  {'kept  ' if act.kept else 'BROKEN'} {act.what}: {act.outcome} ({act.seconds:.1f} s) [{limits} W]")
         acts.append(act)
@@ -97,19 +97,22 @@ def _watch_trace(scenario: Scenario, static: Bench, governed: Bench, view: View,
     deadline_s = starts_s[1] + DRAIN * max(scenario.trace.duration_s, 20.0)
     all_requests = len(scenario.trace.requests)
     while governed.plant.time_s < deadline_s:
-        done = (static.done(), governed.done())
-        frame = Frame(
-            elapsed_s=max(0.0, governed.plant.time_s - starts_s[1]),
-            done=done,
-            power_w=(_power_w(static), _power_w(governed)),
-            limits_w=(static.limits_w(), governed.limits_w()),
-        )
+        frame = _frame(static, governed, starts_s[1])
         view.show(frame)
-        if min(done) == all_requests:
+        if min(frame.done) == all_requests:
             return
         time.sleep(FRAME_S)
     waited_s = deadline_s - starts_s[1]
     raise EagentError(f"the trace was not answered within {waited_s:.0f} s: too much load for these GPUs")
+
+
+def _frame(static: Bench, governed: Bench, start_s: float) -> Frame:
+    return Frame(
+        elapsed_s=max(0.0, governed.plant.time_s - start_s),
+        done=(static.done(), governed.done()),
+        power_w=(_power_w(static), _power_w(governed)),
+        limits_w=(static.limits_w(), governed.limits_w()),
+    )
 
 
 def _power_w(bench: Bench) -> list[float]:

@@ -99,7 +99,7 @@ def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("before", [{}, {"LD_LIBRARY_PATH": "/y"}])
 def test_the_shell_lines_say_the_same_as_the_environment(tmp_path: Path, before: dict[str, str]) -> None:
-    made = host.create(tmp_path / "with $pace", "box", gpus=1)
+    made = host.create(tmp_path / "a $b", "box", gpus=1)
     script = "\n".join([*made.shell_lines(), "/usr/bin/env -0"])
     shown = subprocess.run(["/bin/sh", "-c", script], env=before, check=True, capture_output=True, text=True).stdout
     assert made.environment(before).items() <= dict(line.split("=", 1) for line in shown.split("\0") if line).items()
