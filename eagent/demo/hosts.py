@@ -111,9 +111,9 @@ class Governor:
         os.kill(self.warden_pid, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """`kill -9` of parent, warden and agent in one go, the parent first, so that it can put nothing in order."""
+        """`kill -9` of all three in one go, the parent last: its death would tell the others to end in order."""
         assert self._up is not None
-        for pid in (self._up.pid, self.warden_pid, self.agent_pid):
+        for pid in (self.agent_pid, self.warden_pid, self._up.pid):
             os.kill(pid, signal.SIGKILL)
         self._up.wait()
 

@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-#define BUSY_TICKS_MAX \
-  2000 /* ticks between publications: a process that dies loses ten simulated seconds of work at most */
+/* Ticks between publications: a process that dies loses ten simulated seconds of work at most. */
+#define BUSY_TICKS_MAX 2000
 
 static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
   for (uint32_t i = 0; i < spec->given.gpus; i++) {

@@ -79,7 +79,7 @@ def test_a_second_warden_with_other_directories_is_refused_by_the_gpus_themselve
 def test_a_stale_socket_is_one_line_for_a_client_and_no_obstacle_for_a_start(site: Site) -> None:
     host = site()
     host.up()
-    host.kill("parent", "warden", "agent")
+    host.kill("agent", "warden", "parent")
     assert (host.made.dir / "run" / "api.sock").exists()
     refused(host.eagent("status"), "is dead and left its socket behind", "eagent up")
     host.up()

@@ -88,7 +88,7 @@ def test_under_a_budget_each_knob_goes_to_its_safe_cap_and_never_above_the_budge
 
 def test_when_all_are_killed_at_once_the_next_start_puts_everything_back(pinned: Callable[..., Any]) -> None:
     host = pinned()
-    host.kill("parent", "warden", "agent")
+    host.kill("agent", "warden", "parent")
     assert host.limits_w() == [250, 250, 400, 400]  # nobody is there to do anything
     host.up()
     assert host.await_true(lambda: host.limits_w() == [400, PRIOR_W, 400, 400], 3)
@@ -96,7 +96,7 @@ def test_when_all_are_killed_at_once_the_next_start_puts_everything_back(pinned:
 
 def test_when_all_are_killed_at_once_restore_puts_everything_back(pinned: Callable[..., Any]) -> None:
     host = pinned()
-    host.kill("parent", "warden", "agent")
+    host.kill("agent", "warden", "parent")
     said = host.must("restore")
     assert host.limits_w() == [400, PRIOR_W, 400, 400]
     assert "gpu1: power limit 250 W -> 380 W, its prior value" in said
@@ -105,7 +105,7 @@ def test_when_all_are_killed_at_once_restore_puts_everything_back(pinned: Callab
 
 def test_when_all_are_killed_under_a_budget_restore_keeps_it_until_it_is_cleared(budgeted: Callable[..., Any]) -> None:
     host = budgeted()
-    host.kill("parent", "warden", "agent")
+    host.kill("agent", "warden", "parent")
     host.must("restore")
     assert host.limits_w() == [SAFE_W] * 4
     host.must("restore", "--clear-budget")
