@@ -57,6 +57,20 @@ class Site:
         command = [sys.executable, "-m", "eagent", *arguments, f"--config={self.config}"]
         return subprocess.run(command, env=self.made.environ, capture_output=True, text=True, timeout=60, check=False)
 
+    def tool(self, name: str, *arguments: str) -> str:
+        """What somebody else's tool prints on this host."""
+        command = [str(Path(sys.executable).with_name(name)), *arguments]
+        done = subprocess.run(
+            command,
+            env=self.made.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+        return done.stdout
+
     def must(self, *arguments: str) -> str:
         """Run a command that must succeed; its output."""
         done = self.eagent(*arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -133,6 +135,9 @@ def test_other_peoples_tools_see_the_cap_that_eagent_set(pinned: Callable[..., A
     host = pinned()
     seen = host.made.nvml("tell([nvmlDeviceGetPowerManagementLimit(nvmlDeviceGetHandleByIndex(i)) for i in range(4)])")
     assert seen == [250_000, 250_000, 400_000, 400_000]
+    gpustat = json.loads(host.tool("gpustat", "--json"))
+    assert [gpu["enforced.power.limit"] for gpu in gpustat["gpus"]] == [250, 250, 400, 400]
+    assert re.findall(r"W / (\d+)W", host.tool("nvitop", "-1")) == ["250", "250", "400", "400"]
 
 
 def test_explain_says_who_asked_and_why(budgeted: Callable[..., Any]) -> None:
