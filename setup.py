@@ -49,7 +49,7 @@ setup(
         *cythonize(
             [
                 extension(
-                    "eagent.hardware._loop", ["native/loop.pyx", "native/govern.c", "native/nvml.c", "native/ring.c"]
+                    "eagent.hardware._loop", ["native/loop.pyx", "native/ceiling.c", "native/govern.c", "native/nvml.c", "native/ring.c"]
                 ),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),

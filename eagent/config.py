@@ -81,6 +81,7 @@ class Config:
     fixed_w: float | None = None
     safe_cap_w: float | None = None
     gangs: tuple[tuple[str, ...], ...] = ()
+    gpu_clock_baseline_mhz: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs]] = {
         "fixed_w": _Number(0, 1_000_000, "watts"),
         "safe_cap_w": _Number(1, 10_000, "watts"),
         "gangs": _Gangs(),
+        "gpu_clock_baseline_mhz": _Number(100, 10_000, "MHz", whole=True),
     },
     "driver": {
         "library": _Text(),

@@ -20,6 +20,7 @@ class Channel(IntEnum):
     LIMIT_REQUESTED_MW = 8
     LIMIT_ENFORCED_MW = 9
     EVENT_REASONS = 10
+    COMPUTE_PROCESSES = 11
 
 
 class Status(IntEnum):
@@ -60,6 +61,8 @@ class Device:
     power_window_s: float  # the stretch of time that one power reading averages
     power_period_s: float  # how often the sensor publishes one
     power_limit: Knob
+    gpu_clock: Knob = Knob(False, "not looked at")
+    clocks_mhz: tuple[int, ...] = ()  # that it can be locked to, ascending
 
     @property
     def label(self) -> str:
@@ -108,6 +111,7 @@ class DeviceState:
     enforced_limit_w: Reading = NEVER
     capped_share: Reading = NEVER  # 0 to 1
     prior_limit_w: float | None = None
+    compute_processes: Reading = NEVER  # how many hold a context
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,8 @@ class Priority(IntEnum):
 class KnobName(StrEnum):
     """The controls that a proposal can speak about."""
 
-    POWER_LIMIT = "power_limit"
+    POWER_LIMIT = "power_limit"  # watts
+    GPU_CLOCK = "gpu_clock"  # MHz: the ceiling of the SM clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ false `error`, one line for a person. Watts are whole milliwatts, as the hardwar
     hello         -                                                    devices, boot_id, simulated, ttl_max_s, budget
     status        -                                                    knobs, budget, lease, alarms
     lease         limits_mw {uuid: mW} (every writable device), ttl_s  until_ns
+                  clocks_mhz {uuid: MHz} (those to be locked)
     release       -                                                    -
     budget_set    budget_mw, fixed_mw, safe_caps_mw {uuid: mW}         in_force
     budget_clear  -                                                    -
@@ -83,6 +84,8 @@ def pack_device(device: Device) -> Message:
         "power_window_s": device.power_window_s,
         "power_period_s": device.power_period_s,
         "power_limit": {"writable": device.power_limit.writable, "why": device.power_limit.why},
+        "gpu_clock": {"writable": device.gpu_clock.writable, "why": device.gpu_clock.why},
+        "clocks_mhz": device.clocks_mhz,
     }
 
 
@@ -99,6 +102,8 @@ def unpack_device(message: Message) -> Device:
         power_window_s=message["power_window_s"],
         power_period_s=message["power_period_s"],
         power_limit=Knob(**message["power_limit"]),
+        gpu_clock=Knob(**message["gpu_clock"]),
+        clocks_mhz=tuple(message["clocks_mhz"]),
     )
 
 

@@ -53,9 +53,7 @@ static int worth_raising(const limit_t *limit, uint32_t wanted_mw, int64_t now_n
          (uint64_t)wanted_mw * 100 >= (uint64_t)limit->requested_mw * (100 + RAISE_LEAST_PERCENT);
 }
 
-int limits_govern(limits_t *limits, const setpoints_t *setpoints, int64_t now_ns) {
-  const int leased = now_ns < setpoints->lease_until_ns;
-  const uint32_t *wanted_mw = leased ? setpoints->lease_mw : setpoints->fallback_mw;
+int limits_govern(limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns) {
   int due = 0;
   for (uint32_t i = 0; i < limits->count; i++) due |= wanted_mw[i] && wanted_mw[i] != limits->devices[i].requested_mw;
   if (!due) return 0;
@@ -68,7 +66,7 @@ int limits_govern(limits_t *limits, const setpoints_t *setpoints, int64_t now_ns
     limit_t *limit = &limits->devices[i];
     if (wanted_mw[i] <= limit->requested_mw || limit->requested_mw == 0 || now_ns < limit->retry_ns) continue;
     if (leased && !worth_raising(limit, wanted_mw[i], now_ns)) continue;
-    if (!fits(limits, i, wanted_mw[i], setpoints->envelope_mw)) continue;
+    if (!fits(limits, i, wanted_mw[i], envelope_mw)) continue;
     if (write_limit(limits, i, wanted_mw[i], now_ns)) limit->raised_ns = now_ns;
   }
   return 1;

@@ -1,8 +1,7 @@
 /* Power limits: as the driver holds them, and brought to where they should be.
  *
- * Setpoints are two vectors. The lease holds until a time; after it, and before one came, the fallback holds. A device
- * with 0 in the vector in force is left alone. Whatever holds is applied in one order: lower, read back, then raise,
- * and a raise only into watts that reading back has shown to be free under the envelope.
+ * Wishes are applied in one order: lower, read back, then raise, and a raise only into watts that reading back has
+ * shown to be free under the envelope.
  */
 #ifndef EAGENT_GOVERN_H
 #define EAGENT_GOVERN_H
@@ -12,13 +11,6 @@
 #include "nvml.h"
 
 #define LIMITS_MAX 64u
-
-typedef struct setpoints {
-  uint32_t lease_mw[LIMITS_MAX];
-  uint32_t fallback_mw[LIMITS_MAX];
-  int64_t lease_until_ns;
-  uint64_t envelope_mw; /* the sum of limits must not pass it; 0: no budget */
-} setpoints_t;
 
 typedef struct limit {
   nvmlDevice_t handle;
@@ -42,7 +34,8 @@ typedef struct limits {
 /* Read what device i's limit is. */
 void limits_read(limits_t *limits, uint32_t i);
 
-/* Take one turn towards the setpoints at the monotonic time now_ns. Returns whether anything was to be done. */
-int limits_govern(limits_t *limits, const setpoints_t *setpoints, int64_t now_ns);
+/* Take one turn towards the wishes (0: leave the device alone) at the monotonic time now_ns. Under a lease raises are
+ * paced. The sum of limits does not pass envelope_mw (0: no budget). Returns whether anything was to be done. */
+int limits_govern(limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns);
 
 #endif

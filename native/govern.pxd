@@ -8,12 +8,6 @@ cdef extern from "govern.h" nogil:
     enum:
         LIMITS_MAX
 
-    ctypedef struct setpoints_t:
-        uint32_t lease_mw[64]
-        uint32_t fallback_mw[64]
-        int64_t lease_until_ns
-        uint64_t envelope_mw
-
     ctypedef struct limit_t:
         nvmlDevice_t handle
         uint32_t highest_mw
@@ -35,4 +29,6 @@ cdef extern from "govern.h" nogil:
         uint64_t write_errors
 
     void limits_read(limits_t *limits, uint32_t i)
-    int limits_govern(limits_t *limits, const setpoints_t *setpoints, int64_t now_ns)
+    int limits_govern(
+        limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns
+    )

@@ -2,13 +2,17 @@
 
 `step(now)` is the whole loop; the thread around it only waits for absolute deadlines. The thread never takes the GIL,
 so no Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process
-is stuck. How the limits get where they should be is in govern.h.
+is stuck. How each knob gets where it should be is in govern.h and ceiling.h.
+
+Setpoints are two vectors. The lease holds until a time; after it, and before one came, the fallback holds. A knob with 0
+in the vector in force is left alone.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
+from ceiling cimport *
 from govern cimport *
 from nvml cimport *
 from ring cimport *
@@ -35,6 +39,7 @@ cdef extern from "<pthread.h>" nogil:
 
 cdef enum:
     TEXT_MAX = 512
+    CLOCKS_MAX = 512
 
 cdef int64_t SECOND_NS = 1_000_000_000
 cdef int64_t CLOCKS_PERIOD_NS = 250_000_000  # event reasons and clocks: a capped second shows in four looks
@@ -46,10 +51,21 @@ ctypedef struct device_t:
     int64_t slow_ns
     bint no_fields         # the driver lacks GetFieldValues or the instant field: read the plain one
 
+ctypedef struct vector_t:
+    uint32_t limit_mw[LIMITS_MAX]
+    uint32_t clock_mhz[CEILINGS_MAX]  # CEILING_FREE: not locked
+
+ctypedef struct setpoints_t:
+    vector_t lease
+    vector_t fallback
+    int64_t lease_until_ns
+    uint64_t envelope_mw   # the sum of limits must not pass it; 0: no budget
+
 ctypedef struct loop_t:
     nvml_t nvml
     ring_t ring
     limits_t limits
+    ceilings_t ceilings
     device_t devices[LIMITS_MAX]
     uint32_t count
     int64_t period_ns
@@ -150,6 +166,7 @@ cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
     cdef nvmlDevice_t handle = loop.limits.devices[i].handle
     cdef nvmlUtilization_t busy
     cdef unsigned int celsius = 0
+    cdef unsigned int processes = 0
     cdef nvmlReturn_t code
     if loop.nvml.utilisation != NULL:
         memset(&busy, 0, sizeof(busy))
@@ -159,6 +176,11 @@ cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
     if loop.nvml.temperature != NULL:
         code = loop.nvml.temperature(handle, NVML_TEMPERATURE_GPU, &celsius)
         publish(loop, i, RING_TEMPERATURE_C, code, celsius, now)
+    if loop.nvml.compute_processes != NULL:
+        code = loop.nvml.compute_processes(handle, &processes, NULL)  # asks how many there are
+        if code == NVML_ERROR_INSUFFICIENT_SIZE:
+            code = NVML_SUCCESS
+        publish(loop, i, RING_COMPUTE_PROCESSES, code, processes, now)
     limits_read(&loop.limits, i)
 
 
@@ -181,13 +203,19 @@ cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
 
 cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
     cdef int64_t begun = clock_ns()
+    cdef bint leased, wrote
+    cdef vector_t *wanted
     pthread_mutex_lock(&loop.lock)
     loop.setpoints = loop.told
     pthread_mutex_unlock(&loop.lock)
-    if limits_govern(&loop.limits, &loop.setpoints, now):
+    leased = now < loop.setpoints.lease_until_ns
+    wanted = &loop.setpoints.lease if leased else &loop.setpoints.fallback
+    wrote = limits_govern(&loop.limits, &wanted.limit_mw[0], leased, loop.setpoints.envelope_mw, now)
+    wrote = ceilings_govern(&loop.ceilings, &wanted.clock_mhz[0], now) or wrote
+    if wrote:
         loop.ring.header.stats.write_ns += <uint64_t> (clock_ns() - begun)
-        loop.ring.header.stats.writes = loop.limits.writes
-        loop.ring.header.stats.write_errors = loop.limits.write_errors
+        loop.ring.header.stats.writes = loop.limits.writes + loop.ceilings.writes
+        loop.ring.header.stats.write_errors = loop.limits.write_errors + loop.ceilings.write_errors
 
 
 cdef void step(loop_t *loop, int64_t now) noexcept nogil:
@@ -217,6 +245,9 @@ cdef void run(loop_t *loop) noexcept nogil:
         late = clock_ns() - due
         if late > <int64_t> loop.ring.header.stats.lateness_max_ns:
             loop.ring.header.stats.lateness_max_ns = <uint64_t> late
+
+
+CLOCK_FREE = CEILING_FREE  # as a clock: not locked
 
 
 cdef class Loop:
@@ -253,10 +284,12 @@ cdef class Loop:
             raise DriverError("the driver shows no GPU")
         if count > LIMITS_MAX:
             raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
-        self._loop.count = self._loop.limits.count = count
-        self._loop.limits.nvml = &self._loop.nvml
+        self._loop.running = True
+        self._loop.count = self._loop.limits.count = self._loop.ceilings.count = count
+        self._loop.limits.nvml = self._loop.ceilings.nvml = &self._loop.nvml
         for i in range(count):
             self._check(self._loop.nvml.device_by_index(i, &self._loop.limits.devices[i].handle), f"gpu{i}: handle")
+            self._loop.ceilings.devices[i].handle = self._loop.limits.devices[i].handle
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
@@ -289,9 +322,9 @@ cdef class Loop:
         return self._loop.count
 
     def describe(self, uint32_t i):
-        """What the driver says of device `i`, as a dict: uuid, name, pci_bus_id, architecture, and limits in mW.
+        """What the driver says of device `i`, as a dict: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
 
-        A limit is None where the device does not tell it.
+        A limit is None where the device does not tell it; clocks_mhz are those that it can be locked to, ascending.
         """
         cdef char text[96]
         cdef nvmlPciInfo_t pci
@@ -314,7 +347,27 @@ cdef class Loop:
         if self._loop.nvml.limit_get(handle, &value) == NVML_SUCCESS:
             facts["limit_mw"] = value
             self._loop.limits.devices[i].requested_mw = value
+        facts["clocks_mhz"] = self._clocks(i)
         return facts
+
+    cdef list _clocks(self, uint32_t i):
+        """The graphics clocks at the greatest memory clock; none where locks are not to be had."""
+        cdef unsigned int memory_mhz[CLOCKS_MAX]
+        cdef unsigned int graphics_mhz[CLOCKS_MAX]
+        cdef unsigned int count = CLOCKS_MAX
+        cdef nvml_t *nvml = &self._loop.nvml
+        cdef nvmlDevice_t handle = self._loop.limits.devices[i].handle
+        if nvml.clock_lock == NULL or nvml.clock_reset == NULL or nvml.memory_clocks == NULL or nvml.graphics_clocks == NULL:
+            return []
+        if nvml.memory_clocks(handle, &count, memory_mhz) != NVML_SUCCESS or count == 0:
+            return []
+        highest_mhz = max(memory_mhz[k] for k in range(count))
+        count = CLOCKS_MAX
+        if nvml.graphics_clocks(handle, highest_mhz, &count, graphics_mhz) != NVML_SUCCESS:
+            return []
+        clocks = sorted(graphics_mhz[k] for k in range(count))
+        self._loop.ceilings.devices[i].lowest_mhz = clocks[0] if clocks else 0
+        return clocks
 
     def probe(self, uint32_t i, uint32_t limit_mw):
         """Write a limit that is in force already; None if the driver took it, else the driver's reason.
@@ -324,17 +377,19 @@ cdef class Loop:
         cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.limits.devices[i].handle, limit_mw)
         return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
 
-    def lease(self, list limits_mw, int64_t until_ns):
-        """Hold these limits (one per device, 0: leave alone) until the monotonic time. Thread-safe."""
+    def lease(self, list limits_mw, list clocks_mhz, int64_t until_ns):
+        """Hold these (one per device, 0: leave alone, CLOCK_FREE: no lock) until the monotonic time. Thread-safe."""
         pthread_mutex_lock(&self._loop.lock)
-        self._fill(&self._loop.told.lease_mw[0], limits_mw)
+        self._fill(&self._loop.told.lease.limit_mw[0], limits_mw)
+        self._fill(&self._loop.told.lease.clock_mhz[0], clocks_mhz)
         self._loop.told.lease_until_ns = until_ns
         pthread_mutex_unlock(&self._loop.lock)
 
-    def fall_back(self, list limits_mw, uint64_t envelope_mw):
-        """Hold these limits while no lease runs, and never raise the sum above the envelope (0: none). Thread-safe."""
+    def fall_back(self, list limits_mw, list clocks_mhz, uint64_t envelope_mw):
+        """Hold these while no lease runs, and never raise the sum of limits above the envelope (0: none). Thread-safe."""
         pthread_mutex_lock(&self._loop.lock)
-        self._fill(&self._loop.told.fallback_mw[0], limits_mw)
+        self._fill(&self._loop.told.fallback.limit_mw[0], limits_mw)
+        self._fill(&self._loop.told.fallback.clock_mhz[0], clocks_mhz)
         self._loop.told.envelope_mw = envelope_mw
         pthread_mutex_unlock(&self._loop.lock)
 
@@ -364,6 +419,19 @@ cdef class Loop:
             found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign, problem))
         return found
 
+    def ceilings(self):
+        """Per device: the clock ceiling that our last write set (CLOCK_FREE: none, None: unknown), and its problem."""
+        cdef uint32_t i
+        cdef ceiling_t *device
+        found = []
+        for i in range(self._loop.count):
+            device = &self._loop.ceilings.devices[i]
+            problem = None
+            if device.code != NVML_SUCCESS:
+                problem = nvml_text(&self._loop.nvml, device.code).decode("utf-8", "replace")
+            found.append((device.held_mhz or None, problem))
+        return found
+
     def step(self, int64_t now_ns):
         """Take one turn at a time of the caller's: this is the loop in virtual time."""
         with nogil:
@@ -371,7 +439,6 @@ cdef class Loop:
 
     def run(self):
         """Take turns until `stop`: the body of the loop's own thread. Holds no GIL while it runs."""
-        self._loop.running = True
         self._loop.ring.header.stats.started_ns = clock_ns()
         with nogil:
             run(&self._loop)

@@ -25,14 +25,19 @@
   X(limit_default, nvmlDeviceGetPowerManagementDefaultLimit)   \
   X(limit_set, nvmlDeviceSetPowerManagementLimit)
 
-#define NVML_OPTIONAL(X)                             \
-  X(architecture, nvmlDeviceGetArchitecture)         \
-  X(limit_enforced, nvmlDeviceGetEnforcedPowerLimit) \
-  X(energy, nvmlDeviceGetTotalEnergyConsumption)     \
-  X(field_values, nvmlDeviceGetFieldValues)          \
-  X(clock, nvmlDeviceGetClockInfo)                   \
-  X(utilisation, nvmlDeviceGetUtilizationRates)      \
-  X(temperature, nvmlDeviceGetTemperature)           \
+#define NVML_OPTIONAL(X)                                        \
+  X(architecture, nvmlDeviceGetArchitecture)                    \
+  X(limit_enforced, nvmlDeviceGetEnforcedPowerLimit)            \
+  X(energy, nvmlDeviceGetTotalEnergyConsumption)                \
+  X(field_values, nvmlDeviceGetFieldValues)                     \
+  X(clock, nvmlDeviceGetClockInfo)                              \
+  X(clock_lock, nvmlDeviceSetGpuLockedClocks)                   \
+  X(clock_reset, nvmlDeviceResetGpuLockedClocks)                \
+  X(memory_clocks, nvmlDeviceGetSupportedMemoryClocks)          \
+  X(graphics_clocks, nvmlDeviceGetSupportedGraphicsClocks)      \
+  X(compute_processes, nvmlDeviceGetComputeRunningProcesses_v3) \
+  X(utilisation, nvmlDeviceGetUtilizationRates)                 \
+  X(temperature, nvmlDeviceGetTemperature)                      \
   X(event_reasons, nvmlDeviceGetCurrentClocksEventReasons)
 
 typedef struct nvml {

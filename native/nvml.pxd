@@ -24,6 +24,7 @@ cdef extern from "nvml.h" nogil:
         NVML_SUCCESS
         NVML_ERROR_NOT_SUPPORTED
         NVML_ERROR_NO_PERMISSION
+        NVML_ERROR_INSUFFICIENT_SIZE
         NVML_ERROR_TIMEOUT
         NVML_ERROR_GPU_IS_LOST
         NVML_ERROR_FUNCTION_NOT_FOUND
@@ -50,6 +51,11 @@ cdef extern from "nvml.h" nogil:
         nvmlReturn_t (*energy)(nvmlDevice_t, unsigned long long *) noexcept nogil
         nvmlReturn_t (*field_values)(nvmlDevice_t, int, nvmlFieldValue_t *) noexcept nogil
         nvmlReturn_t (*clock)(nvmlDevice_t, unsigned int, unsigned int *) noexcept nogil
+        nvmlReturn_t (*clock_lock)(nvmlDevice_t, unsigned int, unsigned int) noexcept nogil
+        nvmlReturn_t (*clock_reset)(nvmlDevice_t) noexcept nogil
+        nvmlReturn_t (*memory_clocks)(nvmlDevice_t, unsigned int *, unsigned int *) noexcept nogil
+        nvmlReturn_t (*graphics_clocks)(nvmlDevice_t, unsigned int, unsigned int *, unsigned int *) noexcept nogil
+        nvmlReturn_t (*compute_processes)(nvmlDevice_t, unsigned int *, void *) noexcept nogil
         nvmlReturn_t (*utilisation)(nvmlDevice_t, nvmlUtilization_t *) noexcept nogil
         nvmlReturn_t (*temperature)(nvmlDevice_t, unsigned int, unsigned int *) noexcept nogil
         nvmlReturn_t (*event_reasons)(nvmlDevice_t, unsigned long long *) noexcept nogil

@@ -24,7 +24,8 @@ enum ring_channel {
   RING_TEMPERATURE_C = 7,
   RING_LIMIT_REQUESTED_MW = 8,
   RING_LIMIT_ENFORCED_MW = 9,
-  RING_EVENT_REASONS = 10, /* NVML's clocks event reasons, a bit mask */
+  RING_EVENT_REASONS = 10,     /* NVML's clocks event reasons, a bit mask */
+  RING_COMPUTE_PROCESSES = 11, /* processes that hold a compute context */
 };
 
 /* How the read went. Numbers are append-only. A value is meaningful only with RING_OK. */

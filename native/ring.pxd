@@ -18,6 +18,7 @@ cdef extern from "ring.h" nogil:
         RING_LIMIT_REQUESTED_MW
         RING_LIMIT_ENFORCED_MW
         RING_EVENT_REASONS
+        RING_COMPUTE_PROCESSES
 
     enum ring_status:
         RING_OK

@@ -56,5 +56,6 @@ def describe(loop: Loop, i: int) -> tuple[Device, Facts]:
         power_window_s=sensor.window_s,
         power_period_s=sensor.period_s,
         power_limit=Knob(True) if known else Knob(False, "the device has no power limit that can be read"),
+        clocks_mhz=tuple(facts["clocks_mhz"]),
     )
     return device, facts

@@ -1,7 +1,8 @@
 """What each knob held before eagent first wrote it. No knob is written before its entry is on the disk.
 
 One file a knob, so that one damaged file costs one knob. An entry is never overwritten while it stands: whatever died
-in between, the first prior value is the one to go back to. It is retired only after the knob was read back at it.
+in between, the first prior value is the one to go back to. It is retired only after the knob was read back at it, or,
+where a knob can't be read, after the driver has taken the value.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ProtocolError
+from eagent.model import KnobName
 from eagent.warden import durable
-
-SUFFIX = ".power_limit.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The value to go back to, and the boot in which it was read."""
+    """The value to go back to, in the knob's own unit, and the boot in which it was read or declared."""
 
     uuid: str
-    prior_mw: int
+    knob: KnobName
+    prior: int
     boot_id: str
 
 
@@ -39,53 +40,58 @@ class Journal:
         """
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._directory = directory
-        self._entries: dict[str, Entry] = {}
-        self.damaged: dict[str, str] = {}  # UUID to what is wrong: such a knob must not be written
-        for path in sorted(directory.glob(f"*{SUFFIX}")):
-            uuid = path.name.removesuffix(SUFFIX)
-            try:
-                self._entries[uuid] = _entry(uuid, durable.load(path), path)
-            except (ProtocolError, OSError) as problem:
-                self.damaged[uuid] = f"{problem}; check the knob by hand, then remove the file"
+        self._entries: dict[tuple[str, KnobName], Entry] = {}
+        self.damaged: dict[tuple[str, KnobName], str] = {}  # what is wrong: such a knob must not be written
+        for knob in KnobName:
+            for path in sorted(directory.glob(f"*{_suffix(knob)}")):
+                uuid = path.name.removesuffix(_suffix(knob))
+                try:
+                    self._entries[uuid, knob] = _entry(uuid, knob, durable.load(path), path)
+                except (ProtocolError, OSError) as problem:
+                    self.damaged[uuid, knob] = f"{problem}; check the knob by hand, then remove the file"
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries that stand."""
         return iter(list(self._entries.values()))
 
-    def get(self, uuid: str) -> Entry | None:
-        """The entry of one device's power limit, if it stands."""
-        return self._entries.get(uuid)
+    def get(self, uuid: str, knob: KnobName) -> Entry | None:
+        """The entry of one knob, if it stands."""
+        return self._entries.get((uuid, knob))
 
-    def enter(self, uuid: str, prior_mw: int, boot_id: str) -> Entry:
+    def enter(self, uuid: str, knob: KnobName, prior: int, boot_id: str) -> Entry:
         """Put a knob's prior value on the disk, unless an entry stands already; return the entry that stands.
 
         Raises:
             OSError: it could not be made durable. The knob must not be written then.
         """
-        standing = self._entries.get(uuid)
+        standing = self._entries.get((uuid, knob))
         if standing is not None:
             return standing
-        entry = Entry(uuid, prior_mw, boot_id)
-        durable.store(self._path(uuid), {"uuid": uuid, "knob": "power_limit", "prior_mw": prior_mw, "boot_id": boot_id})
-        self._entries[uuid] = entry
+        entry = Entry(uuid, knob, prior, boot_id)
+        durable.store(self._path(uuid, knob), {"uuid": uuid, "knob": str(knob), "prior": prior, "boot_id": boot_id})
+        self._entries[uuid, knob] = entry
         return entry
 
-    def retire(self, uuid: str) -> None:
-        """Drop an entry: the knob was read back at its prior value, or a boot has reset it.
+    def retire(self, uuid: str, knob: KnobName) -> None:
+        """Drop an entry: the knob is back at its prior value, or a boot has reset it.
 
         Raises:
             OSError: the file could not be removed; the entry stands.
         """
-        durable.remove(self._path(uuid))
-        self._entries.pop(uuid, None)
+        durable.remove(self._path(uuid, knob))
+        self._entries.pop((uuid, knob), None)
 
-    def _path(self, uuid: str) -> Path:
-        return self._directory / f"{uuid}{SUFFIX}"
+    def _path(self, uuid: str, knob: KnobName) -> Path:
+        return self._directory / f"{uuid}{_suffix(knob)}"
 
 
-def _entry(uuid: str, content: dict[str, object] | None, path: Path) -> Entry:
+def _suffix(knob: KnobName) -> str:
+    return f".{knob}.json"
+
+
+def _entry(uuid: str, knob: KnobName, content: dict[str, object] | None, path: Path) -> Entry:
     match content:
-        case {"uuid": str(named), "knob": "power_limit", "prior_mw": int(prior_mw), "boot_id": str(boot_id)}:
-            if named == uuid and prior_mw > 0:
-                return Entry(uuid, prior_mw, boot_id)
+        case {"uuid": str(named), "knob": str(kind), "prior": int(prior), "boot_id": str(boot_id)}:
+            if named == uuid and kind == knob and prior >= 0:
+                return Entry(uuid, knob, prior, boot_id)
     raise ProtocolError(f"{path}: not a journal entry of {uuid}")

@@ -53,7 +53,8 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.close)
         for claim in _claim(loop):
             stack.enter_context(claim)
-        warden = Warden(loop, Journal(paths.journal), paths.budget, BOOT_ID.read_text().strip(), _settle)
+        journal, boot_id = Journal(paths.journal), BOOT_ID.read_text().strip()
+        warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz)
         found_mw = [limit[0] for limit in loop.limits()]
         thread = threading.Thread(target=loop.run, name="hot loop")
         thread.start()

@@ -36,10 +36,10 @@ def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
         case {"op": "status"}:
             return warden.status(now_ns)
         case {"op": "lease", "limits_mw": dict(limits_mw), "ttl_s": int() | float() as ttl_s}:
-            for limit_mw in limits_mw.values():
-                if not isinstance(limit_mw, int) or isinstance(limit_mw, bool):
-                    raise ProtocolError(f"limits_mw: {limit_mw!r} is not a whole number of milliwatts")
-            return warden.lease(limits_mw, float(ttl_s), now_ns)
+            clocks_mhz = request.get("clocks_mhz", {})
+            _check_whole("limits_mw", limits_mw, "milliwatts")
+            _check_whole("clocks_mhz", clocks_mhz, "megahertz")
+            return warden.lease(limits_mw, float(ttl_s), now_ns, clocks_mhz)
         case {"op": "release"}:
             return warden.release()
         case {"op": "budget_set"}:
@@ -47,6 +47,14 @@ def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
         case {"op": "budget_clear"}:
             return warden.budget_clear()
     raise ProtocolError(f"no such request, or not of its form: op {request.get('op')!r}")
+
+
+def _check_whole(field: str, values: object, unit: str) -> None:
+    if not isinstance(values, dict):
+        raise ProtocolError(f"{field}: not a map of devices")
+    for value in values.values():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ProtocolError(f"{field}: {value!r} is not a whole number of {unit}")
 
 
 class Server:

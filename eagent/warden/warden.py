@@ -18,11 +18,13 @@ from pathlib import Path
 from eagent.errors import ProtocolError, RefusedError
 from eagent.hardware import nvml
 from eagent.hardware._loop import Loop
-from eagent.model import Budget, Device, Knob
+from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden import durable
+from eagent.warden.clocks import Clocks
 from eagent.warden.journal import Journal
 from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
 
+POWER_LIMIT = KnobName.POWER_LIMIT
 TTL_MAX_S = 60.0
 SETTLE_S = 3.0  # in this time a budget is in force, or we say that it is not
 
@@ -37,6 +39,7 @@ class Warden:
         budget_file: Path,
         boot_id: str,
         settle: Callable[[Callable[[], bool]], bool],
+        clock_baseline_mhz: int | None = None,
     ) -> None:
         """Take the host over: nothing is written yet but a no-op to each knob, to learn which can be.
 
@@ -47,6 +50,7 @@ class Warden:
             boot_id: This boot: a journalled value of another boot is void, because the boot has reset the knob.
             settle: Waits, while the loop runs, until the condition it is given is true or SETTLE_S have passed; returns
                 the condition's last value.
+            clock_baseline_mhz: The site's own clock ceiling, which can't be read and so must be declared.
 
         Raises:
             DriverError: the driver does not answer.
@@ -56,7 +60,9 @@ class Warden:
         self._budget_file = budget_file
         self._boot_id = boot_id
         self._settle = settle
+        self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz)
         self._lease_mw: dict[str, int] = {}
+        self._lease_mhz: dict[str, int] = {}
         self._lease_until_ns = 0
         self._alarms: list[str] = []
         self.devices = tuple(self._take(i) for i in range(loop.count))
@@ -68,23 +74,29 @@ class Warden:
 
     def _take(self, i: int) -> Device:
         device, facts = nvml.describe(self._loop, i)
-        damage = self._journal.damaged.get(device.uuid)
+        device = self._take_limit(i, device, facts["limit_mw"])
+        try:
+            return self._clocks.take(device)
+        except OSError as problem:
+            return _unwritable(device, f"the journal can't be written: {problem.strerror}")
+
+    def _take_limit(self, i: int, device: Device, limit_mw: int | None) -> Device:
+        damage = self._journal.damaged.get((device.uuid, POWER_LIMIT))
         if damage:
             return _unwritable(device, damage)
-        limit_mw = facts["limit_mw"]
         if not device.power_limit.writable or limit_mw is None:
             return device
-        standing = self._journal.get(device.uuid)
+        standing = self._journal.get(device.uuid, POWER_LIMIT)
         try:
             if standing and standing.boot_id != self._boot_id:
-                self._journal.retire(device.uuid)
+                self._journal.retire(device.uuid, POWER_LIMIT)
                 standing = None
-            self._journal.enter(device.uuid, limit_mw, self._boot_id)
+            self._journal.enter(device.uuid, POWER_LIMIT, limit_mw, self._boot_id)
             refusal = self._loop.probe(i, limit_mw)
             if refusal is None:
                 return device
             if standing is None:
-                self._journal.retire(device.uuid)
+                self._journal.retire(device.uuid, POWER_LIMIT)
         except OSError as problem:
             return _unwritable(device, f"the journal can't be written: {problem.strerror}")
         return _unwritable(
@@ -120,15 +132,16 @@ class Warden:
             return 0
         if self.budget:
             return self._safe_mw(device)
-        entry = self._journal.get(device.uuid)
-        return entry.prior_mw if entry else 0
+        entry = self._journal.get(device.uuid, POWER_LIMIT)
+        return entry.prior if entry else 0
 
     def _envelope_mw(self) -> int:
         """The envelope that the loop's check is given; its sum counts unwritable devices at their maximum."""
         return mw(self.budget.envelope_w) if self.budget else 0
 
     def _tell_fallback(self) -> None:
-        self._loop.fall_back([self._fallback_mw(device) for device in self.devices], self._envelope_mw())
+        limits_mw = [self._fallback_mw(device) for device in self.devices]
+        self._loop.fall_back(limits_mw, self._clocks.fallback(), self._envelope_mw())
 
     def _limits_sum_mw(self) -> int:
         """The sum of limits in force as last read back; what can't be read counts in full."""
@@ -145,18 +158,22 @@ class Warden:
         Raises:
             OSError: an entry could not be removed; it stands, and the next tick tries again.
         """
-        if self.budget or self.leased(now_ns):
+        if self.leased(now_ns):
+            return
+        if self._clocks.tick():
+            self._tell_fallback()
+        if self.budget:
             return
         for device, (requested_mw, *_) in zip(self.devices, self._loop.limits(), strict=True):
-            entry = self._journal.get(device.uuid)
-            if entry and entry.prior_mw == requested_mw and device.power_limit.writable:
-                self._journal.retire(device.uuid)
+            entry = self._journal.get(device.uuid, POWER_LIMIT)
+            if entry and entry.prior == requested_mw and device.power_limit.writable:
+                self._journal.retire(device.uuid, POWER_LIMIT)
                 self._tell_fallback()
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
         found = self._loop.limits()
-        return all(
+        return self._clocks.at_rest() and all(
             self._fallback_mw(device) in (0, limit[0]) for device, limit in zip(self.devices, found, strict=True)
         )
 
@@ -178,7 +195,7 @@ class Warden:
         found = self._loop.limits()
         knobs, alarms = [], list(self._alarms)
         for device, (requested_mw, enforced_mw, foreign, problem) in zip(self.devices, found, strict=True):
-            entry = self._journal.get(device.uuid)
+            entry = self._journal.get(device.uuid, POWER_LIMIT)
             ours_mw = self._lease_mw.get(device.uuid, 0) if leased else self._fallback_mw(device)
             if not device.power_limit.writable:
                 state = "unwritable"
@@ -187,7 +204,7 @@ class Warden:
             elif self.budget:
                 state = "safe"
             else:
-                state = "restoring" if entry and entry.prior_mw != requested_mw else "baseline"
+                state = "restoring" if entry and entry.prior != requested_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
             if foreign:
@@ -201,25 +218,37 @@ class Warden:
                     "requested_mw": requested_mw,
                     "enforced_mw": enforced_mw,
                     "ours_mw": ours_mw or None,
-                    "baseline_mw": entry.prior_mw if entry else requested_mw,
+                    "baseline_mw": entry.prior if entry else requested_mw,
                     "state": state,
                     "writable": device.power_limit.writable,
                     "why": device.power_limit.why,
                     "error": problem,
                 }
             )
+        clocks, clock_alarms = self._clocks.status(self._lease_mhz if leased else {})
+        alarms += clock_alarms
         over_mw = self._limits_sum_mw() - self._envelope_mw()
         if self.budget and over_mw > 0:
             alarms.append(f"limits in force are {watts(over_mw):.0f} W above the budget's envelope")
         return {
             "knobs": knobs,
+            "clocks": clocks,
             "budget": pack_budget(self.budget) if self.budget else None,
             "lease": {"until_ns": self._lease_until_ns} if leased else None,
             "alarms": alarms,
         }
 
-    def lease(self, limits_mw: Mapping[str, int], ttl_s: float, now_ns: int) -> Message:
-        """Hold these limits for a time: the whole vector, or nothing.
+    def lease(
+        self, limits_mw: Mapping[str, int], ttl_s: float, now_ns: int, clocks_mhz: Mapping[str, int] | None = None
+    ) -> Message:
+        """Hold these limits and clock ceilings for a time: the whole vector, or nothing.
+
+        Args:
+            limits_mw: Per UUID, the power limits: of every writable device under a budget; else a device that is not
+                named goes, or stays, where it was before us.
+            ttl_s: Until then, if no other lease comes before.
+            now_ns: Monotonic time.
+            clocks_mhz: Per UUID, the clock ceilings; a device that is not named keeps its baseline.
 
         Raises:
             RefusedError: not the whole vector, out of range, above the envelope, or the journal can't be written.
@@ -227,8 +256,12 @@ class Warden:
         writable = {device.uuid: device for device in self._writable()}
         if not 0 < ttl_s <= TTL_MAX_S:
             raise RefusedError(f"a lease of {ttl_s:g} s: must be above 0 and at most {TTL_MAX_S:g} s")
-        if limits_mw.keys() != writable.keys():
-            raise RefusedError(f"a lease names each of the {len(writable)} writable devices and no other")
+        if self.budget and limits_mw.keys() != writable.keys():
+            raise RefusedError(
+                f"under a budget a lease names each of the {len(writable)} writable devices and no other"
+            )
+        if not limits_mw.keys() <= writable.keys():
+            raise RefusedError("a lease names a device that is not here or whose power limit can't be set")
         for uuid, limit_mw in limits_mw.items():
             _check_range(writable[uuid], limit_mw)
         if self.budget:
@@ -237,11 +270,13 @@ class Warden:
                 raise RefusedError(
                     f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
                 )
-        self._enter(writable)
+        wished_mhz = self._clocks.wish(clocks_mhz or {})
+        self._enter({uuid: writable[uuid] for uuid in limits_mw})
         self._tell_fallback()  # before the lease: it is where the lease ends
         until_ns = now_ns + int(ttl_s * 1e9)
-        self._loop.lease([limits_mw.get(device.uuid, 0) for device in self.devices], until_ns)
-        self._lease_mw, self._lease_until_ns = dict(limits_mw), until_ns
+        wished_mw = [limits_mw.get(device.uuid) or self._fallback_mw(device) for device in self.devices]
+        self._loop.lease(wished_mw, wished_mhz, until_ns)
+        self._lease_mw, self._lease_mhz, self._lease_until_ns = dict(limits_mw), dict(clocks_mhz or {}), until_ns
         return {"until_ns": until_ns}
 
     def release(self) -> Message:
@@ -312,12 +347,12 @@ class Warden:
     def _enter(self, devices: Mapping[str, Device]) -> None:
         """Journal where each of these knobs stands now, unless an entry stands."""
         for device, (requested_mw, *_) in zip(self.devices, self._loop.limits(), strict=True):
-            if device.uuid not in devices or self._journal.get(device.uuid):
+            if device.uuid not in devices or self._journal.get(device.uuid, POWER_LIMIT):
                 continue
             if requested_mw is None:
                 raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
             try:
-                self._journal.enter(device.uuid, requested_mw, self._boot_id)
+                self._journal.enter(device.uuid, POWER_LIMIT, requested_mw, self._boot_id)
             except OSError as problem:
                 raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
 

@@ -20,7 +20,8 @@ PERIOD_S = 0.05
 class Rig:
     """A host and, one after another, the wardens that govern it."""
 
-    def __init__(self, made: Any, gpus: int) -> None:
+    def __init__(self, made: Any, gpus: int, clock_baseline_mhz: int | None) -> None:
+        self.clock_baseline_mhz = clock_baseline_mhz
         self.made = made
         self.gpus = gpus
         self.plant = Host(made.plant)
@@ -39,7 +40,7 @@ class Rig:
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True)
         journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
-        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle)
+        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz)
         self.step()
         self.warden.tick(self.now_ns)
         return self.warden
@@ -87,12 +88,12 @@ def rig(sim_host: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...
     """Makes rigs: `rig(gpus=4, permission="anyone")`, with a warden started."""
     made: list[Rig] = []
 
-    def make(gpus: int = 4, **options: Any) -> Rig:
+    def make(gpus: int = 4, clock_baseline_mhz: int | None = None, **options: Any) -> Rig:
         for earlier in made:  # a process has one NVML library, and it one host at a time
             earlier.die()
         host = sim_host(gpus=gpus, clock="virtual", **options)
         monkeypatch.setenv("EAGENT_SIM_HOST", str(host.dir / "plant"))
-        made.append(Rig(host, gpus))
+        made.append(Rig(host, gpus, clock_baseline_mhz))
         made[-1].start()
         return made[-1]
 
