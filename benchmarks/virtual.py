@@ -13,7 +13,7 @@ from eagent.hardware._loop import Loop
 from eagent.model import Budget, HostState
 from eagent.policy.arbiter import arbitrate
 from eagent.policy.goals import Goals
-from eagent.policy.registry import propose
+from eagent.policy.registry import Policies
 from eagent.sim import host as simulated
 from eagent.sim._plant import Host
 from eagent.telemetry._ring import RingReader
@@ -66,6 +66,7 @@ class Governed(Ungoverned):
         self._reader = RingReader(ring)
         self._fold = Fold(self.warden.devices)
         self._goals = goals
+        self._policies = Policies()
         caps_w = {device.uuid: safe_w for device in self.warden.devices}
         self.warden.budget_set(Budget(envelope_w, 0.0, caps_w), 0)
 
@@ -81,7 +82,8 @@ class Governed(Ungoverned):
     def _turn(self, now_ns: int) -> None:
         self._fold.add(self._reader.drain())
         state = HostState(self._fold.states(now_ns), self.warden.budget)
-        decided = arbitrate(self.warden.devices, propose(state, self._goals, now_ns), now_ns)
+        proposals = self._policies.propose(state, self._goals, now_ns)
+        decided = arbitrate(self.warden.devices, proposals, now_ns)
         self.warden.lease({each.uuid: round(each.value * 1000) for each in decided}, TTL_S, now_ns)
 
     def close(self) -> None:

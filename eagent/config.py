@@ -65,6 +65,11 @@ class Paths:
         return self.state / "journal"
 
     @property
+    def halt(self) -> Path:
+        """While this file is there, no policy acts but the budget's. Its text says why."""
+        return self.state / "halt"
+
+    @property
     def budget(self) -> Path:
         """The budget in force, if there is one."""
         return self.state / "budget.json"
@@ -76,12 +81,15 @@ class Config:
 
     library: str = "libnvidia-ml.so.1"
     sample_period_ms: int = 50
-    decide_period_ms: int = 1000
+    decide_period_ms: int = 250
     lease_ttl_s: float = 3.0
     fixed_w: float | None = None
     safe_cap_w: float | None = None
     gangs: tuple[tuple[str, ...], ...] = ()
     gpu_clock_baseline_mhz: int | None = None
+    mode_budget: str = "act"
+    mode_idle: str = "observe"
+    idle_consent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +133,34 @@ class _Gangs:
         return tuple(tuple(gang) for gang in value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mode:
+    def read(self, value: object, where: str) -> str:
+        if value not in ("observe", "act"):
+            raise ConfigError(f'{where} = {value!r}: must be "observe" (only say what would be done) or "act"')
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    def read(self, value: object, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+            raise ConfigError(f'{where} = {value!r}: must be a list of devices, such as ["gpu0"], or ["all"]')
+        return tuple(value)
+
+
 # One line an option: section, key, what it takes. A new one is a field in Config, a line here and one in eagent.toml.
-OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs]] = {
+OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs | _Mode | _Devices]] = {
     "host": {
         "fixed_w": _Number(0, 1_000_000, "watts"),
         "safe_cap_w": _Number(1, 10_000, "watts"),
         "gangs": _Gangs(),
         "gpu_clock_baseline_mhz": _Number(100, 10_000, "MHz", whole=True),
+    },
+    "policy": {
+        "mode_budget": _Mode(),
+        "mode_idle": _Mode(),
+        "idle_consent": _Devices(),
     },
     "driver": {
         "library": _Text(),

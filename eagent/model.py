@@ -39,6 +39,18 @@ class Status(IntEnum):
 SOFTWARE_POWER_CAP = 0x4  # NVML clocks event reason: the clock is held down by the power limit
 
 
+class KnobName(StrEnum):
+    """The controls that a proposal can speak about."""
+
+    POWER_LIMIT = "power_limit"  # watts
+    GPU_CLOCK = "gpu_clock"  # MHz: the ceiling of the SM clock
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+        return {KnobName.POWER_LIMIT: "W", KnobName.GPU_CLOCK: "MHz"}[self]
+
+
 @dataclass(frozen=True, slots=True)
 class Knob:
     """Whether a control can be written here, and if not, why."""
@@ -68,6 +80,12 @@ class Device:
     def label(self) -> str:
         """The short name people type: gpu0."""
         return f"gpu{self.index}"
+
+    def span(self, knob: KnobName) -> tuple[float, float] | None:
+        """The least and the greatest value that a knob of the device takes; None if it can't be written."""
+        if knob is KnobName.POWER_LIMIT:
+            return (self.min_limit_w, self.max_limit_w) if self.power_limit.writable else None
+        return (self.clocks_mhz[0], self.clocks_mhz[-1]) if self.gpu_clock.writable and self.clocks_mhz else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +130,8 @@ class DeviceState:
     capped_share: Reading = NEVER  # 0 to 1
     prior_limit_w: float | None = None
     compute_processes: Reading = NEVER  # how many hold a context
+    busy_share: Reading = NEVER  # mean utilisation of the last seconds, 0 to 1
+    clock_held: bool = False  # whether its clock is under a ceiling of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +171,6 @@ class Priority(IntEnum):
     EFFICIENCY = 5
 
 
-class KnobName(StrEnum):
-    """The controls that a proposal can speak about."""
-
-    POWER_LIMIT = "power_limit"  # watts
-    GPU_CLOCK = "gpu_clock"  # MHz: the ceiling of the SM clock
-
-
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """What a policy asks of one knob: to stay within [low, high], for a reason, until a time."""
@@ -170,6 +183,7 @@ class Proposal:
     reason: str
     low: float = 0.0
     until_ns: int | None = None
+    stake_w: float | None = None  # what it is expected to save, where the policy can tell
 
 
 @dataclass(frozen=True, slots=True)

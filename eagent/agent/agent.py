@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from eagent import __version__
 from eagent.agent import report
 from eagent.agent.loop import Governor
 from eagent.agent.names import find_device
+from eagent.agent.warden import ClockStatus
 from eagent.config import Config
 from eagent.errors import InputError, RefusedError, UnavailableError
 from eagent.model import Budget, Device
@@ -53,7 +54,7 @@ class Agent:
         governor = self._governor
         governor.read(now_ns)
         until_ns = governor.lease_until_ns
-        knobs = self._knobs()
+        knobs, clocks = self._knobs(), self._clocks()
         return {
             "version": __version__,
             "host": self._host,
@@ -64,8 +65,12 @@ class Agent:
             ),
             "budget": report.budget(governor.budget, governor.state, knobs),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
+            "halted": governor.halted,
             "alarms": governor.alarms,
-            "devices": [report.device(each, knobs.get(each.device.uuid)) for each in governor.state.devices],
+            "devices": [
+                report.device(each, knobs.get(each.device.uuid), clocks.get(each.device.uuid))
+                for each in governor.state.devices
+            ],
         }
 
     def explain(self, device: str) -> Json:
@@ -78,8 +83,18 @@ class Agent:
         self._governor.read(self._clock())
         state = next(each for each in self._governor.state.devices if each.device.uuid == uuid)
         return report.explanation(
-            state, self._knobs().get(uuid), self._governor.plan.decisions.get(uuid), self._clock()
+            state, self._knobs().get(uuid), self._clocks().get(uuid), self._governor.plan.decisions, self._clock()
         )
+
+    def plan(self) -> Json:
+        """What every policy asks for, whether it acts or only observes."""
+        governor = self._governor
+        governor.read(self._clock())
+        return {
+            "simulated": governor.hello is not None and governor.hello.simulated,
+            "halted": governor.halted,
+            "proposals": report.plan(governor.proposals, governor.state.devices, governor.acts),
+        }
 
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
         """Put this host under a budget; what is None comes from the configuration.
@@ -174,6 +189,9 @@ class Agent:
     def _knobs(self) -> report.Knobs:
         """What the warden said last; nothing while it does not answer, because it would be a claim about now."""
         return self._governor.knobs if self._governor.warden.connected else {}
+
+    def _clocks(self) -> Mapping[str, ClockStatus]:
+        return self._governor.clocks if self._governor.warden.connected else {}
 
     def _find(self, name: str) -> Device:
         return find_device([each.device for each in self._governor.state.devices], name)

@@ -12,11 +12,12 @@ from typing import Protocol
 from eagent.agent.feed import Feed
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
-from eagent.agent.warden import Backoff, Hello, KnobStatus, WardenStatus
+from eagent.agent.warden import Backoff, ClockStatus, Hello, KnobStatus, WardenStatus
 from eagent.config import Config
 from eagent.errors import EagentError, InputError
-from eagent.model import Budget, Device, DeviceState, HostState, Knob
+from eagent.model import Budget, Device, DeviceState, HostState, Knob, Priority, Proposal
 from eagent.policy.goals import Goals, Pin
+from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
 from eagent.wire import watts
 
@@ -35,7 +36,7 @@ class WardenLink(Protocol):
     def close(self) -> None: ...
     async def connect(self) -> Hello: ...
     async def status(self) -> WardenStatus: ...
-    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int: ...
+    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int: ...
     async def release(self) -> None: ...
     async def set_budget(self, budget: Budget) -> bool: ...
     async def clear_budget(self) -> None: ...
@@ -47,11 +48,31 @@ class Governor:
     Nothing that a warden does or fails to do ends it: what goes wrong is an alarm until it goes well again.
     """
 
-    def __init__(self, warden: WardenLink, feed: Feed, config: Config, goals: Goals | None = None) -> None:
-        """A governor that knows nothing yet."""
+    def __init__(
+        self,
+        warden: WardenLink,
+        feed: Feed,
+        config: Config,
+        goals: Goals | None = None,
+        halted: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """A governor that knows nothing yet.
+
+        Args:
+            warden: The way to the warden.
+            feed: The way to the ring.
+            config: The operator's wishes.
+            goals: The numbers that the policies go by.
+            halted: Says why all policies but the budget's are to stand still; None: they are not.
+        """
+        self.halted: str | None = None
+        self.proposals: list[Proposal] = []  # of all policies, those that only observe included
+        self._halted = halted
+        self._policies = Policies()
         self.warden = warden
         self.hello: Hello | None = None
         self.knobs: Mapping[str, KnobStatus] = {}
+        self.clocks: Mapping[str, ClockStatus] = {}
         self.state = HostState(())
         self.plan: Plan = NOTHING
         self.pins: dict[str, Pin] = {}
@@ -92,8 +113,25 @@ class Governor:
                     await self._woken.wait()
             self._woken.clear()
 
+    def acts(self, proposal: Proposal) -> bool:
+        """Whether a proposal is more than an observation: its policy may act, and no halt holds it."""
+        if self.halted is not None and proposal.priority > Priority.BUDGET:
+            return False
+        return {"budget": self._config.mode_budget, "idle": self._config.mode_idle}.get(proposal.policy, "act") == "act"
+
+    def _consents(self, device: Device) -> bool:
+        """Whether the operator lets the quiet processes on a device be slowed."""
+        names = self._config.idle_consent
+        return "all" in names or any(device.uuid == found.uuid for found in self._named(names))
+
+    def _named(self, names: Sequence[str]) -> Iterator[Device]:
+        for name in names:
+            with contextlib.suppress(InputError):
+                yield find_device(self.devices, name)
+
     def wake(self) -> None:
-        """Take the next turn now: something was asked for."""
+        """Take the next turn now, and ask every policy: something was asked for."""
+        self._policies.forget()
         self._woken.set()
 
     async def step(self, now_ns: int) -> None:
@@ -123,6 +161,7 @@ class Governor:
         status = await self.warden.status()
         self._status_due_ns = now_ns + STATUS_PERIOD_NS
         self.knobs = {knob.uuid: knob for knob in status.knobs}
+        self.clocks = {clock.uuid: clock for clock in status.clocks}
         self.budget = status.budget
         self._warden_alarms = status.alarms
         devices = tuple(_as_told(device, self.knobs.get(device.uuid)) for device in self.devices)
@@ -187,7 +226,7 @@ class Governor:
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
         assert self.hello is not None
-        vector = self.plan.vector_mw
+        vector = self.plan.vector
         if vector is None:
             self._mind("lease", None)
             if self.lease_until_ns is not None:
@@ -200,7 +239,7 @@ class Governor:
         changed = vector != self._asked
         self._asked, self._asked_ns = vector, now_ns
         with self._minding("lease"):
-            self.lease_until_ns = await self.warden.lease(vector, ttl_s)
+            self.lease_until_ns = await self.warden.lease(vector.limits_mw, vector.clocks_mhz, ttl_s)
             if changed:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
@@ -221,19 +260,23 @@ class Governor:
         """Make a plan of the state and the wishes."""
         self._gather(now_ns)  # again: the warden may have told of another budget, or of other devices
         self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
-        goals = replace(self._goals, pins=tuple(self.pins.values()))
-        self.plan = make_plan(self.state, goals, self.knobs, now_ns)
+        consent = frozenset(device.uuid for device in self.devices if self._consents(device))
+        goals = replace(self._goals, pins=tuple(self.pins.values()), idle=replace(self._goals.idle, consent=consent))
+        self.halted = self._halted()
+        self.proposals = self._policies.propose(self.state, goals, now_ns)
+        acting = [proposal for proposal in self.proposals if self.acts(proposal)]
+        self.plan = make_plan(self.state, acting, self.knobs, now_ns)
         self._mind("plan", self.plan.problem)
 
     def _gather(self, now_ns: int) -> None:
-        devices = tuple(self._with_prior(state) for state in self._fold.states(now_ns))
+        devices = tuple(self._with_knobs(state) for state in self._fold.states(now_ns))
         self.state = HostState(devices, self.budget, self._gangs)
 
-    def _with_prior(self, state: DeviceState) -> DeviceState:
-        knob = self.knobs.get(state.device.uuid)
-        if knob is None or knob.baseline_mw is None:
-            return state
-        return replace(state, prior_limit_w=watts(knob.baseline_mw))
+    def _with_knobs(self, state: DeviceState) -> DeviceState:
+        knob, clock = self.knobs.get(state.device.uuid), self.clocks.get(state.device.uuid)
+        if knob is not None and knob.baseline_mw is not None:
+            state = replace(state, prior_limit_w=watts(knob.baseline_mw))
+        return replace(state, clock_held=clock is not None and clock.ours_mhz is not None)
 
     def _forget_lease(self) -> None:
         self._asked, self.lease_until_ns = None, None

@@ -53,9 +53,24 @@ def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -
         os.close(lock)
 
 
+def _halt_reason(path: Path) -> str | None:
+    """The text of the halt file; None: it is not there. One that can't be read halts, too."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or "halted"
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return f"halted; {path}: {problem.strerror}"
+
+
 async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
     stopping = asyncio.Event()
-    governor = Governor(Warden(paths.warden_socket), Feed(lambda: RingReader(paths.ring)), config)
+    governor = Governor(
+        Warden(paths.warden_socket),
+        Feed(lambda: RingReader(paths.ring)),
+        config,
+        halted=lambda: _halt_reason(paths.halt),
+    )
 
     def stop() -> None:
         stopping.set()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eagent import wire
-from eagent.agent.warden import KnobStatus
-from eagent.model import Budget, Decision, Device, DeviceState, HostState, Proposal, Reading
+from eagent.agent.plan import Decisions
+from eagent.agent.warden import ClockStatus, KnobStatus
+from eagent.model import Budget, Decision, Device, DeviceState, HostState, KnobName, Proposal, Reading
 from eagent.policy.arbiter import fate
 from eagent.telemetry.records import RingStats
 
@@ -57,7 +58,7 @@ def budget(held: Budget | None, state: HostState, knobs: Knobs) -> Json | None:
     }
 
 
-def device(state: DeviceState, knob: KnobStatus | None) -> Json:
+def device(state: DeviceState, knob: KnobStatus | None, clock: ClockStatus | None) -> Json:
     """One device: its readings, and its power limit."""
     described = state.device
     return {
@@ -67,6 +68,21 @@ def device(state: DeviceState, knob: KnobStatus | None) -> Json:
         "pci_bus_id": described.pci_bus_id,
         "readings": {name: reading(getattr(state, field), unit) for name, field, unit in READINGS},
         "power_limit": power_limit(state, knob),
+        "gpu_clock": gpu_clock(state, clock),
+    }
+
+
+def gpu_clock(state: DeviceState, clock: ClockStatus | None) -> Json:
+    """The clock ceiling. It can't be read from the driver: `ours_mhz` is what the driver took from us."""
+    described = state.device
+    return {
+        "ours_mhz": clock.ours_mhz if clock else None,
+        "baseline_mhz": clock.baseline_mhz if clock else None,
+        "min_mhz": described.clocks_mhz[0] if described.clocks_mhz else None,
+        "max_mhz": described.clocks_mhz[-1] if described.clocks_mhz else None,
+        "state": clock.state if clock else "unknown",
+        "writable": described.gpu_clock.writable,
+        "why": (clock.error if clock else None) or described.gpu_clock.why,
     }
 
 
@@ -101,22 +117,33 @@ def power_limit(state: DeviceState, knob: KnobStatus | None) -> Json:
     }
 
 
-def explanation(state: DeviceState, knob: KnobStatus | None, decision: Decision | None, now_ns: int) -> Json:
+def explanation(
+    state: DeviceState, knob: KnobStatus | None, clock: ClockStatus | None, decisions: Decisions, now_ns: int
+) -> Json:
     """Why the knobs of one device stand where they stand."""
-    limit = power_limit(state, knob)
+    limit, ceiling = power_limit(state, knob), gpu_clock(state, clock)
+    decision = decisions.get((state.device.uuid, KnobName.POWER_LIMIT))
     return {
         "device": state.device.label,
         "knobs": [
             {
                 "knob": "power_limit",
-                "value_w": limit["requested_w"],
-                "ours_w": limit["ours_w"],
-                "baseline_w": limit["baseline_w"],
-                "decided_w": decision.value if decision else None,
-                "winner": proposal(decision.winner, now_ns) if decision else None,
-                "losers": [_loser(decision, each, now_ns) for each in decision.losers] if decision else [],
+                "unit": "W",
+                "value": limit["requested_w"],
+                "ours": limit["ours_w"],
+                "baseline": limit["baseline_w"],
+                **_decided(decision, now_ns),
                 "note": _note(state.device, limit, decision),
-            }
+            },
+            {
+                "knob": "gpu_clock",
+                "unit": "MHz",
+                "value": ceiling["ours_mhz"],
+                "ours": ceiling["ours_mhz"],
+                "baseline": ceiling["baseline_mhz"],
+                **_decided(decisions.get((state.device.uuid, KnobName.GPU_CLOCK)), now_ns),
+                "note": ceiling["why"],
+            },
         ],
     }
 
@@ -136,6 +163,36 @@ def proposal(made: Proposal, now_ns: int) -> Json:
 def baseline_w(knob: KnobStatus | None) -> float | None:
     """Where a knob goes back to; None where that is not known."""
     return _watts(knob.baseline_mw if knob else None)
+
+
+def plan(proposals: Sequence[Proposal], states: Sequence[DeviceState], acts: Callable[[Proposal], bool]) -> list[Json]:
+    """What every policy asks for now, whether it acts or only observes, beside what each device draws."""
+    by_uuid = {state.device.uuid: state for state in states}
+    return [
+        {
+            "device": by_uuid[made.uuid].device.label,
+            "uuid": made.uuid,
+            "knob": str(made.knob),
+            "unit": made.knob.unit,
+            "policy": made.policy,
+            "acts": acts(made),
+            "low": made.low,
+            "high": made.high,
+            "reason": made.reason,
+            "draws_w": by_uuid[made.uuid].power_mean_w.value if by_uuid[made.uuid].power_mean_w.ok else None,
+            "stake_w": made.stake_w,
+        }
+        for made in proposals
+        if made.uuid in by_uuid
+    ]
+
+
+def _decided(decision: Decision | None, now_ns: int) -> Json:
+    return {
+        "decided": decision.value if decision else None,
+        "winner": proposal(decision.winner, now_ns) if decision else None,
+        "losers": [_loser(decision, each, now_ns) for each in decision.losers] if decision else [],
+    }
 
 
 def _loser(decision: Decision, made: Proposal, now_ns: int) -> Json:

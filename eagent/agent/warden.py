@@ -47,10 +47,25 @@ class KnobStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockStatus:
+    """One GPU's clock ceiling as the warden sees it. Clocks are in MHz, None: no ceiling, or not known."""
+
+    uuid: str
+    held_mhz: int | None
+    ours_mhz: int | None
+    baseline_mhz: int | None
+    state: str
+    writable: bool
+    why: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class WardenStatus:
     """What the warden holds now."""
 
     knobs: tuple[KnobStatus, ...]
+    clocks: tuple[ClockStatus, ...]
     budget: Budget | None
     alarms: tuple[str, ...]
 
@@ -105,9 +120,9 @@ class Warden:
         """Knobs, budget and alarms as they are now."""
         return _status(await self._ask("status"))
 
-    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int:
-        """Ask for a whole vector of limits; returns the monotonic nanosecond until which it holds."""
-        reply = await self._ask("lease", limits_mw=dict(limits_mw), ttl_s=ttl_s)
+    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int:
+        """Ask for limits and clock ceilings, all of them; returns the monotonic nanosecond until which they hold."""
+        reply = await self._ask("lease", limits_mw=dict(limits_mw), clocks_mhz=dict(clocks_mhz), ttl_s=ttl_s)
         with _readable("lease"):
             return int(reply["until_ns"])
 
@@ -208,6 +223,9 @@ def _status(reply: wire.Message) -> WardenStatus:
     with _readable("status"):
         return WardenStatus(
             knobs=tuple(_knob(knob) for knob in reply["knobs"]),
+            clocks=tuple(
+                ClockStatus(**{name: clock[name] for name in ClockStatus.__slots__}) for clock in reply["clocks"]
+            ),
             budget=_budget(reply["budget"]),
             alarms=tuple(str(line) for line in reply["alarms"]),
         )

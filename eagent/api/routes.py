@@ -72,6 +72,12 @@ async def get_explain(service: Service, call: Call) -> Reply:
         return reply_error(404, str(problem))
 
 
+async def get_plan(service: Service, call: Call) -> Reply:
+    """What every policy asks for now, whether it acts or only observes."""
+    _no_body(call)
+    return reply_json(service.plan())
+
+
 async def put_budget(service: Service, call: Call) -> Reply:
     """Put the host under a budget."""
     numbers = read_numbers(call.body, BUDGET)
@@ -135,6 +141,7 @@ Handler = Callable[[Service, Call], Awaitable[Reply]]
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/v1/status", get_status),
     ("GET", "/v1/devices/{device}/explain", get_explain),
+    ("GET", "/v1/plan", get_plan),
     ("PUT", "/v1/budget", put_budget),
     ("DELETE", "/v1/budget", delete_budget),
     ("PUT", "/v1/devices/{device}/pin", put_pin),

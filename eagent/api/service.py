@@ -25,6 +25,9 @@ class Service(Protocol):
             InputError: no such device.
         """
 
+    def plan(self) -> Json:
+        """What every policy asks for now, whether it acts or only observes."""
+
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
         """Put the host under a budget; a None comes from the configuration.
 

@@ -65,6 +65,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "up": ("eagent.cli.up", "run warden and agent together in this shell"),
     "status": ("eagent.cli.status", "show power, limits and budget of this host"),
     "explain": ("eagent.cli.explain", "say why a device's limit stands where it stands"),
+    "plan": ("eagent.cli.plan", "say what each policy would do, and whether it may"),
+    "halt": ("eagent.cli.halt", "freeze all policies but the budget, at once"),
     "budget": ("eagent.cli.budget", "show, set or clear the budget of this host"),
     "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),

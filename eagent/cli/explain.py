@@ -42,35 +42,42 @@ def sentences(explanation: Json) -> list[str]:
     for knob in explanation["knobs"]:
         lines.append(f"  {knob['knob'].replace('_', ' ')}: {_now(knob)}")
         if knob["winner"] is not None:
-            decided = f"decided {format_watts(knob['decided_w'])}: " if knob["decided_w"] is not None else ""
-            lines.append(f"    {decided}{_proposal(knob['winner'])}")
+            decided = f"decided {_value(knob['decided'], knob)}: " if knob["decided"] is not None else ""
+            lines.append(f"    {decided}{_proposal(knob['winner'], knob)}")
         else:
             lines.append("    nobody asks for anything")
-        lines += [f"    {_proposal(loser)}; {loser['fate']}" for loser in knob["losers"]]
+        lines += [f"    {_proposal(loser, knob)}; {loser['fate']}" for loser in knob["losers"]]
         if knob["note"]:
             lines.append(f"    note: {knob['note']}")
     return lines
 
 
 def _now(knob: Json) -> str:
-    value_w, ours_w = knob["value_w"], knob["ours_w"]
-    now = f"{format_watts(value_w)} now" if value_w is not None else "cannot be read now"
-    if ours_w is None:
+    if knob["knob"] == "gpu_clock":  # the driver does not tell it
+        return f"held at {_value(knob['ours'], knob)}" if knob["ours"] is not None else "no ceiling of eagent's"
+    value, ours = knob["value"], knob["ours"]
+    now = f"{_value(value, knob)} now" if value is not None else "cannot be read now"
+    if ours is None:
         return f"{now}; no setting of eagent's is known"
-    by_us = "set by eagent" if value_w == ours_w else f"though eagent set {format_watts(ours_w)}"
-    return f"{now}, {by_us}; {_baseline(knob['baseline_w'])}"
+    by_us = "set by eagent" if value == ours else f"though eagent set {_value(ours, knob)}"
+    return f"{now}, {by_us}; {_baseline(knob)}"
 
 
-def _baseline(baseline_w: float | None) -> str:
-    return f"it was {format_watts(baseline_w)} before" if baseline_w is not None else "what it was before is not known"
+def _baseline(knob: Json) -> str:
+    baseline = knob["baseline"]
+    return f"it was {_value(baseline, knob)} before" if baseline is not None else "what it was before is not known"
 
 
-def _proposal(proposal: Json) -> str:
+def _value(value: float, knob: Json) -> str:
+    return format_watts(value) if knob["unit"] == "W" else f"{value:g} {knob['unit']}"
+
+
+def _proposal(proposal: Json, knob: Json) -> str:
     low, high = proposal["low"], proposal["high"]
     if low == high:
-        bound = f"exactly {format_watts(high)}"
+        bound = f"exactly {_value(high, knob)}"
     else:
-        bound = f"{format_watts(low)} to {format_watts(high)}" if low else f"at most {format_watts(high)}"
+        bound = f"{_value(low, knob)} to {_value(high, knob)}" if low else f"at most {_value(high, knob)}"
     until = proposal["until_s"]
     ends = f" for {format_duration(until)} more" if until is not None else ""
     return f"{proposal['policy']} ({proposal['priority']}) asked for {bound}{ends}, because {proposal['reason']}"

@@ -13,17 +13,19 @@ from eagent.model import Decision, Device, KnobName, Proposal
 
 
 def arbitrate(devices: Iterable[Device], proposals: Iterable[Proposal], now_ns: int) -> list[Decision]:
-    """One decision for each device somebody asks something of, in the order of the devices.
+    """One decision for each knob that somebody asks something of, in the order of the devices.
 
-    Proposals that have run out, and those for devices that are not here, count for nothing. The order in which
-    proposals are given does not matter.
+    Proposals that have run out, and those for knobs that are not here or can't be written, count for nothing. The order
+    in which proposals are given does not matter.
     """
     standing = sorted((each for each in proposals if each.until_ns is None or now_ns < each.until_ns), key=_rank)
     decisions = []
     for device in devices:
-        asked = [each for each in standing if each.uuid == device.uuid and each.knob is KnobName.POWER_LIMIT]
-        if asked:
-            decisions.append(_decide(device.uuid, asked, device.min_limit_w, device.max_limit_w))
+        for knob in KnobName:
+            span = device.span(knob)
+            asked = [each for each in standing if each.uuid == device.uuid and each.knob is knob]
+            if asked and span is not None:
+                decisions.append(_decide(device.uuid, asked, *span))
     return decisions
 
 
@@ -40,14 +42,16 @@ def _decide(uuid: str, asked: list[Proposal], low: float, high: float) -> Decisi
 
 def fate(decision: Decision, proposal: Proposal) -> str:
     """How a proposal that did not set the value fared, as a few words for a person."""
+    unit = decision.knob.unit
     by = f"{decision.winner.policy} ({decision.winner.reason})"
     if proposal.low > decision.value:
-        return f"lost: wants at least {proposal.low:g} W, clipped to {decision.value:g} W by {by}"
+        return f"lost: wants at least {proposal.low:g} {unit}, clipped to {decision.value:g} {unit} by {by}"
     if proposal.high < decision.value:
         return (
-            f"lost: wants at most {proposal.high:g} W; a stronger one, or the device, keeps it at {decision.value:g} W"
+            f"lost: wants at most {proposal.high:g} {unit}; a stronger one, or the device, keeps it at "
+            f"{decision.value:g} {unit}"
         )
-    return f"met: {decision.value:g} W is within what it allows"
+    return f"met: {decision.value:g} {unit} is within what it allows"
 
 
 def _rank(proposal: Proposal) -> tuple[int, float, float, str, str, int]:

@@ -15,11 +15,12 @@ Sums are in whole milliwatts: the limits proposed never exceed the envelope, not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from eagent.model import DeviceState, HostState, KnobName, Priority, Proposal, Reading
 from eagent.policy.goals import Goals, Sharing
+from eagent.policy.groups import grouped
 
 NAME = "budget"
 
@@ -130,26 +131,13 @@ def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
     return units
 
 
-def _grouped(state: HostState) -> Iterable[tuple[DeviceState, ...]]:
-    """The devices that can be capped, gangs together; gangs that share a device are one.
-
-    Members whose ranges of limits do not meet cannot have one cap, and are treated alone.
-    """
-    gang_of: dict[str, set[str]] = {}
-    for gang in state.gangs:
-        merged = set(gang).union(*(gang_of.get(uuid, ()) for uuid in gang))
-        gang_of.update(dict.fromkeys(merged, merged))
-    done: set[str] = set()
-    capped = [each for each in state.devices if each.device.power_limit.writable]
-    for each in capped:
-        if each.device.uuid in done:
-            continue
-        mates = gang_of.get(each.device.uuid, {each.device.uuid})
-        members = tuple(other for other in capped if other.device.uuid in mates)
+def _grouped(state: HostState) -> Iterator[tuple[DeviceState, ...]]:
+    """The devices that can be capped, gangs together; a gang whose ranges do not meet is treated one by one."""
+    for members in grouped(state, lambda each: each.device.power_limit.writable):
         if max(m.device.min_limit_w for m in members) > min(m.device.max_limit_w for m in members):
-            members = (each,)
-        done.update(member.device.uuid for member in members)
-        yield members
+            yield from ((member,) for member in members)
+        else:
+            yield members
 
 
 def _ceiling_mw(state: DeviceState) -> int:

@@ -43,8 +43,19 @@ class Sharing:
 
 
 @dataclass(frozen=True, slots=True)
+class Idling:
+    """When a GPU is idle and what it is then worth."""
+
+    consent: frozenset[str] = frozenset()  # UUIDs whose resident processes the operator lets be slowed while quiet
+    # The ceiling as a share of the highest clock. Half of it is below the corner of the voltage on every model that is
+    # known, so 85 % of what the clock can save is saved, and work that arrives runs at half speed and not at a seventh.
+    clock_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """All that the policies go by beside the state."""
 
     sharing: Sharing = field(default_factory=Sharing)
     pins: tuple[Pin, ...] = ()
+    idle: Idling = field(default_factory=Idling)

@@ -8,6 +8,7 @@ from eagent.model import SOFTWARE_POWER_CAP, Channel, Device, DeviceState, Statu
 from eagent.telemetry.records import Record
 from eagent.telemetry.windows import SECOND_NS, Sensor, Series
 
+QUIET_NS = 3 * SECOND_NS  # a pause that is shorter is a part of the work
 RECENT_NS = 10 * SECOND_NS  # long enough to tell a load that comes in bursts from one that does not stop
 
 # A reading older than this no longer speaks for now: several looks have been missed. The loop reads power and energy
@@ -64,7 +65,8 @@ class _DeviceFold:
         self._energy = Series(Sensor("nvml energy counter", 1e-3, age_limit_ns=POWER_AGE_LIMIT_NS))
         self._clock = Series(Sensor("nvml", age_limit_ns=CLOCKS_AGE_LIMIT_NS))
         self._capped = Series(Sensor("nvml event reasons", age_limit_ns=CLOCKS_AGE_LIMIT_NS), keep_ns=RECENT_NS)
-        self._busy = _slow(1e-2, UTILISATION_WINDOW_S)
+        self._busy = _slow(1e-2, UTILISATION_WINDOW_S, keep_ns=QUIET_NS)
+        self._processes = _slow()
         self._memory_busy = _slow(1e-2, UTILISATION_WINDOW_S)
         self._temperature = _slow()
         self._limit = _slow(1e-3)
@@ -75,6 +77,7 @@ class _DeviceFold:
             Channel.SM_CLOCK_MHZ: (self._clock, _as_read),
             Channel.GPU_UTILISATION_PCT: (self._busy, _as_read),
             Channel.MEMORY_UTILISATION_PCT: (self._memory_busy, _as_read),
+            Channel.COMPUTE_PROCESSES: (self._processes, _as_read),
             Channel.TEMPERATURE_C: (self._temperature, _as_read),
             Channel.LIMIT_REQUESTED_MW: (self._limit, _as_read),
             Channel.LIMIT_ENFORCED_MW: (self._enforced, _as_read),
@@ -99,6 +102,8 @@ class _DeviceFold:
             energy_j=energy,
             sm_clock_mhz=self._clock.latest(now_ns),
             gpu_utilisation=self._busy.latest(now_ns),
+            busy_share=self._busy.mean(now_ns, QUIET_NS),
+            compute_processes=self._processes.latest(now_ns),
             memory_utilisation=self._memory_busy.latest(now_ns),
             temperature_c=self._temperature.latest(now_ns),
             limit_w=self._limit.latest(now_ns),
@@ -107,8 +112,8 @@ class _DeviceFold:
         )
 
 
-def _slow(scale: float = 1.0, window_s: float = 0.0) -> Series:
-    return Series(Sensor("nvml", scale, window_s, age_limit_ns=SLOW_AGE_LIMIT_NS))
+def _slow(scale: float = 1.0, window_s: float = 0.0, keep_ns: int = 0) -> Series:
+    return Series(Sensor("nvml", scale, window_s, age_limit_ns=SLOW_AGE_LIMIT_NS), keep_ns)
 
 
 def _as_read(value: int, status: int) -> tuple[int, int]:

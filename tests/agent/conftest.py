@@ -10,7 +10,7 @@ import pytest
 
 from eagent.agent.feed import Feed
 from eagent.agent.loop import Governor
-from eagent.agent.warden import Hello, KnobStatus, WardenStatus
+from eagent.agent.warden import ClockStatus, Hello, KnobStatus, WardenStatus
 from eagent.config import Config
 from eagent.errors import EagentError, RefusedError, UnavailableError
 from eagent.model import SOFTWARE_POWER_CAP, Budget, Channel, Device, Knob, Status
@@ -38,6 +38,7 @@ class FakeWarden:
         self.in_force = True
         self.simulated = False
         self.ttl_max_s = 60.0
+        self.clocks_mhz: dict[str, int] = {}
         self.log: list[tuple[Any, ...]] = []
 
     def close(self) -> None:
@@ -65,10 +66,15 @@ class FakeWarden:
             )
             for device in self.devices
         )
-        return WardenStatus(knobs, self.budget, self.alarms)
+        clocks = tuple(
+            ClockStatus(device.uuid, None, self.clocks_mhz.get(device.uuid), None, "baseline", True, "", None)
+            for device in self.devices
+        )
+        return WardenStatus(knobs, clocks, self.budget, self.alarms)
 
-    async def lease(self, limits_mw: Mapping[str, int], ttl_s: float) -> int:
+    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int:
         self.log.append(("lease", dict(limits_mw), ttl_s))
+        self.clocks_mhz = dict(clocks_mhz)
         self._reach()
         if self.refusal:
             raise RefusedError(self.refusal)

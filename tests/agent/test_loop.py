@@ -148,7 +148,7 @@ async def test_a_silent_loop_is_said_and_its_devices_are_not_taken_for_idle(host
 
 @asynchronous
 async def test_a_device_whose_privilege_is_gone_leaves_the_vector(host: Any) -> None:
-    host.governor.pins[FIRST] = Pin(FIRST, 250)
+    host.governor.pins.update({FIRST: Pin(FIRST, 250), SECOND: Pin(SECOND, 250)})
     await host.turn(1)
     assert set(host.warden.leases[-1]) == {FIRST, SECOND}
     host.warden.devices = (host.devices[0], _unwritable(host.devices[1]))

@@ -131,7 +131,7 @@ def test_a_status_tells_of_knobs_budget_and_alarms(server: FakeSocket) -> None:
         "of a newer one": 1,
     }
     server.answer = replying(
-        hello=hello(), status={"knobs": [knob], "budget": None, "lease": None, "alarms": ["gpu0: hot"]}
+        hello=hello(), status={"knobs": [knob], "clocks": [], "budget": None, "lease": None, "alarms": ["gpu0: hot"]}
     )
     status = talk(server, lambda warden: warden.status())
     (told,) = status.knobs
@@ -143,14 +143,14 @@ def test_each_request_carries_its_fields(server: FakeSocket) -> None:
     server.answer = replying(hello=hello(), lease={"until_ns": 77}, budget_set={"in_force": True})
 
     async def say(warden: Warden) -> None:
-        assert await warden.lease({"GPU-aa": 250_000}, 3.0) == 77
+        assert await warden.lease({"GPU-aa": 250_000}, {"GPU-aa": 705}, 3.0) == 77
         assert await warden.set_budget(Budget(2480, 400, {"GPU-aa": 150.5})) is True
         await warden.clear_budget()
         await warden.release()
 
     talk(server, say)
     assert [{key: value for key, value in heard.items() if key != "v"} for heard in server.heard[1:]] == [
-        {"op": "lease", "limits_mw": {"GPU-aa": 250_000}, "ttl_s": 3.0},
+        {"op": "lease", "limits_mw": {"GPU-aa": 250_000}, "clocks_mhz": {"GPU-aa": 705}, "ttl_s": 3.0},
         {"op": "budget_set", "budget_mw": 2_480_000, "fixed_mw": 400_000, "safe_caps_mw": {"GPU-aa": 150_500}},
         {"op": "budget_clear"},
         {"op": "release"},
@@ -167,7 +167,7 @@ def test_a_refusal_is_told_in_the_wardens_words_and_keeps_the_connection(server:
 
     async def say(warden: Warden) -> None:
         with pytest.raises(RefusedError, match=r"^limits of 900 W in sum are above the envelope of 800 W$"):
-            await warden.lease({}, 3.0)
+            await warden.lease({}, {}, 3.0)
         assert warden.connected
 
     talk(server, say)
@@ -236,7 +236,7 @@ def test_requests_made_at_once_go_one_after_the_other(server: FakeSocket) -> Non
     server.answer = answer
 
     async def say(warden: Warden) -> list[int]:
-        return await asyncio.gather(*(warden.lease({"GPU-aa": limit}, 3.0) for limit in range(20)))
+        return await asyncio.gather(*(warden.lease({"GPU-aa": limit}, {}, 3.0) for limit in range(20)))
 
     assert talk(server, say) == list(range(20))
 

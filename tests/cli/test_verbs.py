@@ -125,10 +125,11 @@ def test_explain_tells_value_winner_losers_and_until_when(eagent: Run, agent: An
         "knobs": [
             {
                 "knob": "power_limit",
-                "value_w": 260.0,
-                "ours_w": 260.0,
-                "baseline_w": 400.0,
-                "decided_w": 260.0,
+                "unit": "W",
+                "value": 260.0,
+                "ours": 260.0,
+                "baseline": 400.0,
+                "decided": 260.0,
                 "winner": WINNER,
                 "losers": [LOSER],
                 "note": "",
@@ -145,7 +146,7 @@ def test_explain_tells_value_winner_losers_and_until_when(eagent: Run, agent: An
 
 
 def test_explain_of_a_knob_that_nobody_asks_for_says_so(eagent: Run, agent: Any) -> None:
-    knob = {"knob": "power_limit", "value_w": None, "ours_w": None, "baseline_w": None, "decided_w": None}
+    knob = {"knob": "power_limit", "unit": "W", "value": None, "ours": None, "baseline": None, "decided": None}
     agent.explained = {"knobs": [{**knob, "winner": None, "losers": [], "note": "needs root"}]}
     assert eagent("explain", "gpu0").out.splitlines() == [
         "gpu0",
@@ -156,7 +157,7 @@ def test_explain_of_a_knob_that_nobody_asks_for_says_so(eagent: Run, agent: Any)
 
 
 def test_explain_does_not_hide_that_somebody_else_wrote(eagent: Run, agent: Any) -> None:
-    knob = {"knob": "power_limit", "value_w": 300.0, "ours_w": 260.0, "baseline_w": None, "decided_w": None}
+    knob = {"knob": "power_limit", "unit": "W", "value": 300.0, "ours": 260.0, "baseline": None, "decided": None}
     agent.explained = {"knobs": [{**knob, "winner": {**WINNER, "low": 100.0}, "losers": [], "note": ""}]}
     said = eagent("explain", "gpu0").out
     assert "300 W now, though eagent set 260 W; what it was before is not known" in said
