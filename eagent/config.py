@@ -214,7 +214,13 @@ def parse(text: str, name: str) -> Config:
             if key not in options:
                 raise ConfigError(f"{name}: [{section}] has no key {key!r}{_hint(key, options)}")
             values[key] = options[key].read(value, f"{name}: [{section}] {key}")
-    return Config(**values)  # type: ignore[arg-type]  # each value was read by the option of its name
+    config = Config(**values)  # type: ignore[arg-type]  # each value was read by the option of its name
+    if config.decide_period_ms > config.lease_ttl_s * 1000 / 3:
+        raise ConfigError(
+            f"{name}: [agent] decide_period_ms = {config.decide_period_ms}: must be at most a third of lease_ttl_s "
+            f"({config.lease_ttl_s:g} s), else leases end between two turns"
+        )
+    return config
 
 
 def _hint(word: str, known: Mapping[str, object]) -> str:

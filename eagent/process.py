@@ -12,6 +12,7 @@ from pathlib import Path
 from eagent.errors import UnavailableError
 
 PARENT = "EAGENT_PARENT_PID"  # set by `eagent up` for its children
+SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,6 +33,17 @@ def make_directory(path: Path, mode: int) -> None:
         raise UnavailableError(f"{path} belongs to user {owner}, not to root or to you: remove it or choose another")
 
 
+def check_socket_path(path: Path) -> None:
+    """Refuse a path that the kernel takes for no socket.
+
+    Raises:
+        UnavailableError: it is too long.
+    """
+    excess = len(os.fsencode(path)) - SOCKET_PATH_BYTES
+    if excess > 0:
+        raise UnavailableError(f"{path}: too long for a socket by {excess} bytes: choose a shorter EAGENT_RUN_DIR")
+
+
 def hold_lock(path: Path, what: str) -> int:
     """Take the lock that only one process may hold; the kernel drops it when the process ends, however it ends.
 
@@ -45,7 +57,10 @@ def hold_lock(path: Path, what: str) -> int:
     Raises:
         UnavailableError: another process holds it.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as problem:
+        raise UnavailableError(f"{path}: {problem.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

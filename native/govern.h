@@ -20,7 +20,11 @@ typedef struct limit {
   uint32_t written_mw; /* our last write; 0: none yet */
   int disagrees;       /* the read-back was not what we wrote */
   int fresh;           /* read since the caller last cleared this */
-  uint64_t foreign;    /* times that a limit which we had read back as ours was found changed */
+  int capped;          /* whether it can be set at all; else the caller has taken it out of the envelope */
+  uint32_t held_mw;    /* the wish that was read back in force; 0: none */
+  uint64_t foreign;    /* times that a held limit was found changed by somebody else, the last of them at foreign_ns */
+  int64_t foreign_ns;
+  int64_t short_ns; /* since when it has been below its wish; 0: it is not */
   int64_t raised_ns, retry_ns;
 } limit_t;
 
@@ -31,8 +35,8 @@ typedef struct limits {
   uint64_t writes, write_errors;
 } limits_t;
 
-/* Read what device i's limit is. */
-void limits_read(limits_t *limits, uint32_t i);
+/* Read what device i's limit is, at the monotonic time now_ns. */
+void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
 
 /* Take one turn towards the wishes (0: leave the device alone) at the monotonic time now_ns. Under a lease raises are
  * paced. The sum of limits does not pass envelope_mw (0: no budget). Returns whether anything was to be done. */

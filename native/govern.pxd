@@ -19,7 +19,9 @@ cdef extern from "govern.h" nogil:
         uint32_t written_mw
         bint disagrees
         bint fresh
+        bint capped
         uint64_t foreign
+        int64_t foreign_ns
 
     ctypedef struct limits_t:
         const nvml_t *nvml
@@ -28,7 +30,7 @@ cdef extern from "govern.h" nogil:
         uint64_t writes
         uint64_t write_errors
 
-    void limits_read(limits_t *limits, uint32_t i)
+    void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
     int limits_govern(
         limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns
     )

@@ -60,6 +60,7 @@ ctypedef struct setpoints_t:
     vector_t fallback
     int64_t lease_until_ns
     uint64_t envelope_mw   # the sum of limits must not pass it; 0: no budget
+    uint64_t generation    # counts what Python said
 
 ctypedef struct loop_t:
     nvml_t nvml
@@ -73,6 +74,8 @@ ctypedef struct loop_t:
     bint running
     setpoints_t told       # what Python last said: behind the lock
     setpoints_t setpoints  # the loop's own copy of it: no caller ever waits for a driver call
+    uint64_t governed_generation  # what the last whole turn of governing went by, and when it began: behind the lock
+    int64_t governed_ns
     pthread_mutex_t lock
 
 
@@ -181,7 +184,7 @@ cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
         if code == NVML_ERROR_INSUFFICIENT_SIZE:
             code = NVML_SUCCESS
         publish(loop, i, RING_COMPUTE_PROCESSES, code, processes, now)
-    limits_read(&loop.limits, i)
+    limits_read(&loop.limits, i, now)
 
 
 cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
@@ -216,6 +219,10 @@ cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
         loop.ring.header.stats.write_ns += <uint64_t> (clock_ns() - begun)
         loop.ring.header.stats.writes = loop.limits.writes + loop.ceilings.writes
         loop.ring.header.stats.write_errors = loop.limits.write_errors + loop.ceilings.write_errors
+    pthread_mutex_lock(&loop.lock)
+    loop.governed_generation = loop.setpoints.generation
+    loop.governed_ns = now
+    pthread_mutex_unlock(&loop.lock)
 
 
 cdef void step(loop_t *loop, int64_t now) noexcept nogil:
@@ -383,6 +390,7 @@ cdef class Loop:
         self._fill(&self._loop.told.lease.limit_mw[0], limits_mw)
         self._fill(&self._loop.told.lease.clock_mhz[0], clocks_mhz)
         self._loop.told.lease_until_ns = until_ns
+        self._loop.told.generation += 1
         pthread_mutex_unlock(&self._loop.lock)
 
     def fall_back(self, list limits_mw, list clocks_mhz, uint64_t envelope_mw):
@@ -391,6 +399,7 @@ cdef class Loop:
         self._fill(&self._loop.told.fallback.limit_mw[0], limits_mw)
         self._fill(&self._loop.told.fallback.clock_mhz[0], clocks_mhz)
         self._loop.told.envelope_mw = envelope_mw
+        self._loop.told.generation += 1
         pthread_mutex_unlock(&self._loop.lock)
 
     cdef _fill(self, uint32_t *vector, list limits_mw):
@@ -402,10 +411,37 @@ cdef class Loop:
         """End the lease now. Thread-safe."""
         pthread_mutex_lock(&self._loop.lock)
         self._loop.told.lease_until_ns = 0
+        self._loop.told.generation += 1
         pthread_mutex_unlock(&self._loop.lock)
 
+    def governed(self, bint lease_over):
+        """Whether a whole turn has gone by what was last said and, if asked, began after the lease's end. Thread-safe.
+
+        Until then what was read of a knob may be what a turn that still runs is about to change.
+        """
+        cdef bint done
+        pthread_mutex_lock(&self._loop.lock)
+        done = self._loop.governed_generation == self._loop.told.generation
+        if lease_over:
+            done = done and self._loop.governed_ns >= self._loop.told.lease_until_ns
+        pthread_mutex_unlock(&self._loop.lock)
+        return done
+
+    def cap(self, uint32_t i, bint capped):
+        """Say whether device `i` counts in the sum under the envelope. Before the loop runs."""
+        self._loop.limits.devices[i].capped = capped
+
+    def limit_now(self, uint32_t i):
+        """Ask the driver what the limit of device `i` is in this moment, in mW; None if it does not tell."""
+        cdef unsigned int limit_mw = 0
+        cdef nvmlReturn_t code
+        cdef nvmlDevice_t handle = self._loop.limits.devices[i].handle
+        with nogil:
+            code = self._loop.nvml.limit_get(handle, &limit_mw)
+        return limit_mw if code == NVML_SUCCESS else None
+
     def limits(self):
-        """Per device, as last read back: requested and enforced mW, times changed by others, problem; None: unknown."""
+        """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem."""
         cdef uint32_t i
         cdef limit_t *device
         found = []
@@ -416,7 +452,7 @@ cdef class Loop:
                 problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
             elif device.disagrees:
                 problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
-            found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign, problem))
+            found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign_ns or None, problem))
         return found
 
     def ceilings(self):

@@ -82,15 +82,17 @@ class Warden:
         self._path = path
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
+        self._greeted = False
         self._turn = asyncio.Lock()
 
     @property
     def connected(self) -> bool:
-        """Whether the last request was answered."""
-        return self._socket is not None
+        """Whether the warden has greeted, and the last request was answered."""
+        return self._greeted and self._socket is not None
 
     def close(self) -> None:
         """Drop the connection. Leases are not tied to it: the warden ends them by their time."""
+        self._greeted = False
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -111,7 +113,9 @@ class Warden:
             raise
         self._socket = made
         try:
-            return _hello(await self._ask("hello"))
+            hello = _hello(await self._ask("hello"))
+            self._greeted = True
+            return hello
         except BaseException:  # whom we don't understand we are not connected to
             self.close()
             raise

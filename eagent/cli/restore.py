@@ -1,8 +1,10 @@
 """Put every knob back to what it was before eagent first wrote it.
 
-If an agent runs, it drops its pins and gives everything back; it goes on measuring. If neither agent nor warden runs,
-the journal on disk tells what each knob held, and it is written back from here (as root). While a budget is in force
-nothing is given back, because a budget is to be kept: clear it first, or in one go with --clear-budget.
+If an agent runs, it drops its pins and gives everything back; it goes on measuring. If only a warden runs, it is asked
+directly. If neither runs, the journal on disk tells what each knob held, and it is written back from here (as root).
+
+While a budget is in force it is kept: with an agent nothing is given back, without one every limit goes to its safe
+cap. Clear it first, or in one go with --clear-budget.
 
 Examples:
   eagent restore
@@ -34,9 +36,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
             client.request("DELETE", "/v1/budget")
         lines = _told(client.request("POST", "/v1/restore"))
     except NoAgentError:
-        from eagent.warden.restore import restore_offline
+        from eagent.warden import restore  # only here: a client of the agent needs none of it
 
-        lines = restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
+        if restore.is_alive(context.paths):
+            lines = restore.restore_through_warden(context.paths, clear_budget=args.clear_budget)
+        else:
+            lines = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
     print("\n".join(lines))
     return 0
 

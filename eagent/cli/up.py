@@ -14,6 +14,7 @@ import argparse
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -21,10 +22,10 @@ from pathlib import Path
 
 from eagent.cli.dispatch import Context
 from eagent.errors import UnavailableError
-from eagent.process import PARENT
+from eagent.process import PARENT, check_socket_path
 
 READY_S = 20.0  # the first import of a cold disk included
-RESTART_S = 1.0  # less than a lease's time to live: an agent that crashes once moves no knob
+RESTART_S = 1.0  # less than a lease's time to live: under a budget, an agent that crashes once moves no knob
 RESTART_MAX_S = 30.0
 STEADY_S = 60.0  # who ran this long has earned a quick restart again
 STOP_S = 10.0  # the warden waits up to 5 s for the knobs to be back
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         UnavailableError: one of them did not start; its own line stands above.
     """
     context.config()  # a bad configuration is told once, here, and not by each child
+    for path in (context.paths.warden_socket, context.paths.api_socket):
+        check_socket_path(path)
     warden = _Child("warden", context, context.paths.warden_socket, socket.SOCK_SEQPACKET)
     agent = _Child("agent", context, context.paths.api_socket, socket.SOCK_STREAM)
     stopping: list[int] = []
@@ -53,6 +56,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
             child.start()
             if not child.wait_ready(stopping):
                 raise UnavailableError(f"the {child.role} did not start")
+            if stopping:
+                return 0
         print(
             f"eagent is up: warden {warden.pid}, agent {agent.pid}, control socket {context.paths.api_socket}",
             flush=True,
@@ -121,7 +126,11 @@ class _Child:
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX, self._kind) as probe:
-            return probe.connect_ex(str(self._listens_at)) == 0
+            if probe.connect_ex(str(self._listens_at)) != 0:
+                return False
+            # Somebody else's answer is none: another pair may run here already.
+            pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            return bool(pid == self.pid)
 
     def keep_alive(self, now: float) -> None:
         """Start it again some time after its death; the time doubles while it keeps dying."""

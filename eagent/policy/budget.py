@@ -99,7 +99,7 @@ def _relieve(units: Sequence[_Unit], limits: Sequence[int], pool_mw: int, sharin
         weight_left -= weights[i] * size
     step_mw = _mw(sharing.step_w)
     return [
-        max(limit // step_mw * step_mw, min(limit, unit.assured_mw))
+        limit if limit == unit.ceiling_mw else max(limit // step_mw * step_mw, min(limit, unit.assured_mw))
         for unit, limit in zip(units, relieved, strict=True)
     ]
 
@@ -150,7 +150,7 @@ def _need(state: DeviceState, sharing: Sharing) -> tuple[int, float, str]:
     """What one device has used, in mW, how much it is held down, and both in words."""
     used = _value(state.power_recent_w)
     if used is None:
-        return 0, 0.0, f"its power reading is {state.power_recent_w.status.name.lower()}: keeps its safe cap"
+        return 0, 0.0, f"its power reading is {state.power_recent_w.status.name.lower()}: is assured of its safe cap"
     pressure = _value(state.capped_share)
     if pressure is None:
         limit = _value(state.limit_w)

@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import socket
+import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +48,8 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         DriverError: no usable driver.
     """
     with contextlib.ExitStack() as stack:
+        for number in (signal.SIGTERM, signal.SIGINT):  # until the server has its own: end in order at any point
+            signal.signal(number, lambda *_: sys.exit(0))
         make_directory(paths.run, 0o750)
         make_directory(paths.state, 0o750)
         stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
@@ -53,7 +58,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.close)
         for claim in _claim(loop):
             stack.enter_context(claim)
-        journal, boot_id = Journal(paths.journal), BOOT_ID.read_text().strip()
+        journal, boot_id = _open_journal(paths.journal), BOOT_ID.read_text().strip()
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz)
         found_mw = [limit[0] for limit in loop.limits()]
         thread = threading.Thread(target=loop.run, name="hot loop")
@@ -62,6 +67,15 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.stop)
         stack.callback(_let_go, warden)
         yield Host(warden, loop, found_mw)
+
+
+def _open_journal(directory: Path) -> Journal:
+    try:
+        return Journal(directory)
+    except OSError as problem:
+        raise UnavailableError(
+            f"{directory}: {problem.strerror}: without its journal the warden touches nothing"
+        ) from None
 
 
 def _let_go(warden: Warden) -> None:
@@ -105,11 +119,26 @@ def _claim(loop: Loop) -> list[socket.socket]:
         claims.append(claim)
         try:
             claim.bind(name)
+            claim.listen(1)
         except OSError:
-            raise UnavailableError(
-                f"another warden governs gpu{i} already, with other directories: stop it first"
-            ) from None
+            pid, uid = _holder(name)
+            if uid in (0, os.getuid()):
+                raise UnavailableError(
+                    f"another warden (pid {pid}) governs gpu{i} already, with other directories: stop it first"
+                ) from None
+            log.warning("gpu%d is claimed by pid %s of user %s, who can be no warden: passed over", i, pid, uid)
     return claims
+
+
+def _holder(name: str) -> tuple[int | None, int | None]:
+    """Pid and user of whoever claimed a name; None where nobody listens, as a warden does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(name)
+            pid, uid, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except OSError:
+            return None, None
+        return pid, uid
 
 
 def _settle(condition: Callable[[], bool]) -> bool:

@@ -1,13 +1,68 @@
-"""Putting everything back without a daemon: for after the worst, when nothing of eagent runs any more."""
+"""Putting everything back without an agent: through the warden if it lives, else from the journal alone."""
 
 from __future__ import annotations
 
+import socket
 import time
 
 from eagent.config import Config, Paths
-from eagent.errors import RefusedError
+from eagent.errors import RefusedError, UnavailableError
 from eagent.warden.main import LET_GO_S, take_over, wait
-from eagent.wire import watts
+from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
+
+ANSWER_S = 5.0
+POLL_S = 0.05
+
+
+def is_alive(paths: Paths) -> bool:
+    """Whether a warden answers on its socket."""
+    with _socket() as probe:
+        return probe.connect_ex(str(paths.warden_socket)) == 0
+
+
+def restore_through_warden(paths: Paths, *, clear_budget: bool = False) -> list[str]:
+    """Ask a living warden to let its lease go and, if told, its budget; wait until every knob is back.
+
+    Returns:
+        One line per device.
+
+    Raises:
+        UnavailableError: it does not answer.
+        RefusedError: it says no, or some knob is not back in time.
+    """
+    with _socket() as connection:
+        connection.settimeout(ANSWER_S)
+        try:
+            connection.connect(str(paths.warden_socket))
+            if clear_budget:
+                _ask(connection, "budget_clear")
+            _ask(connection, "release")
+            deadline = time.monotonic() + LET_GO_S
+            while True:
+                status = _ask(connection, "status")
+                late = [knob for knob in status["knobs"] if knob["ours_mw"] not in (None, knob["requested_mw"])]
+                if not late:
+                    break
+                if time.monotonic() > deadline:
+                    raise RefusedError(f"not back yet: {', '.join(knob['uuid'] for knob in late)}; see its log for why")
+                time.sleep(POLL_S)
+        except OSError as problem:
+            reason = problem.strerror or "no answer"
+            raise UnavailableError(f"the warden at {paths.warden_socket}: {reason}: is it stopped?") from None
+    where = "the safe caps hold, because a budget stands" if status["budget"] else "every limit is where it was before"
+    return [f"No agent runs. The warden has let go: {where}."]
+
+
+def _socket() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+
+
+def _ask(connection: socket.socket, op: str) -> Message:
+    connection.sendall(encode({"op": op}))
+    reply = decode(connection.recv(MESSAGE_MAX_BYTES + 1))
+    if reply.get("ok") is not True:
+        raise RefusedError(str(reply.get("error")))
+    return reply
 
 
 def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False) -> list[str]:
@@ -31,10 +86,13 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
             warden.budget_clear()
         wait(warden.at_rest, LET_GO_S)
         after = warden.status(time.monotonic_ns())["knobs"]
+        damaged = {uuid for uuid, _ in warden.damaged}
         lines, failures = [], []
         for device, found_mw, now in zip(warden.devices, host.found_mw, after, strict=True):
             where = "its safe cap, because a budget stands" if warden.budget else "its prior value"
-            if not now["writable"]:
+            if device.uuid in damaged:
+                failures.append(f"{device.label}, at {watts(found_mw or 0):g} W ({now['why']})")
+            elif not now["writable"]:
                 lines.append(f"{device.label}: power limit not touched: {now['why']}")
             elif now["ours_mw"] not in (None, now["requested_mw"]):
                 failures.append(f"{device.label} ({now['error'] or 'no answer'})")
@@ -47,6 +105,6 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
                 )
     if failures:
         raise RefusedError(
-            f"not back yet: {', '.join(failures)}; the journal keeps their values: run `eagent restore` again"
+            f"not back: {', '.join(failures)}; what the journal keeps is put back by another `eagent restore`"
         )
     return lines

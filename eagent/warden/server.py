@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import signal
@@ -12,10 +13,14 @@ import time
 from pathlib import Path
 
 from eagent.errors import EagentError, ProtocolError
+from eagent.process import check_socket_path
 from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, unpack_budget
 
+log = logging.getLogger("eagent.warden")
+
 CLIENTS_MAX = 8
+ERROR_MAX = 2000  # characters of what a client sent must not come back without end
 TICK_S = 0.2
 SOCKET_MODE = 0o660  # root and eagent's group; who connects is checked again by SO_PEERCRED
 
@@ -26,7 +31,10 @@ def dispatch(warden: Warden, packet: bytes, now_ns: int) -> Message:
         request = decode(packet)
         return {"ok": True, **_answer(warden, request, now_ns)}
     except EagentError as problem:
-        return {"ok": False, "error": str(problem)}
+        return {"ok": False, "error": str(problem)[:ERROR_MAX]}
+    except Exception:  # whatever a client sent, the process that puts knobs back must live on
+        log.exception("a request failed")
+        return {"ok": False, "error": "the warden failed on this request; its log has more"}
 
 
 def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
@@ -72,6 +80,7 @@ class Server:
         self._path = path
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        check_socket_path(path)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC

@@ -26,6 +26,8 @@ from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, wa
 
 POWER_LIMIT = KnobName.POWER_LIMIT
 TTL_MAX_S = 60.0
+FOREIGN_ALARM_NS = 60_000_000_000
+BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 SETTLE_S = 3.0  # in this time a budget is in force, or we say that it is not
 
 
@@ -66,7 +68,8 @@ class Warden:
         self._lease_until_ns = 0
         self._alarms: list[str] = []
         self.devices = tuple(self._take(i) for i in range(loop.count))
-        self._highest_mw = {device.uuid: mw(device.max_limit_w) for device in self.devices}
+        for i, device in enumerate(self.devices):
+            loop.cap(i, device.power_limit.writable)
         self.budget = self._load_budget()
         self._tell_fallback()
 
@@ -106,12 +109,24 @@ class Warden:
     def _load_budget(self) -> Budget | None:
         try:
             content = durable.load(self._budget_file)
-            return unpack_budget(content) if content else None
+            if content is None:
+                return None
+            budget = unpack_budget(content)
+            try:
+                self._check_budget(budget)
+            except RefusedError as problem:  # it was set when it could be kept: what can be is, and it is said
+                self._alarms.append(f"the budget that stands can't be kept as it is: {problem}")
+            return budget
         except (ProtocolError, OSError) as problem:
             # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
             self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
             least_w = {device.uuid: device.min_limit_w for device in self.devices}
             return Budget(sum(least_w.values()) + self._uncapped_mw() / 1000, 0.0, least_w)
+
+    @property
+    def damaged(self) -> Mapping[tuple[str, KnobName], str]:
+        """The knobs whose journal entries can't be used, and why: they are not written."""
+        return self._journal.damaged
 
     # -- what stands -------------------------------------------------------------------------------------------------
 
@@ -124,7 +139,8 @@ class Warden:
 
     def _safe_mw(self, device: Device) -> int:
         assert self.budget is not None
-        return mw(self.budget.safe_caps_w.get(device.uuid, device.min_limit_w))
+        cap_w = self.budget.safe_caps_w.get(device.uuid, device.min_limit_w)
+        return mw(min(max(cap_w, device.min_limit_w), device.max_limit_w))  # another board may stand in its place now
 
     def _fallback_mw(self, device: Device) -> int:
         """Where a device goes without a lease; 0: it is where it belongs."""
@@ -136,17 +152,20 @@ class Warden:
         return entry.prior if entry else 0
 
     def _envelope_mw(self) -> int:
-        """The envelope that the loop's check is given; its sum counts unwritable devices at their maximum."""
+        """What the limits of all devices may sum to; those that can't be set count at their greatest."""
         return mw(self.budget.envelope_w) if self.budget else 0
 
     def _tell_fallback(self) -> None:
         limits_mw = [self._fallback_mw(device) for device in self.devices]
-        self._loop.fall_back(limits_mw, self._clocks.fallback(), self._envelope_mw())
+        # The loop leaves devices that can't be set out of its sums. An envelope of 0 would mean none to it.
+        envelope_mw = max(self._envelope_mw() - self._uncapped_mw(), 1) if self.budget else 0
+        self._loop.fall_back(limits_mw, self._clocks.fallback(), envelope_mw)
 
     def _limits_sum_mw(self) -> int:
-        """The sum of limits in force as last read back; what can't be read counts in full."""
-        found = self._loop.limits()
-        return sum(limit[0] or self._highest_mw[device.uuid] for device, limit in zip(self.devices, found, strict=True))
+        """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
+        found = zip(self.devices, self._loop.limits(), strict=True)
+        capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
+        return capped_mw + self._uncapped_mw()
 
     def leased(self, now_ns: int) -> bool:
         """Whether a lease runs."""
@@ -158,7 +177,7 @@ class Warden:
         Raises:
             OSError: an entry could not be removed; it stands, and the next tick tries again.
         """
-        if self.leased(now_ns):
+        if self.leased(now_ns) or not self._loop.governed(True):
             return
         if self._clocks.tick():
             self._tell_fallback()
@@ -172,6 +191,8 @@ class Warden:
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
+        if not self._loop.governed(True):
+            return False
         found = self._loop.limits()
         return self._clocks.at_rest() and all(
             self._fallback_mw(device) in (0, limit[0]) for device, limit in zip(self.devices, found, strict=True)
@@ -193,8 +214,8 @@ class Warden:
         """Every knob as it is, and what stands."""
         leased = self.leased(now_ns)
         found = self._loop.limits()
-        knobs, alarms = [], list(self._alarms)
-        for device, (requested_mw, enforced_mw, foreign, problem) in zip(self.devices, found, strict=True):
+        knobs, alarms = [], [*self._alarms, *self._journal.damaged.values()]
+        for device, (requested_mw, enforced_mw, foreign_ns, problem) in zip(self.devices, found, strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             ours_mw = self._lease_mw.get(device.uuid, 0) if leased else self._fallback_mw(device)
             if not device.power_limit.writable:
@@ -207,10 +228,9 @@ class Warden:
                 state = "restoring" if entry and entry.prior != requested_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
-            if foreign:
-                alarms.append(
-                    f"{device.label}: power limit: changed {foreign} times by somebody else while eagent held it"
-                )
+            if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
+                ago_s = (now_ns - foreign_ns) / 1e9
+                alarms.append(f"{device.label}: power limit: changed by somebody else {ago_s:.0f} s ago, and overruled")
             knobs.append(
                 {
                     "uuid": device.uuid,
@@ -305,7 +325,11 @@ class Warden:
         self._tell_fallback()
         if self.leased(now_ns) and sum(self._lease_mw.values()) + self._uncapped_mw() > self._envelope_mw():
             self.release()
-        return {"in_force": self._settle(lambda: self._limits_sum_mw() <= self._envelope_mw())}
+        return {
+            "in_force": self._settle(
+                lambda: self._loop.governed(False) and self._limits_sum_mw() <= self._envelope_mw()
+            )
+        }
 
     def budget_clear(self) -> Message:
         """Drop the budget: what is leased goes on until its time, all else goes back to its prior value.
@@ -323,6 +347,16 @@ class Warden:
         return {}
 
     def _check_budget(self, budget: Budget) -> None:
+        if not 0 < budget.budget_w <= BUDGET_MAX_W or not 0 <= budget.fixed_w <= BUDGET_MAX_W:
+            raise RefusedError(
+                f"a budget of {budget.budget_w:g} W with {budget.fixed_w:g} W fixed draw: must be above 0, "
+                f"the fixed draw at least 0, and neither above {BUDGET_MAX_W:g} W"
+            )
+        strangers = budget.safe_caps_w.keys() - {device.uuid for device in self.devices}
+        if strangers:
+            raise RefusedError(
+                f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]}"
+            )
         writable = self._writable()
         if not writable:
             reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in self.devices)
@@ -346,9 +380,10 @@ class Warden:
 
     def _enter(self, devices: Mapping[str, Device]) -> None:
         """Journal where each of these knobs stands now, unless an entry stands."""
-        for device, (requested_mw, *_) in zip(self.devices, self._loop.limits(), strict=True):
+        for i, device in enumerate(self.devices):
             if device.uuid not in devices or self._journal.get(device.uuid, POWER_LIMIT):
                 continue
+            requested_mw = self._loop.limit_now(i)  # what was read last may be a second old, and its owner's no more
             if requested_mw is None:
                 raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
             try:

@@ -72,8 +72,23 @@ def test_a_second_warden_with_other_directories_is_refused_by_the_gpus_themselve
     host = site()
     host.up()
     elsewhere = [f"--run-dir={tmp_path}/r", f"--state-dir={tmp_path}/s"]
-    refused(host.eagent("warden", *elsewhere), "another warden governs gpu0 already")
+    refused(host.eagent("warden", *elsewhere), f"another warden (pid {host.pids['warden']}) governs gpu0 already")
     assert host.limits_w() == [400] * 4
+
+
+def test_a_second_up_says_so_and_ends_while_the_first_goes_on(site: Site) -> None:
+    host = site()
+    host.up()
+    done = host.eagent("up")
+    assert done.returncode == 1
+    assert f"another warden (pid {host.pids['warden']}) runs on this host already" in done.stderr
+    assert "eagent is up" not in done.stdout
+    host.must("status")
+
+
+def test_a_run_directory_too_deep_for_a_socket_is_one_line(site: Site) -> None:
+    host = site()
+    refused(host.eagent("up", f"--run-dir=/tmp/{'x' * 120}"), "too long for a socket")
 
 
 def test_a_stale_socket_is_one_line_for_a_client_and_no_obstacle_for_a_start(site: Site) -> None:

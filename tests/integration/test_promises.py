@@ -115,6 +115,27 @@ def test_when_all_are_killed_under_a_budget_restore_keeps_it_until_it_is_cleared
     assert max(host.sums_w(host.in_force_s)[:-4]) <= ENVELOPE_W  # the last four are the restore itself
 
 
+def test_with_only_a_warden_left_restore_asks_it(budgeted: Callable[..., Any]) -> None:
+    host = budgeted("--no-restart")
+    host.kill("agent")
+    assert "the safe caps hold" in host.must("restore")
+    assert host.limits_w() == [SAFE_W] * 4
+    assert "every limit is where it was before" in host.must("restore", "--clear-budget")
+    assert host.limits_w() == [400, PRIOR_W, 400, 400]
+
+
+def test_restore_fails_while_a_damaged_entry_keeps_a_knob_from_going_back(pinned: Callable[..., Any]) -> None:
+    host = pinned()
+    host.kill("agent", "warden", "parent")
+    entry = next((host.made.dir / "state" / "journal").glob("*.json"))
+    entry.write_text("torn")
+    done = host.eagent("restore")
+    assert done.returncode == 1
+    assert "at 250 W" in done.stderr
+    assert "damaged" in done.stderr
+    assert host.limits_w().count(250) == 1
+
+
 def test_an_orderly_stop_gives_everything_back_and_leaves_nothing(pinned: Callable[..., Any], gone: Any) -> None:
     host = pinned()
     assert host.stop() == 0

@@ -95,7 +95,9 @@ def test_a_device_nobody_sees_keeps_its_safe_cap_and_its_reason_says_so(gpus: An
     pressed = gpus.state(gpus.device(1), 245, capped=1.0)
     state = host([blind, pressed], 450, safe_w=150)
     assert shares(state) == [150, pytest.approx(300, abs=1)]
-    assert decide(state, PLAIN, 0)[0].reason == (f"its power reading is {status.name.lower()}: keeps its safe cap")
+    assert decide(state, PLAIN, 0)[0].reason == (
+        f"its power reading is {status.name.lower()}: is assured of its safe cap"
+    )
 
 
 def test_safe_caps_that_do_not_fit_are_approached_alike(gpus: Any) -> None:

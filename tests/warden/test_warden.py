@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import RefusedError
+from eagent.model import Budget
+from eagent.warden import durable
 
 MakeRig = Callable[..., Any]
 Journalled = Callable[[Path], int]
@@ -90,6 +92,88 @@ def test_an_entry_of_another_boot_is_void(rig: MakeRig, journalled: Journalled) 
     assert journalled(host.state) == 0
 
 
+def test_what_the_loop_has_not_applied_yet_is_not_taken_for_put_back(rig: MakeRig, journalled: Journalled) -> None:
+    """A lease and its end, both before the loop's next turn: what was read last is from before them."""
+    host = rig()
+    host.lease(250, 250, 250, 250)
+    host.warden.release()
+    host.warden.tick(host.now_ns)
+    assert not host.warden.at_rest()
+    assert journalled(host.state) == 4
+    host.step()
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+
+
+def test_a_lease_that_ended_by_its_time_is_not_over_before_a_turn_after_it(
+    rig: MakeRig, journalled: Journalled
+) -> None:
+    host = rig()
+    host.lease(250, 250, 250, 250, ttl_s=1.0)
+    host.step(0.5)
+    host.now_s += 1.0  # the loop hangs in a driver call
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 4
+
+
+def test_an_owners_limit_set_in_this_moment_is_what_is_gone_back_to(rig: MakeRig) -> None:
+    host = rig()
+    host.plant.set_power_limit(2, 333.0)  # after the last look
+    host.lease(250, 250, 250, 250)
+    host.step()
+    host.warden.release()
+    host.step()
+    assert host.limits_w() == [400, 400, 333, 400]
+
+
+def test_a_pin_on_one_device_leaves_the_others_to_their_owners(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns)
+    assert journalled(host.state) == 1
+    host.plant.set_power_limit(1, 350.0)
+    host.step(1.5)
+    assert host.limits_w() == [250, 350, 400, 400]
+
+
+def test_a_device_that_cannot_be_capped_counts_at_its_greatest(rig: MakeRig) -> None:
+    host = rig(gpus=2)
+    host.lease(222, 222)
+    host.step()
+    host.die()
+    (host.state / "journal" / f"{host.warden.devices[1].uuid}.power_limit.json").write_text("torn")
+    host.start()
+    with pytest.raises(RefusedError, match="400 W of devices that can't be capped"):
+        host.warden.budget_set(host.budget(500), host.now_ns)
+    assert host.warden.budget_set(host.budget(700), host.now_ns) == {"in_force": True}
+    host.warden.lease({host.warden.devices[0].uuid: 300_000}, 3, host.now_ns)
+    host.step(1.5)
+    assert host.limits_w() == [300, 222]
+    with pytest.raises(RefusedError, match="above the envelope"):
+        host.warden.lease({host.warden.devices[0].uuid: 301_000}, 3, host.now_ns)
+
+
+@pytest.mark.parametrize(("budget_w", "fixed_w"), [(2e16, 0), (1000, -1e6), (-5, -1e6), (0, 0), (1000, 1e7)])
+def test_a_budget_of_absurd_numbers_is_refused_and_not_stored(rig: MakeRig, budget_w: float, fixed_w: float) -> None:
+    host = rig()
+    caps_w = {device.uuid: 150.0 for device in host.warden.devices}
+    with pytest.raises(RefusedError, match="must be above 0"):
+        host.warden.budget_set(Budget(budget_w, fixed_w, caps_w), host.now_ns)
+    assert not (host.state / "budget.json").exists()
+
+
+def test_safe_caps_for_strangers_are_refused(rig: MakeRig) -> None:
+    host = rig()
+    with pytest.raises(RefusedError, match="devices that are not here, such as GPU-stranger"):
+        host.warden.budget_set(Budget(5000, 0, {"GPU-stranger": 100.0}), host.now_ns)
+
+
+def test_an_empty_budget_file_is_damage_and_not_no_budget(rig: MakeRig) -> None:
+    host = rig()
+    durable.store(host.state / "budget.json", {})
+    host.start()
+    assert host.limits_w() == [100] * 4
+
+
 def test_a_budget_is_in_force_when_set_returns(rig: MakeRig) -> None:
     host = rig()
     reply = host.warden.budget_set(host.budget(1000), host.now_ns)
@@ -131,9 +215,11 @@ def test_raises_are_paced_and_small_ones_wait(rig: MakeRig) -> None:
         assert host.limits_w() == [expected_w]
     host.step(1.0)
     assert host.limits_w() == [350]
-    host.lease(358)
+    host.lease(358, ttl_s=9)
     host.step(1.5)
     assert host.limits_w() == [350]  # less than 3 %
+    host.step(4)
+    assert host.limits_w() == [358]  # but wanted for five seconds
     host.lease(340)
     host.step()
     assert host.limits_w() == [340]  # lowering never waits
@@ -280,7 +366,9 @@ def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(ri
     host.plant.set_power_limit(1, 400.0)
     host.step(1.1)
     assert host.limits_w() == [150] * 4
-    assert any("gpu1: power limit: changed 1 times" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+    assert any(
+        "gpu1: power limit: changed by somebody else" in alarm for alarm in host.warden.status(host.now_ns)["alarms"]
+    )
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
