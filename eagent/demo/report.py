@@ -88,7 +88,7 @@ def summary(document: dict[str, Any]) -> list[str]:
     ]
     static, governed = document["static"], document["eagent"]
     lines = [
-        f"{document['requests']} requests from {document['trace']}, budget {document['budget_w']:.0f} W "
+        f"{document['requests']} requests ({document['trace']}), budget {document['budget_w']:.0f} W "
         f"({document['envelope_w']:.0f} W for the GPUs). All watts and joules are simulated.",
         "",
         f"{'':<36}{'static split':>14}{'eagent':>14}{'eagent/static':>16}",
