@@ -28,6 +28,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror"]  # our own C only: Cython's output is n
 LINK = [flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")]
 MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
 HEADERS = [str(path) for path in Path("native").rglob("*.h")]
+LOOP = [f"native/{stem}.c" for stem in ("ceiling", "govern", "nvml", "ring")]
 PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())
 
 
@@ -48,9 +49,7 @@ setup(
     ext_modules=[
         *cythonize(
             [
-                extension(
-                    "eagent.hardware._loop", ["native/loop.pyx", "native/ceiling.c", "native/govern.c", "native/nvml.c", "native/ring.c"]
-                ),
+                extension("eagent.hardware._loop", ["native/loop.pyx", *LOOP]),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
             ],

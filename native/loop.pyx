@@ -4,8 +4,8 @@
 so no Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process
 is stuck. How each knob gets where it should be is in govern.h and ceiling.h.
 
-Setpoints are two vectors. The lease holds until a time; after it, and before one came, the fallback holds. A knob with 0
-in the vector in force is left alone.
+Setpoints are two vectors. The lease holds until a time; after it, and before one came, the fallback holds. A knob with
+0 in the vector in force is left alone.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
@@ -329,7 +329,7 @@ cdef class Loop:
         return self._loop.count
 
     def describe(self, uint32_t i):
-        """What the driver says of device `i`, as a dict: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
+        """What the driver says of device `i`: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
 
         A limit is None where the device does not tell it; clocks_mhz are those that it can be locked to, ascending.
         """
@@ -364,7 +364,9 @@ cdef class Loop:
         cdef unsigned int count = CLOCKS_MAX
         cdef nvml_t *nvml = &self._loop.nvml
         cdef nvmlDevice_t handle = self._loop.limits.devices[i].handle
-        if nvml.clock_lock == NULL or nvml.clock_reset == NULL or nvml.memory_clocks == NULL or nvml.graphics_clocks == NULL:
+        if nvml.clock_lock == NULL or nvml.clock_reset == NULL:
+            return []
+        if nvml.memory_clocks == NULL or nvml.graphics_clocks == NULL:
             return []
         if nvml.memory_clocks(handle, &count, memory_mhz) != NVML_SUCCESS or count == 0:
             return []
@@ -394,7 +396,7 @@ cdef class Loop:
         pthread_mutex_unlock(&self._loop.lock)
 
     def fall_back(self, list limits_mw, list clocks_mhz, uint64_t envelope_mw):
-        """Hold these while no lease runs, and never raise the sum of limits above the envelope (0: none). Thread-safe."""
+        """Hold these while no lease runs; never raise the sum of limits above the envelope (0: none). Thread-safe."""
         pthread_mutex_lock(&self._loop.lock)
         self._fill(&self._loop.told.fallback.limit_mw[0], limits_mw)
         self._fill(&self._loop.told.fallback.clock_mhz[0], clocks_mhz)
