@@ -48,7 +48,7 @@ lint: $(VENV)/.dev ## all static checks: style, types, imports, C, stubs of the 
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
-	@$(if $(PYX),$(BIN)/cython-lint $(PYX))
+	@$(if $(PYX),PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(PYX))  # it runs pycodestyle from the PATH
 	@$(if $(C),$(BIN)/clang-format --dry-run -Werror $(C))
 	@$(if $(STUBS),$(BIN)/python -m mypy.stubtest --concise --ignore-disjoint-bases --allowlist tests/stubtest.allow --ignore-unused-allowlist $(STUBS) > $(VENV)/stubs.log || { cat $(VENV)/stubs.log; exit 1; })
 	@echo "lint: clean"
