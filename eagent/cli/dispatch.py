@@ -70,6 +70,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "budget": ("eagent.cli.budget", "show, set or clear the budget of this host"),
     "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
+    "top": ("eagent.cli.top", "watch power and limits, live"),
     "verify": ("eagent.cli.verify", "compare the live knobs with what eagent says it holds"),
     "doctor": ("eagent.cli.doctor", "find what is missing or wrong here, and what to do about it"),
     "demo": ("eagent.cli.demo", "watch a budget being shared, on a simulated host"),
