@@ -45,6 +45,7 @@ def status() -> dict[str, Any]:
             "safe_caps_w": {"GPU-0a": 150.0},
         },
         "lease": {"until_s": 2.5},
+        "halted": None,
         "alarms": [],
         "devices": [
             {
@@ -68,6 +69,15 @@ def status() -> dict[str, Any]:
                     "state": "leased",
                     "writable": True,
                     "why": "share of the budget",
+                },
+                "gpu_clock": {
+                    "ours_mhz": None,
+                    "baseline_mhz": None,
+                    "min_mhz": 210,
+                    "max_mhz": 1410,
+                    "state": "baseline",
+                    "writable": True,
+                    "why": "",
                 },
             }
         ],

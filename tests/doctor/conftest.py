@@ -1,0 +1,156 @@
+"""A healthy host as the doctor sees it, for checks to find something wrong with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagent import __version__
+from eagent.config import Config, Paths
+from eagent.doctor.driver import Driver, Gpu
+from eagent.doctor.finding import Finding
+from eagent.doctor.host import Host, Roots, User
+from eagent.doctor.timer import Timer
+
+LIBRARY = "libnvidia-ml.so.1"
+NOBODY = 65_534
+
+
+@pytest.fixture
+def gpu() -> Callable[..., Gpu]:
+    """Makes GPUs that want for nothing: `gpu(0, mig=True)`."""
+
+    def make(index: int, **options: Any) -> Gpu:
+        healthy = Gpu(
+            index=index,
+            uuid=f"GPU-{index:04}",
+            name="A100",
+            pci_bus_id=f"00000000:0{index}:00.0",
+            min_limit_w=100.0,
+            max_limit_w=400.0,
+            default_limit_w=400.0,
+            requested_w=400.0,
+            enforced_w=400.0,
+            persistence=True,
+            mig=False,
+            virtualization=0,
+        )
+        return replace(healthy, **options)
+
+    return make
+
+
+@pytest.fixture
+def boot_id() -> str:
+    """This boot's."""
+    return "b0071d00-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def host(tmp_path: Path, gpu: Callable[..., Gpu], boot_id: str) -> Host:
+    """Two GPUs, a user who may set them, and no eagent yet; its directories and the kernel's trees are in tmp_path."""
+    roots = Roots(sysfs=tmp_path / "sys", proc=tmp_path / "proc", dev=tmp_path / "dev")
+    for directory in (roots.sysfs, roots.proc / "sys/kernel/random", roots.dev, tmp_path / "run", tmp_path / "state"):
+        directory.mkdir(parents=True)
+    (roots.proc / "sys/kernel/random/boot_id").write_text(f"{boot_id}\n")
+    (roots.proc / "locks").write_text("")
+    driver = Driver(
+        LIBRARY,
+        path=f"/usr/lib/{LIBRARY}",
+        kernel_driver=True,
+        code=0,
+        driver_version="570.1",
+        nvml_version="12.570.1",
+        gpus=(gpu(0), gpu(1)),
+    )
+    return Host(
+        paths=Paths(run=tmp_path / "run", state=tmp_path / "state"),
+        roots=roots,
+        config=Config(fixed_w=1000.0),
+        user=User(uid=os.getuid(), admin=True),
+        driver=driver,
+        timer=Timer(1e-9, "tsc", synchronised=True),
+    )
+
+
+@pytest.fixture
+def with_gpus(host: Host) -> Callable[..., Host]:
+    """The same host with these GPUs: `with_gpus(gpu(0), gpu(1))`."""
+    return lambda *gpus: replace(host, driver=replace(host.driver, gpus=gpus))
+
+
+@pytest.fixture
+def status() -> Callable[..., dict[str, Any]]:
+    """Makes what an agent with a warden says of two GPUs: `status(ours_w=250.0, state="leased")` of both."""
+
+    def make(**limit: Any) -> dict[str, Any]:
+        power_limit = {
+            "requested_w": 400.0,
+            "enforced_w": 400.0,
+            "ours_w": None,
+            "baseline_w": 400.0,
+            "min_w": 100.0,
+            "max_w": 400.0,
+            "state": "baseline",
+            "writable": True,
+            "why": "",
+            **limit,
+        }
+        gpu_clock = {"ours_mhz": None, "baseline_mhz": None, "state": "baseline", "writable": True, "why": ""}
+        return {
+            "version": __version__,
+            "host": "c01",
+            "simulated": False,
+            "warden": {"connected": True, "stale_s": 0.04},
+            "budget": None,
+            "lease": None,
+            "halted": None,
+            "alarms": [],
+            "devices": [
+                {
+                    "device": f"gpu{index}",
+                    "uuid": f"GPU-{index:04}",
+                    "readings": {},
+                    "power_limit": dict(power_limit),
+                    "gpu_clock": dict(gpu_clock),
+                }
+                for index in range(2)
+            ],
+        }
+
+    return make
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """For the length of the test we are an ordinary user; this directory is ours. It lies where any user may enter."""
+    directory = Path(tempfile.mkdtemp())
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.chown(directory, NOBODY, NOBODY)
+        os.seteuid(NOBODY)
+    yield directory
+    if was_root:
+        os.seteuid(0)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def tell() -> Callable[[Any], list[tuple[str, str, str]]]:
+    """Findings as (severity, subject, what); each that calls for an action must name one."""
+
+    def check(findings: Any) -> list[tuple[str, str, str]]:
+        made: list[Finding] = list(findings)
+        for finding in made:
+            assert finding.fix or finding.severity not in ("problem", "warning"), finding
+            assert "\n" not in finding.what + finding.fix
+        return [(str(finding.severity), finding.subject, finding.what) for finding in made]
+
+    return check
