@@ -36,8 +36,10 @@ def pinned(site: Site) -> Callable[..., Any]:
 def budgeted(site: Site) -> Callable[..., Any]:
     """A host under a budget whose watts are shared."""
 
-    def make(*options: str) -> Any:
+    def make(*options: str, ttl_s: float | None = None) -> Any:
         host = site()
+        if ttl_s is not None:
+            host.config.write_text(re.sub(r"lease_ttl_s = .*", f"lease_ttl_s = {ttl_s}", host.config.read_text()))
         host.plant.set_power_limit(1, PRIOR_W)
         host.up(*options)
         host.must("budget", "set", f"{BUDGET_W:g}")
@@ -145,11 +147,12 @@ def test_an_orderly_stop_gives_everything_back_and_leaves_nothing(pinned: Callab
     assert list((host.made.dir / "state" / "journal").iterdir()) == []
 
 
-def test_an_agent_that_comes_back_within_its_lease_moves_no_knob(budgeted: Callable[..., Any], ttl_s: float) -> None:
-    host = budgeted()
+def test_an_agent_that_comes_back_within_its_lease_moves_no_knob(budgeted: Callable[..., Any]) -> None:
+    host = budgeted(ttl_s=15.0)
     killed_s = host.kill("agent")
-    assert host.await_true(lambda: host.eagent("status").returncode == 0, 10)
-    assert all(limit_w > SAFE_W or at_s - killed_s >= ttl_s for at_s, limit_w in put_back(host, killed_s).values())
+    assert host.await_true(lambda: "starting it again" in host.log.read_text(), 5)
+    assert host.await_true(lambda: host.eagent("status").returncode == 0, 12)
+    assert all(limit_w > SAFE_W for _, limit_w in put_back(host, killed_s).values())
 
 
 def test_other_peoples_tools_see_the_cap_that_eagent_set(pinned: Callable[..., Any]) -> None:
