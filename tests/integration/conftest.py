@@ -17,8 +17,8 @@ import pytest
 from eagent.sim._plant import Host
 
 START_S = 30.0  # two interpreters, on a machine that runs other tests
-CONFIG = "[agent]\nlease_ttl_s = 2.0\ndecide_period_ms = 250\n[host]\nfixed_w = 1000.0\nsafe_cap_w = 150.0\n"
-TTL_S = 2.0
+CONFIG = "[agent]\nlease_ttl_s = 3.0\ndecide_period_ms = 250\n[host]\nfixed_w = 1000.0\nsafe_cap_w = 150.0\n"
+TTL_S = 3.0
 
 
 def is_gone(pid: int) -> bool:
