@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +54,11 @@ class SimHost:
         """The file for eagent.sim._plant.Host."""
         return self.dir / "plant"
 
+    @property
+    def sysfs(self) -> Path:
+        """What stands for /sys there."""
+        return self.dir / "sys"
+
     def python(
         self, script: str, *arguments: str, environ: Mapping[str, str] | None = None, timeout_s: float = 60
     ) -> Any:
@@ -72,6 +78,21 @@ class SimHost:
     ) -> Any:
         """The same for a script that asks nvidia-ml-py; its names and `lib`, `tell`, `code`, `gpu` are there."""
         return self.python((INITIALISED if initialise else PRELUDE) + script, *arguments, environ=environ)
+
+
+def why_no_fuse() -> str | None:
+    """What this machine lacks to serve a simulated host's /sys, or None."""
+    try:
+        import mfusepy  # noqa: F401
+    except ImportError:
+        return "mfusepy is not installed"
+    except OSError:
+        return "libfuse is missing (Debian: apt-get install fuse3)"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "/dev/fuse is missing or may not be opened"
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        return "fusermount3 is missing (Debian: apt-get install fuse3)"
+    return None
 
 
 def environ_without_eagent() -> dict[str, str]:
@@ -101,3 +122,23 @@ def sim_host(tmp_path: Path) -> Iterator[SimHostFactory]:
     for one in made:
         with suppress(InputError):  # the test has deleted it
             host.delete(directory, one.name)
+
+
+@pytest.fixture
+def fuse() -> None:
+    """Skips a test where a simulated host's /sys can't be served."""
+    if missing := why_no_fuse():
+        pytest.skip(missing)
+
+
+@pytest.fixture
+def served_host(sim_host: SimHostFactory, fuse: None) -> SimHostFactory:  # noqa: ARG001  # only skips
+    """As `sim_host`, with its /sys served by a process of its own."""
+    from eagent.sim import host, sysfs
+
+    def make(**options: Any) -> SimHost:
+        made = sim_host(**options)
+        sysfs.start(host.SimulatedHost(made.dir))
+        return made
+
+    return make

@@ -8,6 +8,7 @@ Examples:
   eagent sim create lab --gpus 8
   eval "$(eagent sim env lab)"                this shell now runs on the simulated host lab
   eagent up &                                 eagent governs its GPUs
+  eagent sim sysfs lab                        give it CPUs: cpufreq and powercap under $EAGENT_SYSFS
   eagent sim load lab gang --gpus 0-3         a training job on four of them
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
@@ -32,12 +33,13 @@ if TYPE_CHECKING:
     from eagent.sim._plant import Host
 
 PERMISSIONS = ("anyone", "root", "nobody")
+POWERCAPS = ("intel-rapl", "intel-rapl-mmio", "amd")
 SERVING_S = 3600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `eagent sim`."""
-    actions = parser.add_subparsers(dest="action", metavar="create|env|load|list|delete", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="create|env|sysfs|load|list|delete", required=True)
     make = actions.add_parser("create", help="make a simulated host")
     make.add_argument("name", metavar="NAME")
     make.add_argument("--gpus", type=int, default=8, metavar="N", help="how many, 1 to 16; default 8")
@@ -51,6 +53,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="anyone",
         help="whom the simulated driver lets set limits; default anyone",
     )
+    make.add_argument("--cpu-model", default="xeon-platinum-8358", metavar="MODEL", help="default xeon-platinum-8358")
+    make.add_argument(
+        "--powercap",
+        choices=POWERCAPS,
+        help="how its RAPL zones are named and whether they have limits; default: the CPU's",
+    )
+    tree = actions.add_parser("sysfs", help="serve the host's /sys: cpufreq and powercap, until `delete` or SIGTERM")
+    tree.add_argument("name", metavar="NAME")
+    tree.add_argument("--foreground", action="store_true", help="stay in this shell until Ctrl-C")
     for action, text in (("env", "print the host's environment, for eval in a shell"), ("delete", "remove a host")):
         actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
     actions.add_parser("list", help="show the hosts and their load")
@@ -100,6 +111,8 @@ def _create(args: argparse.Namespace) -> list[str]:
         gpu_model=args.model,
         seed=args.seed,
         permission=args.permission,
+        cpu_model=args.cpu_model,
+        powercap=args.powercap,
     )
     return [f'Simulated host {made.name} is made. To run on it: eval "$(eagent sim env {made.name})"']
 
@@ -108,6 +121,17 @@ def _env(args: argparse.Namespace) -> list[str]:
     from eagent.sim import host
 
     return host.find(host.root(os.environ), args.name).shell_lines()
+
+
+def _sysfs(args: argparse.Namespace) -> list[str]:
+    from eagent.sim import host, sysfs
+
+    found = host.find(host.root(os.environ), args.name)
+    if args.foreground:
+        sysfs.serve(found)
+        return [f"{found.sysfs} is unmounted."]
+    pid = sysfs.start(found)
+    return [f"{found.sysfs} is served by pid {pid}, until SIGTERM or `eagent sim delete {found.name}`."]
 
 
 def _delete(args: argparse.Namespace) -> list[str]:
@@ -180,6 +204,7 @@ def _requests(args: argparse.Namespace, gpus: list[int]) -> tuple[list[tuple[flo
 ACTIONS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
     "create": _create,
     "env": _env,
+    "sysfs": _sysfs,
     "load": _load,
     "list": _list,
     "delete": _delete,

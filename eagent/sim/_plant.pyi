@@ -54,6 +54,41 @@ class _Progress(TypedDict):
     steps: int  # gang
     tokens: int  # serving
     requests_done: int  # serving
+    starved_s: float  # gang: how long its GPUs stood still because a processor was not done
+
+@type_check_only
+class _Processor(TypedDict):
+    name: str
+    driver: str  # "acpi-cpufreq" or "intel_pstate"
+    powercap: str  # "intel-rapl", "intel-rapl-mmio" or "amd", which has no limits
+    packages: int
+    cores: int  # of one package
+    min_khz: int
+    max_khz: int
+    governors: tuple[str, ...]
+    has_epp: bool
+    energy_range_uj: int
+    limit_max_uw: tuple[int, int]
+
+@type_check_only
+class _CpuView(TypedDict):
+    package: int
+    governor: str
+    epp: int
+    min_khz: int
+    max_khz: int
+    min_request_khz: int
+    max_request_khz: int
+    current_khz: int
+    busy: float
+
+@type_check_only
+class _RaplView(TypedDict):
+    energy_uj: int
+    dram_uj: int
+    limit_uw: tuple[int, int]
+    window_us: tuple[int, int]
+    enabled: int
 
 def create(path: str | PathLike[str], description: Mapping[str, Any]) -> None: ...
 
@@ -104,6 +139,7 @@ class Host:
         spin_compute: float,
         spin_memory: float,
         pid: int = 0,
+        host_s: float = 0.0,
     ) -> None: ...
     def start_serving(
         self,
@@ -122,6 +158,7 @@ class Host:
         decode_compute_fraction: float,
         batch_max: int,
         pid: int = 0,
+        host_s: float = 0.0,
     ) -> None: ...
     def stop_load(self) -> None: ...
     def progress(self) -> list[_Progress]: ...
@@ -130,3 +167,18 @@ class Host:
     def lock_log(self) -> list[tuple[float, int, int, int, int]]: ...
     def power_log(self) -> list[tuple[float, ...]]: ...
     def energy_true_j(self, gpu: int) -> float: ...
+    @property
+    def processor(self) -> _Processor | None: ...
+    def cpu_view(self, cpu: int) -> _CpuView: ...
+    def rapl_view(self, package: int) -> _RaplView: ...
+    # These raise OSError with the errno that the kernel gives; `pid` is who is said to have written, 0 this process.
+    def set_cpu_min_khz(self, cpu: int, khz: int, pid: int = 0) -> None: ...
+    def set_cpu_max_khz(self, cpu: int, khz: int, pid: int = 0) -> None: ...
+    def set_cpu_governor(self, cpu: int, governor: str, pid: int = 0) -> None: ...
+    def set_cpu_epp(self, cpu: int, epp: int, pid: int = 0) -> None: ...
+    def set_rapl_limit_uw(self, package: int, constraint: int, uw: int, pid: int = 0) -> None: ...
+    def set_rapl_window_us(self, package: int, constraint: int, us: int, pid: int = 0) -> None: ...
+    def set_rapl_enabled(self, package: int, enabled: bool, pid: int = 0) -> None: ...
+    def cpu_log(self) -> list[tuple[float, str, int, int, int | str, int | str, int]]: ...
+    def cpu_power_log(self) -> list[tuple[float, ...]]: ...
+    def cpu_energy_true_j(self, package: int) -> tuple[float, float]: ...

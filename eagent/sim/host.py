@@ -2,6 +2,7 @@
 
 - `<root>/<name>/plant`: what a driver would hold
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
+- `<root>/<name>/sys/`: stands for /sys; empty unless its server runs (`eagent.sim.sysfs`)
 - `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
 """
 
@@ -18,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import DriverError, InputError, RefusedError
-from eagent.sim import _plant, model
+from eagent.sim import _plant, model, processor
+from eagent.sim.mount import Mount
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
@@ -58,6 +60,16 @@ class SimulatedHost:
         """What goes to the front of the loader's path."""
         return self.path / "lib"
 
+    @property
+    def sysfs(self) -> Path:
+        """What stands for /sys on this host."""
+        return self.path / "sys"
+
+    @property
+    def mount(self) -> Mount:
+        """The mount of `sysfs`."""
+        return Mount(self.sysfs, self.path / "sysfs.lock")
+
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ`, changed so that a process started with it runs on this host."""
         before = environ.get("LD_LIBRARY_PATH")
@@ -74,6 +86,7 @@ class SimulatedHost:
             "EAGENT_SIM_HOST": str(self.plant),
             "EAGENT_RUN_DIR": str(self.run),
             "EAGENT_STATE_DIR": str(self.state),
+            "EAGENT_SYSFS": str(self.sysfs),  # also while nothing is mounted: never the CPUs of the real host
         }
 
 
@@ -95,6 +108,8 @@ def create(
     seed: int = 1,
     permission: str = "anyone",
     clock: str = "wall",
+    cpu_model: str = "xeon-platinum-8358",
+    powercap: str | None = None,
 ) -> SimulatedHost:
     """Make a host under `directory` (see `root`), with `permission` "anyone", "root" or "nobody" to set knobs.
 
@@ -106,6 +121,8 @@ def create(
         seed: tells boards apart: their sensors' errors, their UUIDs, a gang's imbalance.
         permission: whom the simulated driver lets write.
         clock: "wall" follows real time; "virtual" moves only when it is told to.
+        cpu_model: one of `eagent.sim.processor.names()`.
+        powercap: the kind of its RAPL zones, "intel-rapl", "intel-rapl-mmio" or "amd"; None: the processor's own.
 
     Raises:
         InputError: the name is taken or bad, the path too long for a socket, or a choice unknown.
@@ -118,6 +135,7 @@ def create(
         "permission": permission,
         "clock": clock,
         "model": model.load(gpu_model),
+        "cpu": processor.load(cpu_model, powercap),
     }
     library = _library()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
@@ -158,21 +176,23 @@ def hosts(directory: Path) -> tuple[SimulatedHost, ...]:
 
 
 def delete(directory: Path, name: str) -> None:
-    """Remove a host and all that is in its directory.
+    """Remove a host and all that is in its directory; the server of its sysfs, if there is one, is ended first.
 
     Raises:
         InputError: there is none of that name.
         RefusedError: an agent or a warden runs on it.
+        DriverError: its sysfs can't be unmounted.
     """
     host = find(directory, name)
     for lock in LOCKS:
         if _is_held(host.run / lock):
             raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
+    host.mount.stop()  # before anything is removed: never reach through a mount
     shutil.rmtree(host.path)
 
 
 def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
-    for directory in (host.lib, host.run, host.state):
+    for directory in (host.lib, host.run, host.state, host.sysfs):
         directory.mkdir()
     for name in LIBRARY_NAMES:
         (host.lib / name).symlink_to(library)

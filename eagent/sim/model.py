@@ -135,18 +135,28 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: it is not TOML, a key is missing or unknown, or a number is impossible. `where` is named in it.
     """
+    model = read(text, where, KEYS)
+    _require_sense(model, where)
+    return model
+
+
+def read(text: str, where: str, sections: Mapping[str, Mapping[str, Number | None]]) -> dict[str, dict[str, Any]]:
+    """Read TOML that holds exactly these sections and keys, each within its bounds.
+
+    Raises:
+        InputError: it does not.
+    """
     try:
         model = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{where}: not TOML: {error}") from None
-    _require_keys(model, KEYS, where, "section")
-    for section, keys in KEYS.items():
+    _require_keys(model, sections, where, "section")
+    for section, keys in sections.items():
         if not isinstance(model[section], dict):
             raise InputError(f"{where}: {section} must be a section")
         _require_keys(model[section], keys, f"{where}: [{section}]", "key")
         for key, kind in keys.items():
             _require_fit(model[section][key], kind, f"{where}: {section}.{key}")
-    _require_sense(model, where)
     return model
 
 

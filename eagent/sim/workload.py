@@ -45,6 +45,7 @@ class Gang:
     imbalance: float = 0.03  # S  each GPU's share of a step lies within +- this of the mean; drawn once, from the seed
     spin_compute: float = 0.2  # S  waiting in a collective keeps a few SMs polling ...
     spin_memory: float = 0.05  # S  ... and hardly any memory
+    host_s: float = 0.0  # processor work for each GPU and step, at full CPU clock; more than a step takes: CPU-bound
 
     def start(self, host: Host, gpus: Sequence[int], at_s: float = 0.0, pid: int = 0) -> None:
         """Put it on `gpus` at `at_s` (or now, if that has passed).
@@ -65,6 +66,8 @@ class Serving:
     - decode: every iteration reads all weights, 26 GB at about 1.6 of 2.0 TB/s: 16 ms; besides, per context token the
       keys and values of 40 layers of 5120 in bf16, 0.82 MB: 0.5 us; and some 20 us a sequence for sampling
     - batch: 54 GB are left for keys and values: 64 sequences of about 1000 tokens
+    - host: 1 ms of each iteration the GPU awaits scheduling, launches and sampling; at full CPU clock that is within
+      the times above, at lower clocks it takes longer
     """
 
     prefill_s_per_token: float = 0.15e-3
@@ -78,6 +81,7 @@ class Serving:
     decode_memory: float = 1.0
     decode_compute_fraction: float = 0.05  # S  memory-bound; a pure stream has 0 (C)
     batch_max: int = 64
+    host_s: float = 1e-3
 
     def start(self, host: Host, requests: Sequence[Dispatched], at_s: float = 0.0, pid: int = 0) -> None:
         """Serve `requests`, which must be sorted by arrival; each GPU that they name gets an engine.

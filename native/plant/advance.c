@@ -9,11 +9,12 @@ static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
     if (!load_has(load, i) || state->gpus[i].resident) continue;
     gpu_occupy(spec, &spec->boards[i], &state->gpus[i], state->tick);
+    cores_update(spec, &state->cpus, state_resident(state), state->tick * TICK_NS);
   }
 }
 
 static void step_loads(plant_file_t *file, state_t *state, activity_t *activity) {
-  shift_t shift = {&file->spec.physics, state->gpus, state->tick, activity};
+  shift_t shift = {&file->spec.physics, state->gpus, state->cpus.pace, state->tick, activity};
   requests_t requests = {file->requests, state->requests};
   for (uint32_t i = 0; i < LOADS_MAX; i++) {
     load_t *load = &state->loads[i];
@@ -42,6 +43,14 @@ static void end_row(plant_file_t *file, state_t *state, int64_t tick) {
     double energy_j = gpu_energy_j(&file->spec, gpu, tick);
     if (row < ROWS_MAX) file->power_w[row][i] = (float)((energy_j - gpu->row_energy_j) / (ROW_TICKS * TICK_S));
     gpu->row_energy_j = energy_j;
+  }
+  for (uint32_t i = 0; i < file->spec.given.cpu.packages; i++) {
+    package_t *package = &state->cpus.packages[i];
+    double package_j, dram_j;
+    cores_energy_j(package, tick * TICK_NS, &package_j, &dram_j);
+    double energy_j = package_j + dram_j;
+    if (row < ROWS_MAX) file->cpu_power_w[row][i] = (float)((energy_j - package->row_energy_j) / (ROW_TICKS * TICK_S));
+    package->row_energy_j = energy_j;
   }
 }
 

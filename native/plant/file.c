@@ -59,6 +59,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->spec = *spec;
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
+  cores_init(&file->spec, &file->states[0].cpus);
   /* Last: whoever maps the file before this sees no host yet. */
   __atomic_store_n(&file->magic, FILE_MAGIC, __ATOMIC_RELEASE);
   return 0;
@@ -82,7 +83,7 @@ int file_create(const char *path, const spec_t *spec) {
 static int is_ours(const plant_file_t *file) {
   return __atomic_load_n(&file->magic, __ATOMIC_ACQUIRE) == FILE_MAGIC && file->version == FILE_VERSION &&
          file->size == sizeof *file && file->spec.given.gpus >= 1 && file->spec.given.gpus <= PLANT_GPUS_MAX &&
-         file->spec.physics.steps >= 2 && file->spec.physics.steps <= CLOCK_STEPS_MAX;
+         file->spec.physics.steps >= 2 && file->spec.physics.steps <= CLOCK_STEPS_MAX && model_cpu_is_sane(&file->spec);
 }
 
 /* Answers later than the truth come from a process that died before it published them. */
@@ -166,6 +167,7 @@ static int is_sane(const spec_t *spec, const state_t *state) {
   if (state->tick < 0 || state->tick > TICKS_MAX || state->now_ns < 0 || state->events > EVENTS_MAX ||
       state->requests > REQUESTS_MAX)
     return 0;
+  if (!cores_are_sane(spec, &state->cpus)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;

@@ -4,10 +4,11 @@
 
 #include <pthread.h>
 
+#include "plant/cores.h"
 #include "plant/load.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
-#define FILE_VERSION 1u
+#define FILE_VERSION 2u
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
@@ -22,9 +23,17 @@ typedef struct state {
   gpu_t gpus[PLANT_GPUS_MAX];
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
+  cpus_t cpus;
 } state_t;
 
-/* The tables only grow. What lies behind the counts of the true state (for power_w: behind its tick) is not there yet
+/* The GPUs that a process is on, as a bit mask. */
+static inline uint32_t state_resident(const state_t *state) {
+  uint32_t bits = 0;
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) bits |= (uint32_t)(state->gpus[gpu].resident != 0) << gpu;
+  return bits;
+}
+
+/* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet
  * and is written again before a count comes to cover it. The answers in `requests` are filled in while integrating;
  * those that a process wrote and died before it published are taken back by the next that takes the lock. */
 typedef struct plant_file {
@@ -40,6 +49,7 @@ typedef struct plant_file {
   plant_event_t events[EVENTS_MAX];
   plant_request_t requests[REQUESTS_MAX];
   float power_w[ROWS_MAX][PLANT_GPUS_MAX];
+  float cpu_power_w[ROWS_MAX][PLANT_PACKAGES_MAX]; /* each with its DRAM */
 } plant_file_t;
 
 struct plant_host {

@@ -153,6 +153,7 @@ int plant_host_stop(plant_host_t *host) {
   if (error) return error;
   for (uint32_t i = 0; i < LOADS_MAX; i++) session.draft->loads[i].progress.running = 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) session.draft->gpus[i].load = session.draft->gpus[i].resident = 0;
+  cores_update(session.spec, &session.draft->cpus, 0, session.now_ns);
   return session_end(&session, 0);
 }
 

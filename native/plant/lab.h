@@ -7,7 +7,7 @@
 #ifndef EAGENT_PLANT_LAB_H
 #define EAGENT_PLANT_LAB_H
 
-#include "plant/host.h"
+#include "plant/cpu.h"
 
 #define PLANT_HEAT_STAGES 3u
 #define PLANT_BATCH_MAX   128u
@@ -46,9 +46,10 @@ typedef struct plant_description {
   enum plant_permission permission;
   enum plant_clock clock;
   plant_model_t model;
+  plant_cpu_model_t cpu;
 } plant_description_t;
 
-/* Make the file; -EEXIST if there is one, -EINVAL for numbers that describe no GPU. */
+/* Make the file; -EEXIST if there is one, -EINVAL for numbers that describe no GPU or no processor. */
 int plant_host_create(const char *path, const plant_description_t *description);
 
 /* Virtual clock only (-EPERM otherwise); -EINVAL for a time that has passed. */
@@ -70,6 +71,7 @@ typedef struct plant_gang {
   double imbalance; /* a GPU's share of it is drawn once from 1 +- imbalance */
   double compute, memory, compute_fraction;
   double spin_compute, spin_memory; /* activity of those that wait for the slowest */
+  double host_s; /* a GPU's processor work for each step, at full CPU clock, done meanwhile: a step ends after both */
 } plant_gang_t;
 
 typedef struct plant_serving {
@@ -77,6 +79,7 @@ typedef struct plant_serving {
   double decode_s, decode_s_per_sequence, decode_s_per_context_token; /* one iteration, at full clock */
   double decode_compute, decode_memory, decode_compute_fraction;
   uint32_t batch_max;
+  double host_s; /* of each iteration: the part in which the GPU awaits the processor, at full CPU clock */
 } plant_serving_t;
 
 typedef struct plant_request {
@@ -103,6 +106,7 @@ typedef struct plant_progress {
   int64_t start_ns;
   double units[PLANT_GPUS_MAX];   /* square: seconds of work, as at full clock */
   uint64_t steps;                 /* gang */
+  double starved_s;               /* gang: how long its GPUs stood still because a processor was not done */
   uint64_t tokens, requests_done; /* serving */
 } plant_progress_t;
 
@@ -114,12 +118,24 @@ int plant_host_requests(plant_host_t *host, uint32_t from, plant_request_t *out,
 /* ---- the truth behind the sensors
  * ------------------------------------------------------------------------------------ */
 
-enum plant_write { PLANT_WRITE_LIMIT = 1, PLANT_WRITE_LOCK = 2, PLANT_WRITE_PERSISTENCE = 3 };
+enum plant_write {
+  PLANT_WRITE_LIMIT = 1,
+  PLANT_WRITE_LOCK = 2,
+  PLANT_WRITE_PERSISTENCE = 3,
+  PLANT_WRITE_CPU_MIN = 4, /* kHz */
+  PLANT_WRITE_CPU_MAX = 5,
+  PLANT_WRITE_CPU_GOVERNOR = 6, /* enum plant_governor */
+  PLANT_WRITE_CPU_EPP = 7,      /* 0 to 255 */
+  PLANT_WRITE_RAPL_LIMIT = 8,   /* microwatts */
+  PLANT_WRITE_RAPL_WINDOW = 9,  /* microseconds */
+  PLANT_WRITE_RAPL_ENABLED = 10,
+};
 
 typedef struct plant_event {
   int64_t time_ns;
-  uint32_t kind, gpu, pid, reserved;
-  uint32_t old_value, new_value; /* limit: mW; persistence: mode */
+  uint32_t kind, gpu, pid;       /* gpu: of CPU writes the CPU, of RAPL writes the package */
+  uint32_t constraint;           /* of a RAPL limit or window */
+  uint32_t old_value, new_value; /* limit: mW; persistence: mode; the rest as at enum plant_write */
   uint32_t min_mhz, max_mhz;     /* lock; both 0: reset */
 } plant_event_t;
 

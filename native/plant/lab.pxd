@@ -1,6 +1,7 @@
 # native/plant/lab.h for Cython. Comments and units are there.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from plant.cpu cimport plant_cpu_model_t
 from plant.host cimport plant_host_t, plant_permission
 
 
@@ -36,6 +37,7 @@ cdef extern from "plant/lab.h" nogil:
         plant_permission permission
         plant_clock clock
         plant_model_t model
+        plant_cpu_model_t cpu
 
     int plant_host_create(const char *path, const plant_description_t *description)
     int plant_host_advance(plant_host_t *host, int64_t to_ns)
@@ -46,13 +48,14 @@ cdef extern from "plant/lab.h" nogil:
         double period_s, duty, compute, memory, compute_fraction
 
     ctypedef struct plant_gang_t:
-        double step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory
+        double step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory, host_s
 
     ctypedef struct plant_serving_t:
         double prefill_s_per_token, prefill_compute, prefill_memory, prefill_compute_fraction
         double decode_s, decode_s_per_sequence, decode_s_per_context_token
         double decode_compute, decode_memory, decode_compute_fraction
         uint32_t batch_max
+        double host_s
 
     ctypedef struct plant_request_t:
         int64_t arrival_ns
@@ -76,6 +79,7 @@ cdef extern from "plant/lab.h" nogil:
         int64_t start_ns
         double[16] units
         uint64_t steps, tokens, requests_done
+        double starved_s
 
     int plant_host_progress(plant_host_t *host, plant_progress_t *out, uint32_t room, uint32_t *count)
     int plant_host_requests(plant_host_t *host, uint32_t start, plant_request_t *out, uint32_t room, uint32_t *count)
@@ -84,10 +88,17 @@ cdef extern from "plant/lab.h" nogil:
         PLANT_WRITE_LIMIT
         PLANT_WRITE_LOCK
         PLANT_WRITE_PERSISTENCE
+        PLANT_WRITE_CPU_MIN
+        PLANT_WRITE_CPU_MAX
+        PLANT_WRITE_CPU_GOVERNOR
+        PLANT_WRITE_CPU_EPP
+        PLANT_WRITE_RAPL_LIMIT
+        PLANT_WRITE_RAPL_WINDOW
+        PLANT_WRITE_RAPL_ENABLED
 
     ctypedef struct plant_event_t:
         int64_t time_ns
-        uint32_t kind, gpu, pid, old_value, new_value, min_mhz, max_mhz
+        uint32_t kind, gpu, pid, constraint, old_value, new_value, min_mhz, max_mhz
 
     int plant_host_events(plant_host_t *host, uint32_t start, plant_event_t *out, uint32_t room, uint32_t *count)
     int plant_host_power_log(plant_host_t *host, uint32_t start, float (*out)[16], uint32_t room, uint32_t *count)

@@ -34,8 +34,9 @@ typedef struct load {
     plant_gang_t gang;
     plant_serving_t serving;
   } with;
-  double share_s[PLANT_GPUS_MAX]; /* gang: a GPU's work in each step, at full clock */
-  double left_s[PLANT_GPUS_MAX];  /* gang: what it has still to do of this step */
+  double share_s[PLANT_GPUS_MAX];     /* gang: a GPU's work in each step, at full clock */
+  double left_s[PLANT_GPUS_MAX];      /* gang: what it has still to do of this step */
+  double host_left_s[PLANT_GPUS_MAX]; /* gang: what its processor has still to do of this step, at full CPU clock */
 } load_t;
 
 /* The request table of the host; the first `count` entries are valid. */
@@ -44,10 +45,12 @@ typedef struct requests {
   uint32_t count;
 } requests_t;
 
-/* What every step function is given: the clocks come from gpus, the activities go to out; both are indexed by GPU. */
+/* What every step function is given: the clocks come from gpus and pace (cores.h), the activities go to out; all are
+ * indexed by GPU. */
 typedef struct shift {
   const physics_t *physics;
   const gpu_t *gpus;
+  const double *pace;
   int64_t tick;
   activity_t *out;
 } shift_t;

@@ -79,14 +79,58 @@ static void derive_board(const plant_model_t *m, uint64_t seed, uint32_t gpu, bo
   board->sensor_phase_ns = -(int64_t)(m->sensor_period_s * periods * 1e9);
 }
 
+static int cpu_valid(const plant_cpu_model_t *m) {
+  if (m->packages == 0) return 1;
+  return m->driver <= PLANT_CPUFREQ_INTEL_PSTATE && m->powercap <= PLANT_POWERCAP_AMD &&
+         m->packages <= PLANT_PACKAGES_MAX && m->cores >= 1 && m->cores <= PLANT_CPUS_MAX / m->packages &&
+         m->min_khz >= CPU_PACE_MIN * m->max_khz && m->min_khz < m->max_khz && m->max_khz <= 20000000 &&
+         m->idle_w >= 0 && m->core_w >= 0 && m->dram_idle_w >= 0 && m->dram_w >= 0 &&
+         m->idle_w + m->core_w * m->cores <= 1e5 && m->dram_idle_w + m->dram_w <= 1e5 && is_share(m->volt_min) &&
+         m->volt_corner_khz >= 0 && m->volt_corner_khz < m->max_khz && m->volt_exponent > 0 && is_share(m->epp_drop) &&
+         m->threads >= 0 && m->threads <= PLANT_CPUS_MAX && m->energy_range_uj >= 1000000 &&
+         m->energy_range_uj <= 1ull << 48;
+}
+
+static void derive_wiring(const plant_description_t *given, wiring_t *wiring) {
+  const plant_cpu_model_t *m = &given->cpu;
+  uint32_t guests[PLANT_PACKAGES_MAX] = {0}, seen[PLANT_PACKAGES_MAX] = {0};
+  if (m->packages == 0) return;
+  for (uint32_t gpu = 0; gpu < given->gpus; gpu++) guests[gpu * m->packages / given->gpus]++;
+  for (uint32_t gpu = 0; gpu < given->gpus; gpu++) {
+    uint32_t package = gpu * m->packages / given->gpus;
+    uint32_t room = m->cores / guests[package]; /* 0: more GPUs than cores, which then share the first ones' */
+    uint32_t first = package * m->cores + (room ? room * seen[package] : 0);
+    seen[package]++;
+    wiring->first_cpu[gpu] = first;
+    for (uint32_t i = 0; i < room && i < m->threads; i++) {
+      wiring->gpu[first + i] = (uint8_t)(gpu + 1);
+      wiring->busy[first + i] = fmin(1, m->threads - i);
+    }
+  }
+}
+
+int model_cpu_is_sane(const spec_t *spec) {
+  const plant_cpu_model_t *m = &spec->given.cpu;
+  if (!cpu_valid(m)) return 0;
+  for (uint32_t cpu = 0; cpu < PLANT_CPUS_MAX; cpu++) {
+    if (spec->wiring.gpu[cpu] > PLANT_GPUS_MAX) return 0;
+  }
+  for (uint32_t gpu = 0; m->packages && gpu < PLANT_GPUS_MAX; gpu++) {
+    if (spec->wiring.first_cpu[gpu] >= m->packages * m->cores) return 0;
+  }
+  return 1;
+}
+
 int model_derive(const plant_description_t *given, spec_t *spec) {
   const plant_model_t *m = &given->model;
   if (given->gpus < 1 || given->gpus > PLANT_GPUS_MAX) return -EINVAL;
   if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m)) return -EINVAL;
+  if (!cpu_valid(&given->cpu)) return -EINVAL;
   memset(spec, 0, sizeof *spec);
   spec->given = *given;
   spec->physics.cap_memory = 1 - exp(-TICK_S / m->cap_memory_s);
   derive_clocks(m, &spec->physics);
+  derive_wiring(given, &spec->wiring);
   for (uint32_t gpu = 0; gpu < given->gpus; gpu++) derive_board(m, given->seed, gpu, &spec->boards[gpu]);
   return derive_heat(m, &spec->physics);
 }

@@ -7,6 +7,7 @@
 #define TICK_NS         5000000ll
 #define TICK_S          0.005
 #define CLOCK_STEPS_MAX 256u
+#define CPU_PACE_MIN    0.01 /* the slowest CPU clock, as a share of the fastest */
 
 typedef struct physics {
   uint32_t steps;                  /* clock steps; the last is the fastest */
@@ -26,15 +27,25 @@ typedef struct board {
   double sensor_gain, sensor_offset_w, energy_gain;
 } board_t;
 
+/* Which cores serve which GPU: GPUs are dealt out to the packages in order, and a package's cores to its GPUs. */
+typedef struct wiring {
+  uint8_t gpu[PLANT_CPUS_MAX];        /* 1 + the GPU that this core serves; 0: none */
+  double busy[PLANT_CPUS_MAX];        /* the share of time that it is busy while a process is on that GPU */
+  uint32_t first_cpu[PLANT_GPUS_MAX]; /* the core whose clock sets the pace of a GPU's processor work */
+} wiring_t;
+
 /* All that never changes about a host. */
 typedef struct spec {
   plant_description_t given;
   physics_t physics;
   board_t boards[PLANT_GPUS_MAX];
+  wiring_t wiring;
 } spec_t;
 
-/* 0, or -EINVAL for numbers that describe no GPU. */
+/* 0, or -EINVAL for numbers that describe no GPU or no processor. */
 int model_derive(const plant_description_t *given, spec_t *spec);
+/* Of a file that anybody may have written: whether what indexes the tables of cores stays within them. */
+int model_cpu_is_sane(const spec_t *spec);
 
 static inline uint32_t model_clock_mhz(const plant_model_t *model, uint32_t step) {
   return model->clock_min_mhz + step * model->clock_step_mhz;

@@ -1,4 +1,4 @@
-"""A simulated host: the state behind the simulated driver, and the lab around it. See native/plant/host.h and lab.h."""
+"""A simulated host: the state behind driver and kernel, and the lab around it. See native/plant/{host,cpu,lab}.h."""
 
 import errno
 import os
@@ -12,6 +12,7 @@ from libc.string cimport memcpy, memset
 
 from eagent.errors import DriverError, InputError
 
+from plant.cpu cimport *
 from plant.host cimport *
 from plant.lab cimport *
 
@@ -20,6 +21,14 @@ cdef int BATCH = 1024  # log entries fetched at a time
 
 _PERMISSIONS = {"anyone": PLANT_PERMIT_ANYONE, "root": PLANT_PERMIT_ROOT, "nobody": PLANT_PERMIT_NOBODY}
 _CLOCKS = {"wall": PLANT_CLOCK_WALL, "virtual": PLANT_CLOCK_VIRTUAL}
+_DRIVERS = ("acpi-cpufreq", "intel_pstate")  # in the order of enum plant_cpufreq
+_POWERCAPS = ("intel-rapl", "intel-rapl-mmio", "amd")
+_GOVERNORS = ("performance", "powersave", "schedutil", "ondemand", "conservative")
+_CPU_WRITES = {
+    PLANT_WRITE_CPU_MIN: "min_khz", PLANT_WRITE_CPU_MAX: "max_khz", PLANT_WRITE_CPU_GOVERNOR: "governor",
+    PLANT_WRITE_CPU_EPP: "epp", PLANT_WRITE_RAPL_LIMIT: "limit_uw", PLANT_WRITE_RAPL_WINDOW: "window_us",
+    PLANT_WRITE_RAPL_ENABLED: "enabled",
+}
 _KINDS = {PLANT_LOAD_SQUARE: "square", PLANT_LOAD_GANG: "gang", PLANT_LOAD_SERVING: "serving"}
 
 
@@ -38,6 +47,13 @@ cdef int check(int code, str what) except -1:
     }.get(-code, os.strerror(-code))
     fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM)
     raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")
+
+
+cdef int answer(int code, str what) except -1:
+    """Turn the -errno of a simulated kernel into the OSError that a client of the kernel gets."""
+    if code == 0:
+        return 0
+    raise OSError(-code, f"{what}: {os.strerror(-code)}")
 
 
 cdef int64_t to_ns(double seconds) except? -1:
@@ -95,8 +111,28 @@ cdef read_model(plant_model_t *out, object model):
     read_pair(out.energy_gain, sensor["energy_gain"])
 
 
+cdef read_cpu(plant_cpu_model_t *out, object model):
+    """The sections and keys are those of eagent/sim/models/cpu/*.toml; eagent.sim.processor explains them."""
+    identity, topology, clocks, power = model["identity"], model["topology"], model["clocks"], model["power"]
+    limits = model["limits"]
+    cdef bytes name = identity["name"].encode()[:63]
+    memcpy(out.name, <const char *>name, len(name))
+    out.driver, out.powercap = _DRIVERS.index(identity["driver"]), _POWERCAPS.index(identity["powercap"])
+    out.packages, out.cores = topology["packages"], topology["cores"]
+    out.threads = topology["threads_per_gpu"]
+    out.min_khz, out.max_khz, out.epp_drop = clocks["min_khz"], clocks["max_khz"], clocks["epp_drop"]
+    out.idle_w, out.core_w = power["idle_w"], power["core_w"]
+    out.dram_idle_w, out.dram_w = power["dram_idle_w"], power["dram_w"]
+    out.volt_min, out.volt_corner_khz = power["volt_min"], power["volt_corner_khz"]
+    out.volt_exponent = power["volt_exponent"]
+    for i in range(PLANT_RAPL_LIMITS):
+        out.limit_uw[i] = out.limit_max_uw[i] = limits["power_uw"][i]
+        out.window_us[i] = limits["window_us"][i]
+    out.energy_range_uj = limits["energy_range_uj"]
+
+
 def create(path, description):
-    """Make a host's file.
+    """Make a host's file. Without "cpu" in its description it has no processors to speak of.
 
     Raises:
         InputError: the path exists, or the description describes no host.
@@ -110,6 +146,8 @@ def create(path, description):
         given.permission = choose(_PERMISSIONS, description["permission"], "permission")
         given.clock = choose(_CLOCKS, description["clock"], "clock")
         read_model(&given.model, description["model"])
+        if "cpu" in description:
+            read_cpu(&given.cpu, description["cpu"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise InputError(f"cannot make {path}: {type(error).__name__} in its description: {error}") from error
     encoded = os.fsencode(path)
@@ -234,22 +272,26 @@ cdef class Host:
         check(code, f"square wave on gpus {list(gpus)}")
 
     def start_gang(self, gpus, double at_s, double step_s, double compute, double memory, double compute_fraction,
-                   double imbalance, double spin_compute, double spin_memory, uint32_t pid=0):
-        """A synchronous job: in each step every GPU does its share, then spins until the slowest has."""
+                   double imbalance, double spin_compute, double spin_memory, uint32_t pid=0, double host_s=0):
+        """A synchronous job: in each step every GPU does its share, then spins until the slowest has.
+
+        And stands still until each GPU's processor has done `host_s` of work, as at full CPU clock.
+        """
         cdef plant_gang_t gang = plant_gang_t(
-            step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory)
+            step_s, imbalance, compute, memory, compute_fraction, spin_compute, spin_memory, host_s)
         code = plant_host_start_gang(self.open_host(), self.mask(gpus), to_ns(at_s), pid, &gang)
         check(code, f"gang on gpus {list(gpus)}")
 
     def start_serving(self, double at_s, requests, *, double prefill_s_per_token, double prefill_compute,
                       double prefill_memory, double prefill_compute_fraction, double decode_s,
                       double decode_s_per_sequence, double decode_s_per_context_token, double decode_compute,
-                      double decode_memory, double decode_compute_fraction, uint32_t batch_max, uint32_t pid=0):
+                      double decode_memory, double decode_compute_fraction, uint32_t batch_max, uint32_t pid=0,
+                      double host_s=0):
         """One engine on each GPU named. Requests: (arrival_s after `at_s`, gpu, context, tokens to make), sorted."""
         cdef plant_serving_t serving = plant_serving_t(
             prefill_s_per_token, prefill_compute, prefill_memory, prefill_compute_fraction, decode_s,
             decode_s_per_sequence, decode_s_per_context_token, decode_compute, decode_memory, decode_compute_fraction,
-            batch_max)
+            batch_max, host_s)
         cdef plant_host_t *host = self.open_host()
         cdef uint32_t count = len(requests)
         cdef int64_t at_ns = to_ns(at_s)
@@ -325,14 +367,14 @@ cdef class Host:
     def limit_log(self):
         """Every power limit set: (time_s, gpu, old_w, new_w, pid)."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["old_value"] / 1e3, e["new_value"] / 1e3, e["pid"])
-                for e in self.events(PLANT_WRITE_LIMIT)]
+                for e in self.all_events() if e["kind"] == PLANT_WRITE_LIMIT]
 
     def lock_log(self):
         """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
-                for e in self.events(PLANT_WRITE_LOCK)]
+                for e in self.all_events() if e["kind"] == PLANT_WRITE_LOCK]
 
-    cdef list events(self, uint32_t kind):
+    cdef list all_events(self):
         cdef plant_host_t *host = self.open_host()
         cdef plant_event_t found[1024]
         cdef uint32_t count = 0, start = 0
@@ -342,7 +384,7 @@ cdef class Host:
             with nogil:
                 code = plant_host_events(host, start, found, BATCH, &count)
             check(code, self.path)
-            out += [found[i] for i in range(count) if found[i].kind == kind]
+            out += [found[i] for i in range(count)]
             start += count
             if count == 0:
                 return out
@@ -375,6 +417,91 @@ cdef class Host:
         return energy
 
     @property
+    def processor(self):
+        """What the host's processors are, or None for a host made without."""
+        cdef plant_cpu_model_t model = plant_host_cpu_model(self.open_host())[0]
+        if model.packages == 0:
+            return None
+        is_pstate = _DRIVERS[model.driver] == "intel_pstate"
+        return {
+            "name": model.name.decode(), "driver": _DRIVERS[model.driver], "powercap": _POWERCAPS[model.powercap],
+            "packages": model.packages, "cores": model.cores, "min_khz": model.min_khz, "max_khz": model.max_khz,
+            "governors": _GOVERNORS[:2] if is_pstate else _GOVERNORS, "has_epp": is_pstate,
+            "energy_range_uj": model.energy_range_uj, "limit_max_uw": tuple(model.limit_max_uw),
+        }
+
+    def cpu_view(self, uint32_t cpu):
+        """One CPU, which is one core and one cpufreq policy; keys and units as in native/plant/cpu.h."""
+        cdef plant_cpu_view_t view
+        check(plant_host_cpu_view(self.open_host(), cpu, &view), f"{self.path}: cpu {cpu}")
+        return {**view, "governor": _GOVERNORS[view.governor]}
+
+    def rapl_view(self, uint32_t package):
+        """The energy counters and power limits of one package; keys and units as in native/plant/cpu.h."""
+        cdef plant_rapl_view_t view
+        check(plant_host_rapl_view(self.open_host(), package, &view), f"{self.path}: package {package}")
+        return {**view, "limit_uw": tuple(view.limit_uw), "window_us": tuple(view.window_us)}
+
+    def set_cpu_min_khz(self, uint32_t cpu, uint32_t khz, uint32_t pid=0):
+        answer(plant_host_set_cpu(self.open_host(), cpu, PLANT_WRITE_CPU_MIN, khz, pid), f"cpu {cpu}: {khz} kHz")
+
+    def set_cpu_max_khz(self, uint32_t cpu, uint32_t khz, uint32_t pid=0):
+        answer(plant_host_set_cpu(self.open_host(), cpu, PLANT_WRITE_CPU_MAX, khz, pid), f"cpu {cpu}: {khz} kHz")
+
+    def set_cpu_governor(self, uint32_t cpu, governor, uint32_t pid=0):
+        cdef uint32_t number = _GOVERNORS.index(governor) if governor in _GOVERNORS else len(_GOVERNORS)
+        answer(plant_host_set_cpu(self.open_host(), cpu, PLANT_WRITE_CPU_GOVERNOR, number, pid),
+               f"cpu {cpu}: governor {governor!r}")
+
+    def set_cpu_epp(self, uint32_t cpu, uint32_t epp, uint32_t pid=0):
+        answer(plant_host_set_cpu(self.open_host(), cpu, PLANT_WRITE_CPU_EPP, epp, pid), f"cpu {cpu}: EPP {epp}")
+
+    def set_rapl_limit_uw(self, uint32_t package, uint32_t constraint, uint64_t uw, uint32_t pid=0):
+        answer(plant_host_set_rapl(self.open_host(), package, PLANT_WRITE_RAPL_LIMIT, constraint, uw, pid),
+               f"package {package}: limit {constraint}: {uw} uW")
+
+    def set_rapl_window_us(self, uint32_t package, uint32_t constraint, uint64_t us, uint32_t pid=0):
+        answer(plant_host_set_rapl(self.open_host(), package, PLANT_WRITE_RAPL_WINDOW, constraint, us, pid),
+               f"package {package}: window {constraint}: {us} us")
+
+    def set_rapl_enabled(self, uint32_t package, bint enabled, uint32_t pid=0):
+        answer(plant_host_set_rapl(self.open_host(), package, PLANT_WRITE_RAPL_ENABLED, 0, enabled, pid),
+               f"package {package}: enable limits")
+
+    def cpu_log(self):
+        """Every write to cpufreq and RAPL: (time_s, what, CPU or package, constraint, old, new, pid), `what` as in
+        cpu_view and rapl_view; frequencies as requested."""
+        def named(what, value):
+            return _GOVERNORS[value] if what == "governor" else value
+        return [(e["time_ns"] / 1e9, what, e["gpu"], e["constraint"], named(what, e["old_value"]),
+                 named(what, e["new_value"]), e["pid"])
+                for e in self.all_events() if (what := _CPU_WRITES.get(e["kind"])) is not None]
+
+    def cpu_power_log(self):
+        """True mean watts of each package with its DRAM; rows as in power_log."""
+        cdef plant_host_t *host = self.open_host()
+        cdef float found[1024][4]
+        cdef uint32_t count = 0, start = 0
+        cdef int code
+        packages = range(plant_host_cpu_model(host).packages)
+        out = []
+        while True:
+            with nogil:
+                code = plant_host_cpu_power_log(host, start, found, BATCH, &count)
+            check(code, self.path)
+            out += [tuple([found[i][package] for package in packages]) for i in range(count)]
+            start += count
+            if count == 0:
+                return out
+
+    def cpu_energy_true_j(self, uint32_t package):
+        """Joules that a package and its DRAM have really drawn, in the model, since the host was made."""
+        cdef double package_j = 0, dram_j = 0
+        check(plant_host_cpu_energy_true(self.open_host(), package, &package_j, &dram_j),
+              f"{self.path}: package {package}")
+        return package_j, dram_j
+
+    @property
     def full_logs(self):
         """The logs that are full, so that what came later is missing from them: () or some of "limits", "power"."""
         cdef int events = 0, power = 0
@@ -396,4 +523,5 @@ cdef dict describe(const plant_progress_t *progress):
         "running": bool(progress.running),
         "units": tuple(progress.units[i] for i in gpus),
         "steps": progress.steps, "tokens": progress.tokens, "requests_done": progress.requests_done,
+        "starved_s": progress.starved_s,
     }

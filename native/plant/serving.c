@@ -21,7 +21,7 @@ int serving_is_valid(const plant_serving_t *serving) {
          is_time(serving->decode_s) && is_time(serving->decode_s_per_sequence) &&
          is_time(serving->decode_s_per_context_token) && is_share(serving->decode_compute) &&
          is_share(serving->decode_memory) && is_share(serving->decode_compute_fraction) && serving->batch_max >= 1 &&
-         serving->batch_max <= PLANT_BATCH_MAX;
+         serving->batch_max <= PLANT_BATCH_MAX && is_time(serving->host_s);
 }
 
 /* The request at the head of the queue, or NULL. Indices come from a mapped file: none is trusted. */
@@ -43,7 +43,8 @@ static void admit(engine_t *engine, const plant_request_t *request) {
 }
 
 /* Choose what to do from now on. */
-static void begin_iteration(const plant_serving_t *serving, engine_t *engine, requests_t requests, int64_t now_ns) {
+static void begin_iteration(const plant_serving_t *serving, engine_t *engine, requests_t requests, int64_t now_ns,
+                            double pace) {
   const plant_request_t *request = head(engine, requests);
   if (request && request->arrival_ns <= now_ns && engine->seated < serving->batch_max) {
     admit(engine, request);
@@ -57,6 +58,7 @@ static void begin_iteration(const plant_serving_t *serving, engine_t *engine, re
     engine->phase = ENGINE_WAITS;
     return;
   }
+  engine->left_s += serving->host_s * (1 / pace - 1); /* at full CPU clock it is within the times given */
   engine->left_s = fmax(engine->left_s, ITERATION_MIN_S);
 }
 
@@ -102,7 +104,7 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     if (engine->phase == ENGINE_WAITS) {
       at_s += wait_span(engine, requests, tick_ns, at_s);
       if (at_s >= TICK_S) break;
-      begin_iteration(serving, engine, requests, tick_ns + (int64_t)llround(at_s * 1e9));
+      begin_iteration(serving, engine, requests, tick_ns + (int64_t)llround(at_s * 1e9), shift->pace[gpu]);
     }
     double rate = engine->phase == ENGINE_PREFILLS ? prefill_rate : decode_rate;
     double span_s = engine->left_s / rate;
@@ -115,7 +117,7 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     at_s += span_s;
     int64_t now_ns = tick_ns + (int64_t)llround(at_s * 1e9);
     end_iteration(load, engine, requests, now_ns);
-    begin_iteration(serving, engine, requests, now_ns);
+    begin_iteration(serving, engine, requests, now_ns, shift->pace[gpu]);
   }
   double prefill = spent_s[ENGINE_PREFILLS] / TICK_S, decode = spent_s[ENGINE_DECODES] / TICK_S;
   shift->out[gpu].compute = serving->prefill_compute * prefill + serving->decode_compute * decode;

@@ -40,6 +40,6 @@ void session_log(session_t *session, plant_event_t event) {
     return;
   }
   event.time_ns = session->now_ns;
-  event.pid = (uint32_t)getpid();
+  if (event.pid == 0) event.pid = (uint32_t)getpid();
   session->file->events[draft->events++] = event;
 }

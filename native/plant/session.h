@@ -18,7 +18,7 @@ int session_change(plant_host_t *host, session_t *session);
 /* Ends either: publishes the change if `result` is 0, else forgets it. Returns `result`. */
 int session_end(session_t *session, int result);
 
-/* Enter a write into the host's log, with the caller's process id. */
+/* Enter a write into the host's log, with the caller's process id unless it names one. */
 void session_log(session_t *session, plant_event_t event);
 
 #endif

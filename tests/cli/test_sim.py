@@ -34,6 +34,20 @@ def test_a_host_is_made_listed_loaded_and_deleted(sim: Run) -> None:
     assert "No simulated host" in sim("list").out
 
 
+@pytest.mark.usefixtures("fuse")
+def test_the_hosts_sys_is_served_until_the_host_is_deleted(sim: Run, tmp_path: Path) -> None:
+    sim("create", "lab", "--gpus", "1", "--cpu-model", "epyc-7543", "--powercap", "intel-rapl-mmio")
+    sysfs = tmp_path / "s/lab/sys"
+    assert f"export EAGENT_SYSFS={sysfs}" in sim("env", "lab").out
+    assert list(sysfs.iterdir()) == []
+    assert sim("sysfs", "lab").out.startswith(f"{sysfs} is served by pid ")
+    assert (sysfs / "class/powercap/intel-rapl-mmio:0").exists()
+    again = sim("sysfs", "lab")
+    assert (again.code, "is served already" in again.err) == (1, True)
+    assert sim("delete", "lab").code == 0
+    assert not sysfs.parent.exists()
+
+
 def test_a_gang_takes_all_gpus_unless_told_and_a_second_load_is_refused(sim: Run) -> None:
     sim("create", "lab", "--gpus", "2")
     assert "gpus 0-1 of lab" in sim("load", "lab", "gang", "--step", "0.2s").out

@@ -52,6 +52,8 @@ def test_a_bad_name_is_refused_by_every_verb(tmp_path: Path, name: str) -> None:
         ({"seed": -1}, "seed -1"),
         ({"gpu_model": "a100-sxm4-80"}, r"no GPU model 'a100-sxm4-80' \(did you mean 'a100-sxm4-80gb'\?\)"),
         ({"permission": "me"}, "permission 'me'"),
+        ({"cpu_model": "z80"}, "no processor model 'z80'; there are: epyc-7543, xeon-platinum-8358"),
+        ({"powercap": "dtpm"}, "powercap 'dtpm': must be one of intel-rapl, intel-rapl-mmio, amd"),
         ({"clock": "sand"}, "clock 'sand'"),
     ],
 )
@@ -93,6 +95,7 @@ def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> No
         "EAGENT_SIM_HOST": str(made.plant),
         "EAGENT_RUN_DIR": str(made.run),
         "EAGENT_STATE_DIR": str(made.state),
+        "EAGENT_SYSFS": str(made.sysfs),
     }
     assert made.environment({})["LD_LIBRARY_PATH"] == str(made.lib)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eagent.sim import _plant, model
+from eagent.sim import _plant, model, processor
 
 Lab = Callable[..., _plant.Host]
 
@@ -15,6 +15,8 @@ Lab = Callable[..., _plant.Host]
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """`lab(gpus=1, seed=1, clock="virtual", permission="anyone", sensor={"noise_w": 0.0}, ...)` makes and opens a host.
+
+    With cpu={"power": {"idle_w": 10.0}, ...} it has processors, of the Xeon model.
 
     For the whole session, so that a test of Hypothesis may make as many as it likes.
     """
@@ -28,12 +30,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         clock: str = "virtual",
         permission: str = "anyone",
         path: Path | None = None,
+        cpu: Mapping[str, Mapping[str, Any]] | None = None,
         **changes: Mapping[str, Any],
     ) -> _plant.Host:
         numbers = {
             section: {**keys, **changes.get(section, {})} for section, keys in model.load("a100-sxm4-80gb").items()
         }
-        description = {"gpus": gpus, "seed": seed, "permission": permission, "clock": clock, "model": numbers}
+        description: dict[str, Any] = {
+            "gpus": gpus,
+            "seed": seed,
+            "permission": permission,
+            "clock": clock,
+            "model": numbers,
+        }
+        if cpu is not None:
+            found = processor.load("xeon-platinum-8358")
+            description["cpu"] = {section: {**keys, **cpu.get(section, {})} for section, keys in found.items()}
         while len(opened) > 40:  # a host takes some hundred kilobytes
             _discard(*opened.pop(0))
         path = path or directory / f"plant{next(numbers_of_files)}"

@@ -29,9 +29,12 @@ REQUESTS = [(0.11 * number, 5, 200 + number, 30) for number in range(100)]
 def load_everything(host: Host) -> None:
     """One load of each kind and a binding cap, on six GPUs."""
     Square(period_s=0.43).start(host, [0], at_s=0.5)
-    Gang(step_s=0.15).start(host, [1, 2, 3], at_s=1.2)
+    Gang(step_s=0.15, host_s=0.1).start(host, [1, 2, 3], at_s=1.2)
     Serving().start(host, REQUESTS, at_s=0.9)
     host.set_power_limit(2, 200.0)
+    for cpu in range(20):
+        host.set_cpu_max_khz(cpu, 1_000_000 + 100_000 * cpu)
+    host.set_rapl_limit_uw(1, 0, 80_000_000)
 
 
 def everything(host: Host) -> dict[str, Any]:
@@ -46,6 +49,10 @@ def everything(host: Host) -> dict[str, Any]:
         "limits": [entry[:4] for entry in host.limit_log()],
         "locks": [entry[:4] for entry in host.lock_log()],
         "power": host.power_log(),
+        "cpu": [host.cpu_view(cpu) for cpu in range(64)],
+        "rapl": [(host.rapl_view(package), host.cpu_energy_true_j(package)) for package in range(2)],
+        "cpu power": host.cpu_power_log(),
+        "cpu writes": [entry[:-1] for entry in host.cpu_log()],
     }
 
 
@@ -88,7 +95,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 def test_the_same_seed_load_and_writes_give_the_same_result_bit_for_bit(lab: Lab) -> None:
     seen = []
     for _ in range(2):
-        host = lab(gpus=6, seed=7)
+        host = lab(gpus=6, seed=7, cpu={})
         load_everything(host)
         host.advance(5.0)
         host.lock_clocks(1, 210, 1005)
@@ -108,15 +115,16 @@ def test_another_seed_gives_other_boards(lab: Lab) -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0, 12), max_size=30), st.lists(st.sampled_from([3.0, 8.5, 9.001]), unique=True).map(sorted))
 def test_nothing_depends_on_who_looks_when(lab: Lab, looks: list[float], changes: list[float]) -> None:
-    asked, left_alone = lab(gpus=6), lab(gpus=6)
+    asked, left_alone = lab(gpus=6, cpu={}), lab(gpus=6, cpu={})
     for host, times in ((asked, looks), (left_alone, [])):
         load_everything(host)
         for time_s in sorted([*times, *changes]):
             host.advance(time_s)
             if time_s in changes:
                 host.stop_load() if time_s == 8.5 else host.set_power_limit(1, 100 + 20 * time_s)
+                host.set_cpu_epp(9, int(20 * time_s))
             elif host is asked:
-                host.view(5)
+                host.view(5), host.rapl_view(0), host.cpu_energy_true_j(1)
         host.advance(12.0)
     assert everything(asked) == everything(left_alone)
 
@@ -126,7 +134,7 @@ def test_nothing_depends_on_who_looks_when(lab: Lab, looks: list[float], changes
 
 def test_a_process_killed_anywhere_leaves_a_host_that_goes_on_as_if_it_had_lived(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "plant"
-    host, spared = lab(gpus=6, path=path), lab(gpus=6)
+    host, spared = lab(gpus=6, path=path, cpu={}), lab(gpus=6, cpu={})
     load_everything(host)
     load_everything(spared)
     rng = random.Random(4)
@@ -145,7 +153,7 @@ def test_a_process_killed_with_the_lock_leaves_it_to_the_next_and_its_unpublishe
     lab: Lab, tmp_path: Path
 ) -> None:
     path = tmp_path / "plant"
-    host, spared = lab(gpus=6, path=path), lab(gpus=6)
+    host, spared = lab(gpus=6, path=path, cpu={}), lab(gpus=6, cpu={})
     many = [(0.02 * number, number % 6, 300, 50) for number in range(100_000)]
     for one in (host, spared):
         Serving().start(one, many)
@@ -209,7 +217,7 @@ def test_after_a_reboot_the_lock_is_made_anew_and_time_goes_on(lab: Lab, tmp_pat
 
 def test_damage_is_an_error_and_not_a_crash(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "plant"
-    load_everything(lab(gpus=6, path=path))
+    load_everything(lab(gpus=6, path=path, cpu={}))
     script = """
 import random
 from pathlib import Path
@@ -225,6 +233,7 @@ for _ in range(300):
         with Host(sys.argv[1]) as damaged:
             damaged.advance(3.0)
             damaged.view(1), damaged.served(), damaged.progress(), damaged.power_log(), damaged.limit_log()
+            damaged.cpu_view(9), damaged.rapl_view(1), damaged.cpu_log(), damaged.cpu_power_log()
     except EagentError:
         refused += 1
 print(refused)
