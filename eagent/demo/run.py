@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -38,7 +39,9 @@ def run(trace: Trace, seconds: float, environ: Mapping[str, str]) -> dict[str, A
     """
     parent = default_root(environ)
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="demo-", dir=parent) as directory:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_if_empty, parent)
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=parent))
         static, governed = (Bench(Path(directory), name) for name in ("static", "eagent"))
         look = governed.plant.view(0)
         scenario = plan(trace, seconds, look["limit_min_mw"] / 1000, look["limit_max_mw"] / 1000)
@@ -50,6 +53,11 @@ def run(trace: Trace, seconds: float, environ: Mapping[str, str]) -> dict[str, A
             governor.stop()
             for bench in (static, governed):
                 bench.plant.close()
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):  # other simulated hosts live there
+        directory.rmdir()
 
 
 def _play(scenario: Scenario, static: Bench, governed: Bench, governor: Governor, view: View) -> dict[str, Any]:

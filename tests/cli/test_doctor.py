@@ -74,7 +74,7 @@ class Doctor:
 
     def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
         self.dir = directory
-        (directory / "sys").mkdir()
+        (directory / "sys").mkdir(exist_ok=True)
         self.config = directory / "eagent.toml"
         self.config.write_text("[host]\nfixed_w = 1000.0\n")
         self._environ = {**environ, "EAGENT_SYSFS": str(directory / "sys")}
