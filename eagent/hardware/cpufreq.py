@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import DriverError
 from eagent.hardware import sysfs as attribute
-from eagent.hardware.sysfs import AttributeMissingError
+from eagent.hardware.sysfs import AttributeBusyError, AttributeMissingError
 
 PLACE = "devices/system/cpu/cpufreq"
+SETTLE_S = 0.2  # the worker takes less than 1 ms, and on an emulated kernel under load 100
+POLL_S = 0.001
 CPUS_MAX = 65_536  # more in one list is not a list of CPUs
 
 
@@ -75,8 +78,7 @@ def set_max_khz(policy: Policy, khz: int) -> int:
     Raises:
         DriverError: it can't be written or read back.
     """
-    attribute.write(policy.path / "scaling_max_freq", str(khz))
-    return attribute.read_whole(policy.path / "scaling_max_freq")
+    return _set_bound(policy, policy.path / "scaling_max_freq", khz)
 
 
 def set_min_khz(policy: Policy, khz: int) -> int:
@@ -85,8 +87,7 @@ def set_min_khz(policy: Policy, khz: int) -> int:
     Raises:
         DriverError: it can't be written or read back.
     """
-    attribute.write(policy.path / "scaling_min_freq", str(khz))
-    return attribute.read_whole(policy.path / "scaling_min_freq")
+    return _set_bound(policy, policy.path / "scaling_min_freq", khz)
 
 
 def set_governor(policy: Policy, name: str) -> str:
@@ -129,9 +130,25 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     return tuple(sorted(cpus))
 
 
+def _set_bound(policy: Policy, path: Path, khz: int) -> int:
+    """Write one bound and read it until it is what was asked: the kernel lets a worker bring it into force.
+
+    Where it never will be, between two steps of a table or against the other bound, that takes SETTLE_S.
+    """
+    attribute.write(path, str(khz))
+    wanted = min(max(khz, policy.hardware_min_khz), policy.hardware_max_khz)
+    end = time.monotonic() + SETTLE_S
+    while (told := attribute.read_whole(path)) != wanted and time.monotonic() < end:
+        time.sleep(POLL_S)
+    return told
+
+
 def _describe(path: Path) -> Policy | None:
-    """One policy; None if all its CPUs are off line, when nothing else of it can be read."""
-    cpus = parse_cpus(attribute.read(path / "affected_cpus"))
+    """One policy; None if all its CPUs are off line, when nothing of it can be read."""
+    try:
+        cpus = parse_cpus(attribute.read(path / "affected_cpus"))
+    except AttributeBusyError:
+        return None
     if not cpus:
         return None
     return Policy(

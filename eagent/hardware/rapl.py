@@ -144,6 +144,6 @@ def _name(path: Path, index: int) -> str:
 
 def _max_power_uw(path: Path, index: int) -> int | None:
     try:
-        return attribute.read_whole(path / f"constraint_{index}_max_power_uw")
+        return attribute.read_whole(path / f"constraint_{index}_max_power_uw") or None  # 0: the register is empty
     except DriverError:
         return None

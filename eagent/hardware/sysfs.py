@@ -23,6 +23,10 @@ class AttributeMissingError(DriverError):
     """The kernel does not have this attribute, or has no value for it."""
 
 
+class AttributeBusyError(DriverError):
+    """The kernel can't serve this attribute now: its CPU is off line, or another setting governs it."""
+
+
 def read(path: Path) -> str:
     """The attribute's text, without blanks around it.
 
@@ -72,6 +76,10 @@ def write(path: Path, text: str) -> None:
 
 def _error(problem: OSError, what: str) -> DriverError:
     number = problem.errno or 0
-    kind = AttributeMissingError if number in (errno.ENOENT, errno.ENODATA, errno.ENODEV) else DriverError
+    kind: type[DriverError] = DriverError
+    if number in (errno.ENOENT, errno.ENODATA, errno.ENODEV):
+        kind = AttributeMissingError
+    elif number == errno.EBUSY:
+        kind = AttributeBusyError
     advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
     return kind(f"{what}: {os.strerror(number)}{advice}")

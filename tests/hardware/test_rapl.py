@@ -100,6 +100,11 @@ def test_a_limit_that_is_not_described_is_still_a_limit(grow: Grow) -> None:
     assert rapl.discover(root)[0].constraints == (Constraint(1, "", None),)
 
 
+def test_a_maximum_of_zero_is_none(grow: Grow) -> None:
+    files = zone_files("intel-rapl:0", "package-0", 1, constraint_0_max_power_uw=0)
+    assert rapl.discover(grow(files))[0].constraints == (Constraint(0, "long_term", None),)
+
+
 @pytest.mark.parametrize(
     ("zones", "counted"),
     [
