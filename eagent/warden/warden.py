@@ -20,6 +20,7 @@ from eagent.hardware import nvml
 from eagent.hardware._loop import Loop
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden import durable
+from eagent.warden.budget import check_budget, check_range, uncapped_mw
 from eagent.warden.clocks import Clocks
 from eagent.warden.journal import Journal
 from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
@@ -27,7 +28,6 @@ from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, wa
 POWER_LIMIT = KnobName.POWER_LIMIT
 TTL_MAX_S = 60.0
 FOREIGN_ALARM_NS = 60_000_000_000
-BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 SETTLE_S = 3.0  # in this time a budget is in force, or we say that it is not
 
 
@@ -113,7 +113,7 @@ class Warden:
                 return None
             budget = unpack_budget(content)
             try:
-                self._check_budget(budget)
+                check_budget(budget, self.devices)
             except RefusedError as problem:  # it was set when it could be kept: what can be is, and it is said
                 self._alarms.append(f"the budget that stands can't be kept as it is: {problem}")
             return budget
@@ -121,7 +121,7 @@ class Warden:
             # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
             self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
             least_w = {device.uuid: device.min_limit_w for device in self.devices}
-            return Budget(sum(least_w.values()) + self._uncapped_mw() / 1000, 0.0, least_w)
+            return Budget(sum(least_w.values()) + uncapped_mw(self.devices) / 1000, 0.0, least_w)
 
     @property
     def damaged(self) -> Mapping[tuple[str, KnobName], str]:
@@ -132,10 +132,6 @@ class Warden:
 
     def _writable(self) -> list[Device]:
         return [device for device in self.devices if device.power_limit.writable]
-
-    def _uncapped_mw(self) -> int:
-        """What devices that can't be capped count for: the most that they may draw."""
-        return sum(mw(device.max_limit_w) for device in self.devices if not device.power_limit.writable)
 
     def _safe_mw(self, device: Device) -> int:
         assert self.budget is not None
@@ -158,14 +154,14 @@ class Warden:
     def _tell_fallback(self) -> None:
         limits_mw = [self._fallback_mw(device) for device in self.devices]
         # The loop leaves devices that can't be set out of its sums. An envelope of 0 would mean none to it.
-        envelope_mw = max(self._envelope_mw() - self._uncapped_mw(), 1) if self.budget else 0
+        envelope_mw = max(self._envelope_mw() - uncapped_mw(self.devices), 1) if self.budget else 0
         self._loop.fall_back(limits_mw, self._clocks.fallback(), envelope_mw)
 
     def _limits_sum_mw(self) -> int:
         """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
         found = zip(self.devices, self._loop.limits(), strict=True)
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
-        return capped_mw + self._uncapped_mw()
+        return capped_mw + uncapped_mw(self.devices)
 
     def leased(self, now_ns: int) -> bool:
         """Whether a lease runs."""
@@ -283,15 +279,15 @@ class Warden:
         if not limits_mw.keys() <= writable.keys():
             raise RefusedError("a lease names a device that is not here or whose power limit can't be set")
         for uuid, limit_mw in limits_mw.items():
-            _check_range(writable[uuid], limit_mw)
+            check_range(writable[uuid], limit_mw)
         if self.budget:
-            total_mw = sum(limits_mw.values()) + self._uncapped_mw()
+            total_mw = sum(limits_mw.values()) + uncapped_mw(self.devices)
             if total_mw > self._envelope_mw():
                 raise RefusedError(
                     f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
                 )
+        self._enter({uuid: writable[uuid] for uuid in limits_mw})  # if the clocks are refused then, it is retired unused
         wished_mhz = self._clocks.wish(clocks_mhz or {})
-        self._enter({uuid: writable[uuid] for uuid in limits_mw})
         self._tell_fallback()  # before the lease: it is where the lease ends
         until_ns = now_ns + int(ttl_s * 1e9)
         wished_mw = [limits_mw.get(device.uuid) or self._fallback_mw(device) for device in self.devices]
@@ -314,7 +310,7 @@ class Warden:
         Raises:
             RefusedError: it could not be kept, or not be stored. Nothing has changed then.
         """
-        self._check_budget(budget)
+        check_budget(budget, self.devices)
         self._enter({device.uuid: device for device in self._writable()})
         try:
             durable.store(self._budget_file, pack_budget(budget))
@@ -323,7 +319,7 @@ class Warden:
         self.budget = budget
         self._alarms.clear()
         self._tell_fallback()
-        if self.leased(now_ns) and sum(self._lease_mw.values()) + self._uncapped_mw() > self._envelope_mw():
+        if self.leased(now_ns) and sum(self._lease_mw.values()) + uncapped_mw(self.devices) > self._envelope_mw():
             self.release()
         return {
             "in_force": self._settle(
@@ -346,38 +342,6 @@ class Warden:
         self._tell_fallback()
         return {}
 
-    def _check_budget(self, budget: Budget) -> None:
-        if not 0 < budget.budget_w <= BUDGET_MAX_W or not 0 <= budget.fixed_w <= BUDGET_MAX_W:
-            raise RefusedError(
-                f"a budget of {budget.budget_w:g} W with {budget.fixed_w:g} W fixed draw: must be above 0, "
-                f"the fixed draw at least 0, and neither above {BUDGET_MAX_W:g} W"
-            )
-        strangers = budget.safe_caps_w.keys() - {device.uuid for device in self.devices}
-        if strangers:
-            raise RefusedError(
-                f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]}"
-            )
-        writable = self._writable()
-        if not writable:
-            reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in self.devices)
-            raise RefusedError(f"no power limit can be set on this host, so no budget can be kept: {reasons}")
-        for device in self.devices:
-            if not device.max_limit_w:
-                raise RefusedError(
-                    f"{device.label} tells no maximum draw, so no budget can be kept: {device.power_limit.why}"
-                )
-        for device in writable:
-            _check_range(device, mw(budget.safe_caps_w.get(device.uuid, device.min_limit_w)), "safe cap")
-        safe_w = sum(budget.safe_caps_w.get(device.uuid, device.min_limit_w) for device in writable)
-        least_w = safe_w + watts(self._uncapped_mw()) + budget.fixed_w
-        if budget.budget_w < least_w:
-            parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
-            if self._uncapped_mw():
-                parts += f" + {watts(self._uncapped_mw()):g} W of devices that can't be capped"
-            raise RefusedError(
-                f"a budget of {budget.budget_w:g} W can't be kept: {parts} are {least_w:g} W; set at least that"
-            )
-
     def _enter(self, devices: Mapping[str, Device]) -> None:
         """Journal where each of these knobs stands now, unless an entry stands."""
         for i, device in enumerate(self.devices):
@@ -394,11 +358,3 @@ class Warden:
 
 def _unwritable(device: Device, why: str) -> Device:
     return replace(device, power_limit=Knob(False, why))
-
-
-def _check_range(device: Device, limit_mw: int, what: str = "limit") -> None:
-    if not mw(device.min_limit_w) <= limit_mw <= mw(device.max_limit_w):
-        raise RefusedError(
-            f"{device.label}: a {what} of {watts(limit_mw):g} W is outside of its range, "
-            f"{device.min_limit_w:g} to {device.max_limit_w:g} W"
-        )

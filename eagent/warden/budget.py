@@ -1,0 +1,66 @@
+"""Whether a budget can be kept on these devices. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eagent.errors import RefusedError
+from eagent.model import Budget, Device
+from eagent.wire import mw, watts
+
+BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
+
+
+def uncapped_mw(devices: Sequence[Device]) -> int:
+    """What devices that can't be capped count for: the most that they may draw."""
+    return sum(mw(device.max_limit_w) for device in devices if not device.power_limit.writable)
+
+
+def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
+    """Refuse a budget that could not be kept when nobody governs: safe caps, what can't be capped, and fixed draw.
+
+    Raises:
+        RefusedError: one line with what is wrong and what would be right.
+    """
+    if not 0 < budget.budget_w <= BUDGET_MAX_W or not 0 <= budget.fixed_w <= BUDGET_MAX_W:
+        raise RefusedError(
+            f"a budget of {budget.budget_w:g} W with {budget.fixed_w:g} W fixed draw: must be above 0, "
+            f"the fixed draw at least 0, and neither above {BUDGET_MAX_W:g} W"
+        )
+    strangers = budget.safe_caps_w.keys() - {device.uuid for device in devices}
+    if strangers:
+        raise RefusedError(f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]}")
+    writable = [device for device in devices if device.power_limit.writable]
+    if not writable:
+        reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in devices)
+        raise RefusedError(f"no power limit can be set on this host, so no budget can be kept: {reasons}")
+    for device in devices:
+        if not device.max_limit_w:
+            raise RefusedError(
+                f"{device.label} tells no maximum draw, so no budget can be kept: {device.power_limit.why}"
+            )
+    for device in writable:
+        check_range(device, mw(budget.safe_caps_w.get(device.uuid, device.min_limit_w)), "safe cap")
+    safe_w = sum(budget.safe_caps_w.get(device.uuid, device.min_limit_w) for device in writable)
+    uncapped_w = watts(uncapped_mw(devices))
+    least_w = safe_w + uncapped_w + budget.fixed_w
+    if budget.budget_w < least_w:
+        parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
+        if uncapped_w:
+            parts += f" + {uncapped_w:g} W of devices that can't be capped"
+        raise RefusedError(
+            f"a budget of {budget.budget_w:g} W can't be kept: {parts} are {least_w:g} W; set at least that"
+        )
+
+
+def check_range(device: Device, limit_mw: int, what: str = "limit") -> None:
+    """Refuse a limit that the device does not take.
+
+    Raises:
+        RefusedError: it is outside of the device's range.
+    """
+    if not mw(device.min_limit_w) <= limit_mw <= mw(device.max_limit_w):
+        raise RefusedError(
+            f"{device.label}: a {what} of {watts(limit_mw):g} W is outside of its range, "
+            f"{device.min_limit_w:g} to {device.max_limit_w:g} W"
+        )
