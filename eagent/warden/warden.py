@@ -286,7 +286,7 @@ class Warden:
                 raise RefusedError(
                     f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
                 )
-        self._enter({uuid: writable[uuid] for uuid in limits_mw})  # if the clocks are refused then, it is retired unused
+        self._enter({uuid: writable[uuid] for uuid in limits_mw})  # retired unused if a clock is refused
         wished_mhz = self._clocks.wish(clocks_mhz or {})
         self._tell_fallback()  # before the lease: it is where the lease ends
         until_ns = now_ns + int(ttl_s * 1e9)
