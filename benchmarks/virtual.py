@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eagent.hardware._loop import Loop
 from eagent.model import Budget, HostState
+from eagent.policy import budget
 from eagent.policy.arbiter import arbitrate
 from eagent.policy.goals import Goals
 from eagent.policy.registry import Policies
@@ -82,7 +83,8 @@ class Governed(Ungoverned):
     def _turn(self, now_ns: int) -> None:
         self._fold.add(self._reader.drain())
         state = HostState(self._fold.states(now_ns), self.warden.budget)
-        proposals = self._policies.propose(state, self._goals, now_ns)
+        # The others only observe by default, and so they do here.
+        proposals = [each for each in self._policies.propose(state, self._goals, now_ns) if each.policy == budget.NAME]
         decided = arbitrate(self.warden.devices, proposals, now_ns)
         self.warden.lease({each.uuid: round(each.value * 1000) for each in decided}, TTL_S, now_ns)
 

@@ -23,7 +23,7 @@ class Sharing:
     """How an envelope is shared among devices by demand.
 
     The numbers were chosen on three traces and four skews of load over eight simulated A100s (`make bench NAME=budget`
-    is a part of that); the results hang on none of them by more than 1 %.
+    is a part of that); the results hang on none of them by more than 2 %.
     """
 
     # The share of what is left, when everybody has what it uses, that is given out. Near the top the clock rises only
@@ -47,8 +47,9 @@ class Idling:
     """When a GPU is idle and what it is then worth."""
 
     consent: frozenset[str] = frozenset()  # UUIDs whose resident processes the operator lets be slowed while quiet
-    # The ceiling as a share of the highest clock. Half of it is below the corner of the voltage on every model that is
-    # known, so 85 % of what the clock can save is saved, and work that arrives runs at half speed and not at a seventh.
+    # The ceiling as a share of the highest clock. On an A100 half of it is below the corner of the voltage, where power
+    # falls only in proportion: by the published fit 0.21 of the power that follows the clock is left, and work that
+    # arrives runs at half speed, and not at a seventh as it would at the lowest clock. Not tuned yet.
     clock_share: float = 0.5
 
 
