@@ -17,14 +17,19 @@ DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The two directories eagent lives in on a host, and the names in them."""
+    """The two directories eagent lives in on a host, the names in them, and the kernel's trees."""
 
     run: Path  # sockets, locks and the ring: gone after a boot
     state: Path  # journal and budget: must outlive a boot
+    sysfs: Path = Path("/sys")
+    proc: Path = Path("/proc")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
-        """EAGENT_RUN_DIR and EAGENT_STATE_DIR, else the system's directories for root and the user's own for a user."""
+        """EAGENT_RUN_DIR and EAGENT_STATE_DIR, else the system's directories for root and the user's own for a user.
+
+        The kernel's trees are where they always are, but on a simulated host: EAGENT_SYSFS and EAGENT_PROC.
+        """
         uid = os.getuid()
         if uid == 0:
             run, state = "/run/eagent", "/var/lib/eagent"
@@ -32,7 +37,12 @@ class Paths:
             run = f"{environ['XDG_RUNTIME_DIR']}/eagent" if environ.get("XDG_RUNTIME_DIR") else f"/tmp/eagent-{uid}"
             home = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '/tmp')}/.local/state"
             state = f"{home}/eagent"
-        return cls(Path(environ.get("EAGENT_RUN_DIR") or run), Path(environ.get("EAGENT_STATE_DIR") or state))
+        return cls(
+            run=Path(environ.get("EAGENT_RUN_DIR") or run),
+            state=Path(environ.get("EAGENT_STATE_DIR") or state),
+            sysfs=Path(environ.get("EAGENT_SYSFS") or "/sys"),
+            proc=Path(environ.get("EAGENT_PROC") or "/proc"),
+        )
 
     @property
     def warden_socket(self) -> Path:
@@ -90,6 +100,9 @@ class Config:
     mode_budget: str = "act"
     mode_idle: str = "observe"
     idle_consent: tuple[str, ...] = ()
+    mode_cpu: str = "observe"
+    cpu_slowdown: float = 0.02
+    cpu_safe_cap_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +167,7 @@ OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs | _Mode | _Devices]] = {
     "host": {
         "fixed_w": _Number(0, 1_000_000, "watts"),
         "safe_cap_w": _Number(1, 10_000, "watts"),
+        "cpu_safe_cap_w": _Number(1, 10_000, "watts"),
         "gangs": _Gangs(),
         "gpu_clock_baseline_mhz": _Number(100, 10_000, "MHz", whole=True),
     },
@@ -161,6 +175,8 @@ OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs | _Mode | _Devices]] = {
         "mode_budget": _Mode(),
         "mode_idle": _Mode(),
         "idle_consent": _Devices(),
+        "mode_cpu": _Mode(),
+        "cpu_slowdown": _Number(0, 0.2, "of the time that work takes"),
     },
     "driver": {
         "library": _Text(),

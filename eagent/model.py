@@ -39,16 +39,25 @@ class Status(IntEnum):
 SOFTWARE_POWER_CAP = 0x4  # NVML clocks event reason: the clock is held down by the power limit
 
 
+class DeviceKind(StrEnum):
+    """What a device is; its label begins with it."""
+
+    GPU = "gpu"
+    CPU = "cpu"  # a package
+
+
 class KnobName(StrEnum):
-    """The controls that a proposal can speak about."""
+    """The controls of devices. Preferences are texts and follow the ceiling; proposals speak about the others."""
 
     POWER_LIMIT = "power_limit"  # watts
     GPU_CLOCK = "gpu_clock"  # MHz: the ceiling of the SM clock
+    CPU_CLOCK = "cpu_clock"  # MHz: the ceiling of the cores' frequency
+    CPU_PREFERENCE = "cpu_preference"  # energy performance preference, by the kernel's names
 
     @property
     def unit(self) -> str:
-        """The unit of its values."""
-        return {KnobName.POWER_LIMIT: "W", KnobName.GPU_CLOCK: "MHz"}[self]
+        """The unit of its values; empty for texts."""
+        return {KnobName.POWER_LIMIT: "W", KnobName.CPU_PREFERENCE: ""}.get(self, "MHz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,11 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU as the driver describes it. Its identity is the UUID; `index` is only the driver's order of the day."""
+    """One GPU as the driver describes it, or one CPU package as the kernel does.
+
+    Its identity is the UUID, for a package `CPU-<number>`; `index` is only the driver's order of the day. The greatest
+    limit of a package is what its owner had set before eagent, 0 where it can't be read. Its clocks are in steps.
+    """
 
     uuid: str
     index: int
@@ -73,19 +86,30 @@ class Device:
     power_window_s: float  # the stretch of time that one power reading averages
     power_period_s: float  # how often the sensor publishes one
     power_limit: Knob
-    gpu_clock: Knob = Knob(False, "not looked at")
-    clocks_mhz: tuple[int, ...] = ()  # that it can be locked to, ascending
+    clock: Knob = Knob(False, "not looked at")
+    clocks_mhz: tuple[int, ...] = ()  # that it can be held below, ascending
+    kind: DeviceKind = DeviceKind.GPU
+    preference: Knob = Knob(False, "it has none")  # the CPU's energy performance preference
+    preferences: tuple[str, ...] = ()  # that it takes
+    cpus: int = 0  # of a package
 
     @property
     def label(self) -> str:
-        """The short name people type: gpu0."""
-        return f"gpu{self.index}"
+        """The short name people type: gpu0, cpu1."""
+        return f"{self.kind}{self.index}"
+
+    @property
+    def clock_knob(self) -> KnobName:
+        """What its clock ceiling is called."""
+        return KnobName.CPU_CLOCK if self.kind is DeviceKind.CPU else KnobName.GPU_CLOCK
 
     def span(self, knob: KnobName) -> tuple[float, float] | None:
         """The least and the greatest value that a knob of the device takes; None if it can't be written."""
         if knob is KnobName.POWER_LIMIT:
             return (self.min_limit_w, self.max_limit_w) if self.power_limit.writable else None
-        return (self.clocks_mhz[0], self.clocks_mhz[-1]) if self.gpu_clock.writable and self.clocks_mhz else None
+        if knob is self.clock_knob and self.clock.writable and self.clocks_mhz:
+            return self.clocks_mhz[0], self.clocks_mhz[-1]
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +137,7 @@ class DeviceState:
 
     `power_mean_w` is over the last second, `power_recent_w` over the last ten, and `capped_share` is the share of those
     ten seconds in which the driver said that the power limit held the clock down. `prior_limit_w` is what the limit was
-    before eagent.
+    before eagent. Of a package only power, energy and limits are known.
     """
 
     device: Device
@@ -131,6 +155,7 @@ class DeviceState:
     prior_limit_w: float | None = None
     compute_processes: Reading = NEVER  # how many hold a context
     busy_share: Reading = NEVER  # mean utilisation of the last seconds, 0 to 1
+    busy_peak: Reading = NEVER  # the greatest utilisation read in the last ten seconds, 0 to 1
     clock_held: bool = False  # whether its clock is under a ceiling of ours
 
 
@@ -158,6 +183,17 @@ class HostState:
     devices: tuple[DeviceState, ...]
     budget: Budget | None = None
     gangs: tuple[frozenset[str], ...] = ()  # sets of UUIDs that do one synchronous job
+    busy_cpus: Reading = NEVER  # how many CPUs' worth of time all processes of the host used over the last second
+
+    @property
+    def gpus(self) -> tuple[DeviceState, ...]:
+        """The GPUs among the devices."""
+        return tuple(each for each in self.devices if each.device.kind is DeviceKind.GPU)
+
+    @property
+    def cpus(self) -> tuple[DeviceState, ...]:
+        """The CPU packages among the devices."""
+        return tuple(each for each in self.devices if each.device.kind is DeviceKind.CPU)
 
 
 class Priority(IntEnum):

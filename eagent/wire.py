@@ -5,9 +5,10 @@ false `error`, one line for a person. Watts are whole milliwatts, as the hardwar
 
     op            request                                              reply
     hello         -                                                    devices, boot_id, simulated, ttl_max_s, budget
-    status        -                                                    knobs, budget, lease, alarms
+    status        -                                                    knobs, clocks, preferences, budget, lease, alarms
     lease         limits_mw {uuid: mW} (every writable device), ttl_s  until_ns
-                  clocks_mhz {uuid: MHz} (those to be locked)
+                  clocks_mhz {uuid: MHz} (the ceilings)
+                  preferences {uuid: name} (of CPU packages)
     release       -                                                    -
     budget_set    budget_mw, fixed_mw, safe_caps_mw {uuid: mW}         in_force
     budget_clear  -                                                    -
@@ -20,7 +21,7 @@ from typing import Any
 import msgpack
 
 from eagent.errors import ProtocolError
-from eagent.model import Budget, Device, Knob
+from eagent.model import Budget, Device, DeviceKind, Knob
 
 VERSION = 1
 MESSAGE_MAX_BYTES = 65_536
@@ -84,8 +85,12 @@ def pack_device(device: Device) -> Message:
         "power_window_s": device.power_window_s,
         "power_period_s": device.power_period_s,
         "power_limit": {"writable": device.power_limit.writable, "why": device.power_limit.why},
-        "gpu_clock": {"writable": device.gpu_clock.writable, "why": device.gpu_clock.why},
+        "clock": {"writable": device.clock.writable, "why": device.clock.why},
         "clocks_mhz": device.clocks_mhz,
+        "kind": str(device.kind),
+        "preference": {"writable": device.preference.writable, "why": device.preference.why},
+        "preferences": device.preferences,
+        "cpus": device.cpus,
     }
 
 
@@ -102,8 +107,12 @@ def unpack_device(message: Message) -> Device:
         power_window_s=message["power_window_s"],
         power_period_s=message["power_period_s"],
         power_limit=Knob(**message["power_limit"]),
-        gpu_clock=Knob(**message["gpu_clock"]),
+        clock=Knob(**message["clock"]),
         clocks_mhz=tuple(message["clocks_mhz"]),
+        kind=DeviceKind(message["kind"]),
+        preference=Knob(**message["preference"]),
+        preferences=tuple(message["preferences"]),
+        cpus=message["cpus"],
     )
 
 

@@ -81,8 +81,8 @@ def gpu_clock(state: DeviceState, clock: ClockStatus | None) -> Json:
         "min_mhz": described.clocks_mhz[0] if described.clocks_mhz else None,
         "max_mhz": described.clocks_mhz[-1] if described.clocks_mhz else None,
         "state": clock.state if clock else "unknown",
-        "writable": described.gpu_clock.writable,
-        "why": (clock.error if clock else None) or described.gpu_clock.why,
+        "writable": described.clock.writable,
+        "why": (clock.error if clock else None) or described.clock.why,
     }
 
 

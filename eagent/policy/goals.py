@@ -54,9 +54,17 @@ class Idling:
 
 
 @dataclass(frozen=True, slots=True)
+class Feeding:
+    """How far the CPUs may be slowed while they only feed GPUs, or await them."""
+
+    slowdown: float = 0.02  # how much longer the GPUs' work may take for it, as a share
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """All that the policies go by beside the state."""
 
     sharing: Sharing = field(default_factory=Sharing)
     pins: tuple[Pin, ...] = ()
     idle: Idling = field(default_factory=Idling)
+    feeding: Feeding = field(default_factory=Feeding)

@@ -20,7 +20,7 @@ NAME = "idle"
 def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:  # noqa: ARG001  # the shape of a policy
     """A clock ceiling for each GPU that is idle, and whose clocks are up or held down by us already."""
     proposals = []
-    for members in grouped(state, lambda each: each.device.gpu_clock.writable):
+    for members in grouped(state, lambda each: each.device.clock.writable):
         evidence = [_evidence(member, goals) for member in members]
         if any(reason is None for reason in evidence):
             continue

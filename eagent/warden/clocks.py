@@ -46,7 +46,7 @@ class Clocks:
         entry = self._journal.get(device.uuid, GPU_CLOCK)
         if entry and entry.boot_id != self._boot_id:
             self._journal.retire(device.uuid, GPU_CLOCK)
-        device = replace(device, gpu_clock=self._knob(device))
+        device = replace(device, clock=self._knob(device))
         self._devices.append(device)
         return device
 
@@ -72,7 +72,7 @@ class Clocks:
 
     def _fallback(self, device: Device) -> int:
         entry = self._journal.get(device.uuid, GPU_CLOCK)
-        return (entry.prior or CLOCK_FREE) if entry and device.gpu_clock.writable else 0
+        return (entry.prior or CLOCK_FREE) if entry and device.clock.writable else 0
 
     def wish(self, clocks_mhz: Mapping[str, int]) -> list[int]:
         """Check what a lease asks for and journal where those knobs go back to.
@@ -86,10 +86,8 @@ class Clocks:
         by_uuid = {device.uuid: device for device in self._devices}
         for uuid, clock_mhz in clocks_mhz.items():
             device = by_uuid.get(uuid)
-            if device is None or not device.gpu_clock.writable:
-                raise RefusedError(
-                    f"{uuid}: its clocks can't be locked: {device.gpu_clock.why if device else 'not here'}"
-                )
+            if device is None or not device.clock.writable:
+                raise RefusedError(f"{uuid}: its clocks can't be locked: {device.clock.why if device else 'not here'}")
             if clock_mhz not in device.clocks_mhz:
                 low, high = device.clocks_mhz[0], device.clocks_mhz[-1]
                 raise RefusedError(f"{device.label}: {clock_mhz} MHz is not one of its clocks, {low} to {high} MHz")
@@ -126,7 +124,7 @@ class Clocks:
         for device, (held_mhz, problem) in zip(self._devices, self._loop.ceilings(), strict=True):
             entry = self._journal.get(device.uuid, GPU_CLOCK)
             ours_mhz = leased_mhz.get(device.uuid)
-            state = "unwritable" if not device.gpu_clock.writable else "leased" if ours_mhz else "baseline"
+            state = "unwritable" if not device.clock.writable else "leased" if ours_mhz else "baseline"
             if state == "baseline" and entry and held_mhz != self._fallback(device):
                 state = "restoring"
             if problem:
@@ -139,8 +137,8 @@ class Clocks:
                     "ours_mhz": ours_mhz,
                     "baseline_mhz": self._baseline(device) or None if device.clocks_mhz else None,
                     "state": state,
-                    "writable": device.gpu_clock.writable,
-                    "why": device.gpu_clock.why,
+                    "writable": device.clock.writable,
+                    "why": device.clock.why,
                     "error": problem,
                 }
             )

@@ -29,7 +29,7 @@ def ceiling(uuid: str, clock_mhz: float) -> Proposal:
 
 @pytest.fixture
 def two(new_device: Any) -> HostState:
-    devices = (replace(new_device(n), gpu_clock=Knob(True), clocks_mhz=(210, 705, 1410)) for n in range(2))
+    devices = (replace(new_device(n), clock=Knob(True), clocks_mhz=(210, 705, 1410)) for n in range(2))
     return HostState(tuple(DeviceState(device) for device in devices))
 
 

@@ -22,7 +22,7 @@ def quiet(gpus: Any) -> Any:
     """Makes the state of a GPU that a quiet process holds, and whose clocks are up."""
 
     def make(n: int = 0, **changes: Any) -> DeviceState:
-        device = replace(gpus.device(n), gpu_clock=Knob(True), clocks_mhz=CLOCKS)
+        device = replace(gpus.device(n), clock=Knob(True), clocks_mhz=CLOCKS)
         state = DeviceState(
             device,
             gpu_utilisation=ok(0),
@@ -83,4 +83,4 @@ def test_a_gang_is_idle_only_together(quiet: Any) -> None:
 
 def test_a_gpu_whose_clocks_cannot_be_locked_is_left_alone(quiet: Any) -> None:
     state = quiet()
-    assert ceilings(replace(state, device=replace(state.device, gpu_clock=Knob(False, "no")))) == {}
+    assert ceilings(replace(state, device=replace(state.device, clock=Knob(False, "no")))) == {}
