@@ -15,7 +15,7 @@
 
 /* All that changes. Two of it are in the file; one is the truth, the other the draft of the next. */
 typedef struct state {
-  int64_t now_ns;            /* virtual clock: where it was put; never behind `tick` */
+  int64_t now_ns;            /* virtual clock: where it was put; within `tick` */
   int64_t origin_ns;         /* wall clock: CLOCK_MONOTONIC at simulated time 0 */
   int64_t tick;              /* whole ticks integrated */
   uint32_t events, requests; /* entries of the tables below that exist */
