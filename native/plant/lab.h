@@ -81,7 +81,8 @@ typedef struct plant_serving {
   double decode_s, decode_s_per_sequence, decode_s_per_context_token; /* one iteration, at full clock */
   double decode_compute, decode_memory, decode_compute_fraction;
   uint32_t batch_max;
-  double host_s; /* of each iteration: the part in which the GPU awaits the processor, at full CPU clock */
+  double host_s; /* at full CPU clock: an iteration's first part, in which the GPU awaits the processor. It is within
+                    the times above, the rest of which is the GPU's; no iteration is shorter */
 } plant_serving_t;
 
 typedef struct plant_request {

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import InputError
-from eagent.sim.workload import Gang, Serving, Square
+from eagent.sim.workload import Gang, Square
 
 if TYPE_CHECKING:
     from eagent.sim._plant import Host
@@ -335,28 +335,6 @@ def test_a_package_limit_can_starve_gpus(lab: Lab) -> None:
     free = steps_a_second(host)
     host.set_rapl_limit_uw(1, 0, 80_000_000)
     assert steps_a_second(host) < 0.8 * free
-
-
-def test_serving_awaits_the_processor_a_little_in_each_iteration(lab: Lab) -> None:
-    requests = [(0.5 * number, number % 8, 300, 60) for number in range(100)]
-    hosts = {khz: lab(gpus=8, cpu={}) for khz in (3_400_000, 1_700_000)}
-    means = {}
-    for khz, host in hosts.items():
-        set_all(host, khz)
-        Serving().start(host, requests)
-        host.advance(80.0)
-        means[khz] = sum((done or 1e9) - arrival for arrival, _, done in host.served()) / 100
-    iterations = 60  # one prefill and 59 tokens
-    assert means[1_700_000] - means[3_400_000] == pytest.approx(iterations * 1e-3, rel=0.05)
-
-
-def test_at_full_cpu_clock_serving_is_as_without_processors(lab: Lab) -> None:
-    requests = [(0.5 * number, 0, 300, 60) for number in range(20)]
-    bare, furnished = lab(), lab(cpu={})
-    for host in (bare, furnished):
-        Serving().start(host, requests)
-        host.advance(20.0)
-    assert bare.served() == furnished.served()
 
 
 # ---- hosts without --------------------------------------------------------------------------------------------------
