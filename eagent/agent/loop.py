@@ -304,6 +304,8 @@ class Governor:
         told = self.told.get(state.device.uuid, UNTOLD)
         if told.limit is not None and told.limit.baseline_mw is not None:
             state = replace(state, prior_limit_w=watts(told.limit.baseline_mw))
+        if told.clock is not None and state.device.kind is DeviceKind.CPU:
+            state = replace(state, ceiling_mhz=told.clock.held_mhz, prior_ceiling_mhz=told.clock.baseline_mhz)
         return replace(state, clock_held=told.clock is not None and told.clock.ours_mhz is not None)
 
     def _forget_lease(self) -> None:
