@@ -11,12 +11,13 @@ from typing import Any
 
 from eagent import __version__
 from eagent.agent import report
+from eagent.agent.explanation import explanation
 from eagent.agent.loop import Governor
 from eagent.agent.names import find_device
-from eagent.agent.warden import ClockStatus
+from eagent.agent.warden import UNTOLD, Told
 from eagent.config import Config
 from eagent.errors import InputError, RefusedError, UnavailableError
-from eagent.model import Budget, Device
+from eagent.model import Budget, Device, DeviceKind
 from eagent.policy.goals import Pin
 
 Json = dict[str, Any]
@@ -54,7 +55,7 @@ class Agent:
         governor = self._governor
         governor.read(now_ns)
         until_ns = governor.lease_until_ns
-        knobs, clocks = self._knobs(), self._clocks()
+        told, state = self._told(), governor.state
         return {
             "version": __version__,
             "host": self._host,
@@ -63,13 +64,13 @@ class Agent:
             "warden": report.warden(
                 governor.feed.stats, governor.feed.silent_ns(now_ns), connected=governor.warden.connected
             ),
-            "budget": report.budget(governor.budget, governor.state, knobs),
+            "budget": report.budget(governor.budget, state, told),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
             "halted": governor.halted,
             "alarms": governor.alarms,
+            "busy_cpus": report.reading(state.busy_cpus, "CPUs"),
             "devices": [
-                report.device(each, knobs.get(each.device.uuid), clocks.get(each.device.uuid))
-                for each in governor.state.devices
+                report.device(each, told.get(each.device.uuid, UNTOLD), governor.budget) for each in state.devices
             ],
         }
 
@@ -79,12 +80,10 @@ class Agent:
         Raises:
             InputError: no such device.
         """
-        uuid = self._find(device).uuid
-        self._governor.read(self._clock())
-        state = next(each for each in self._governor.state.devices if each.device.uuid == uuid)
-        return report.explanation(
-            state, self._knobs().get(uuid), self._clocks().get(uuid), self._governor.plan.decisions, self._clock()
-        )
+        uuid, governor, now_ns = self._find(device).uuid, self._governor, self._clock()
+        governor.read(now_ns)
+        state = next(each for each in governor.state.devices if each.device.uuid == uuid)
+        return explanation(state, self._told().get(uuid, UNTOLD), governor.plan, governor.budget, now_ns)
 
     def plan(self) -> Json:
         """What every policy asks for, whether it acts or only observes."""
@@ -112,17 +111,17 @@ class Agent:
         if fixed_w is None:
             raise InputError(
                 "what all else on this host draws at most is not known: give fixed_w, or set it in the configuration's "
-                "[host] section; 0 if the budget is for the GPUs alone"
+                "[host] section; 0 if the budget is for what eagent can cap alone"
             )
         if not all(math.isfinite(number) and number >= 0 for number in (budget_w, fixed_w, safe_cap_w or 0.0)):
             raise InputError("a budget, a fixed draw and a safe cap are finite numbers of watts")
         caps_w = {
-            device.uuid: device.min_limit_w if safe_cap_w is None else safe_cap_w
+            device.uuid: self._safe_cap_w(device, safe_cap_w)
             for device in self._connected_devices()
             if device.power_limit.writable
         }
         in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
-        told = report.budget(self._governor.budget, self._governor.state, self._knobs()) or {}
+        told = report.budget(self._governor.budget, self._governor.state, self._told()) or {}
         return {**told, "in_force": in_force}
 
     async def clear_budget(self) -> None:
@@ -178,20 +177,23 @@ class Agent:
         governor.pins.clear()
         await governor.release()
         governor.wake()
-        knobs = self._knobs()
+        told = self._told()
         given_back = [
-            {"device": device.label, "uuid": device.uuid, "baseline_w": report.baseline_w(knobs.get(device.uuid))}
+            report.baselines(device, told.get(device.uuid, UNTOLD))
             for device in devices
-            if device.power_limit.writable
+            if device.power_limit.writable or (device.kind is DeviceKind.CPU and device.clock.writable)
         ]
         return {"pins_dropped": dropped, "devices": given_back}
 
-    def _knobs(self) -> report.Knobs:
-        """What the warden said last; nothing while it does not answer, because it would be a claim about now."""
-        return self._governor.knobs if self._governor.warden.connected else {}
+    def _safe_cap_w(self, device: Device, gpu_cap_w: float | None) -> float:
+        """What was asked for or configured; else the least of a GPU, and of a package the limit that it had."""
+        if device.kind is DeviceKind.CPU:
+            return device.max_limit_w if self._config.cpu_safe_cap_w is None else self._config.cpu_safe_cap_w
+        return device.min_limit_w if gpu_cap_w is None else gpu_cap_w
 
-    def _clocks(self) -> Mapping[str, ClockStatus]:
-        return self._governor.clocks if self._governor.warden.connected else {}
+    def _told(self) -> Mapping[str, Told]:
+        """What the warden said last; nothing while it does not answer, because it would be a claim about now."""
+        return self._governor.told if self._governor.warden.connected else {}
 
     def _find(self, name: str) -> Device:
         return find_device([each.device for each in self._governor.state.devices], name)

@@ -12,10 +12,19 @@ from typing import Protocol
 from eagent.agent.feed import Feed
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
-from eagent.agent.warden import Backoff, ClockStatus, Hello, KnobStatus, WardenStatus
+from eagent.agent.warden import (
+    UNTOLD,
+    Backoff,
+    ClockStatus,
+    Hello,
+    KnobStatus,
+    PreferenceStatus,
+    Told,
+    WardenStatus,
+)
 from eagent.config import Config
 from eagent.errors import EagentError, InputError
-from eagent.model import Budget, Device, DeviceState, HostState, Knob, Priority, Proposal
+from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostState, Knob, Priority, Proposal, Reading
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
@@ -28,6 +37,11 @@ SECOND_NS = 1_000_000_000
 STATUS_PERIOD_NS = SECOND_NS  # knobs and alarms change slowly; the ring tells the limits sooner
 
 
+def modes(config: Config) -> dict[str, str]:
+    """What each policy may do, by its name; one that is not here only observes. A pin is a command, and acts."""
+    return {"budget": config.mode_budget, "pin": "act", "idle": config.mode_idle, "cpu": config.mode_cpu}
+
+
 class WardenLink(Protocol):
     """What the loop needs of the warden's client."""
 
@@ -36,7 +50,13 @@ class WardenLink(Protocol):
     def close(self) -> None: ...
     async def connect(self) -> Hello: ...
     async def status(self) -> WardenStatus: ...
-    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int: ...
+    async def lease(
+        self,
+        limits_mw: Mapping[str, int],
+        clocks_mhz: Mapping[str, int],
+        preferences: Mapping[str, str],
+        ttl_s: float,
+    ) -> int: ...
     async def release(self) -> None: ...
     async def set_budget(self, budget: Budget) -> bool: ...
     async def clear_budget(self) -> None: ...
@@ -55,6 +75,7 @@ class Governor:
         config: Config,
         goals: Goals | None = None,
         halted: Callable[[], str | None] = lambda: None,
+        busy_cpus: Callable[[int], Reading] = lambda _: NEVER,
     ) -> None:
         """A governor that knows nothing yet.
 
@@ -62,8 +83,9 @@ class Governor:
             warden: The way to the warden.
             feed: The way to the ring.
             config: The operator's wishes.
-            goals: The numbers that the policies go by.
+            goals: The numbers that the policies go by; what the configuration says of them comes before.
             halted: Says why all policies but the budget's are to stand still; None: they are not.
+            busy_cpus: Tells how many CPUs are busy, at a monotonic time.
         """
         self.halted: str | None = None
         self.proposals: list[Proposal] = []  # of all policies, those that only observe included
@@ -71,8 +93,7 @@ class Governor:
         self._policies = Policies()
         self.warden = warden
         self.hello: Hello | None = None
-        self.knobs: Mapping[str, KnobStatus] = {}
-        self.clocks: Mapping[str, ClockStatus] = {}
+        self.told: Mapping[str, Told] = {}  # per UUID, what the warden said last
         self.state = HostState(())
         self.plan: Plan = NOTHING
         self.pins: dict[str, Pin] = {}
@@ -80,7 +101,11 @@ class Governor:
         self.budget: Budget | None = None  # as the warden holds it
         self.feed = feed
         self._config = config
-        self._goals = goals or Goals()
+        goals = goals or Goals()
+        self._goals = replace(goals, feeding=replace(goals.feeding, slowdown=config.cpu_slowdown))
+        self._modes = modes(config)
+        self._busy_cpus = busy_cpus
+        self._busy = NEVER
         self._fold = Fold(())
         self._gangs: tuple[frozenset[str], ...] = ()
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
@@ -117,7 +142,7 @@ class Governor:
         """Whether a proposal is more than an observation: its policy may act, and no halt holds it."""
         if self.halted is not None and proposal.priority > Priority.BUDGET:
             return False
-        return {"budget": self._config.mode_budget, "idle": self._config.mode_idle}.get(proposal.policy, "act") == "act"
+        return self._modes.get(proposal.policy) == "act"
 
     def _consents(self, device: Device) -> bool:
         """Whether the operator lets the quiet processes on a device be slowed."""
@@ -150,6 +175,7 @@ class Governor:
         """Bring `state` up to date from the ring: for a turn, or for somebody who asks between two turns."""
         self._fold.add(self.feed.drain(now_ns))
         self._mind("ring", self.feed.problem)
+        self._busy = self._busy_cpus(now_ns)
         self._gather(now_ns)
 
     async def look(self, now_ns: int) -> None:
@@ -160,11 +186,10 @@ class Governor:
         """
         status = await self.warden.status()
         self._status_due_ns = now_ns + STATUS_PERIOD_NS
-        self.knobs = {knob.uuid: knob for knob in status.knobs}
-        self.clocks = {clock.uuid: clock for clock in status.clocks}
+        self.told = status.told()
         self.budget = status.budget
         self._warden_alarms = status.alarms
-        devices = tuple(_as_told(device, self.knobs.get(device.uuid)) for device in self.devices)
+        devices = tuple(_as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
         if devices != self.devices:
             self._fold.rebind(devices)
 
@@ -239,7 +264,9 @@ class Governor:
         changed = vector != self._asked
         self._asked, self._asked_ns = vector, now_ns
         with self._minding("lease"):
-            self.lease_until_ns = await self.warden.lease(vector.limits_mw, vector.clocks_mhz, ttl_s)
+            self.lease_until_ns = await self.warden.lease(
+                vector.limits_mw, vector.clocks_mhz, vector.preferences, ttl_s
+            )
             if changed:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
@@ -248,9 +275,10 @@ class Governor:
     def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
         """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""
         gangs, problem = [], None
+        gpus = [device for device in devices if device.kind is DeviceKind.GPU]
         for names in self._config.gangs:
             try:
-                gangs.append(frozenset(find_device(devices, name).uuid for name in names))
+                gangs.append(frozenset(find_device(gpus, name).uuid for name in names))
             except InputError as unknown:
                 problem = f"gang {', '.join(names)} is ignored: {unknown}"
         self._mind("gangs", problem)
@@ -265,18 +293,18 @@ class Governor:
         self.halted = self._halted()
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]
-        self.plan = make_plan(self.state, acting, self.knobs, now_ns)
+        self.plan = make_plan(self.state, acting, self.told, now_ns)
         self._mind("plan", self.plan.problem)
 
     def _gather(self, now_ns: int) -> None:
         devices = tuple(self._with_knobs(state) for state in self._fold.states(now_ns))
-        self.state = HostState(devices, self.budget, self._gangs)
+        self.state = HostState(devices, self.budget, self._gangs, self._busy)
 
     def _with_knobs(self, state: DeviceState) -> DeviceState:
-        knob, clock = self.knobs.get(state.device.uuid), self.clocks.get(state.device.uuid)
-        if knob is not None and knob.baseline_mw is not None:
-            state = replace(state, prior_limit_w=watts(knob.baseline_mw))
-        return replace(state, clock_held=clock is not None and clock.ours_mhz is not None)
+        told = self.told.get(state.device.uuid, UNTOLD)
+        if told.limit is not None and told.limit.baseline_mw is not None:
+            state = replace(state, prior_limit_w=watts(told.limit.baseline_mw))
+        return replace(state, clock_held=told.clock is not None and told.clock.ours_mhz is not None)
 
     def _forget_lease(self) -> None:
         self._asked, self.lease_until_ns = None, None
@@ -301,8 +329,15 @@ class Governor:
             self._problems[subject] = problem
 
 
-def _as_told(device: Device, knob: KnobStatus | None) -> Device:
-    """A device whose limit can be written or not as the warden says now: privilege and drivers come and go."""
-    if knob is None or (knob.writable, knob.why) == (device.power_limit.writable, device.power_limit.why):
-        return device
-    return replace(device, power_limit=Knob(knob.writable, knob.why))
+def _as_told(device: Device, told: Told) -> Device:
+    """A device whose knobs can be written or not as the warden says now: privilege and drivers come and go."""
+    return replace(
+        device,
+        power_limit=_knob(device.power_limit, told.limit),
+        clock=_knob(device.clock, told.clock),
+        preference=_knob(device.preference, told.preference),
+    )
+
+
+def _knob(known: Knob, told: KnobStatus | ClockStatus | PreferenceStatus | None) -> Knob:
+    return known if told is None else Knob(told.writable, told.why)

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from eagent.agent.agent import Agent
 from eagent.agent.feed import Feed
 from eagent.agent.loop import Governor
+from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden
 from eagent.config import Config, Paths
 from eagent.process import follow_parent, hold_lock, make_directory
@@ -45,6 +48,7 @@ def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -
         UnavailableError: another agent runs, or the run directory or the API's socket can't be made.
     """
     follow_parent()
+    psutil.PROCFS_PATH = str(paths.proc)  # of the whole process: nothing else here asks psutil
     make_directory(paths.run, 0o750)
     lock = hold_lock(paths.agent_lock, "agent")
     try:
@@ -70,6 +74,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         Feed(lambda: RingReader(paths.ring)),
         config,
         halted=lambda: _halt_reason(paths.halt),
+        busy_cpus=Processors().busy,
     )
 
     def stop() -> None:
@@ -82,7 +87,8 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
     try:
         server = api(Agent(governor, config), paths.api_socket)
         await server.start()
-        log.info("ready: %d GPUs, API at %s", len(governor.devices), paths.api_socket)
+        gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
+        log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         try:
             await governor.run(time.monotonic_ns, stopping)
         finally:

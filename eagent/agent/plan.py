@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eagent.agent.warden import KnobStatus
-from eagent.model import Decision, DeviceState, HostState, KnobName, Proposal
+from eagent.agent.envelope import limit_mw, safe_cap_w, uncapped_w
+from eagent.agent.warden import UNTOLD, KnobStatus, Told
+from eagent.model import Budget, Decision, Device, DeviceKind, HostState, KnobName, Proposal
 from eagent.policy.arbiter import arbitrate
+
+# A package that is held low has no use for the eagerness with which it climbs: near the top that is what it is for.
+THRIFTY = "balance_power"
+THRIFTY_SHARE = 0.6  # of the highest clock
 
 Decisions = Mapping[tuple[str, KnobName], Decision]
 
@@ -19,6 +23,7 @@ class Vector:
 
     limits_mw: Mapping[str, int]  # under a budget every device that can be capped, else those decided on
     clocks_mhz: Mapping[str, int] = field(default_factory=dict)  # the ceilings; who is not named has none of ours
+    preferences: Mapping[str, str] = field(default_factory=dict)  # of packages; who is not named has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,74 +38,79 @@ class Plan:
 NOTHING = Plan({}, None)
 
 
-def make_plan(state: HostState, proposals: Sequence[Proposal], knobs: Mapping[str, KnobStatus], now_ns: int) -> Plan:
+def make_plan(state: HostState, proposals: Sequence[Proposal], told: Mapping[str, Told], now_ns: int) -> Plan:
     """Decide, and make the vector of what was decided.
 
     Args:
         state: The host as folded now.
         proposals: What the policies that may act ask for.
-        knobs: Per UUID, what the warden said last of the power limits.
+        told: Per UUID, what the warden said last.
         now_ns: Monotonic time.
     """
     devices = [each.device for each in state.devices]
     decisions = {(each.uuid, each.knob): each for each in arbitrate(devices, proposals, now_ns)}
-    clocks_mhz = _clocks_mhz(state, decisions)
-    if state.budget is None:
-        limits_mw = {uuid: _mw(made.value) for (uuid, knob), made in decisions.items() if knob is KnobName.POWER_LIMIT}
-        return Plan(decisions, Vector(limits_mw, clocks_mhz) if limits_mw or clocks_mhz else None)
-    capped = [each for each in state.devices if each.device.power_limit.writable]
-    if not any((each.device.uuid, KnobName.POWER_LIMIT) in decisions for each in capped):
-        # A budget that nothing can be shared of, or may be, is no plan of ours: the warden holds the safe caps.
-        problem = "nothing of the budget is shared: the safe caps stand" if capped else None
-        return Plan(decisions, _under_safe_caps(state, capped, clocks_mhz), problem)
-    limits_mw = {
-        each.device.uuid: _mw(decisions[each.device.uuid, KnobName.POWER_LIMIT].value)
-        if (each.device.uuid, KnobName.POWER_LIMIT) in decisions
-        else _undecided_mw(each, state, knobs.get(each.device.uuid))
-        for each in capped
+    clocks_mhz = _clocks_mhz(devices, decisions)
+    preferences = {
+        each.uuid: name for each in devices if (name := preference_below(each, clocks_mhz.get(each.uuid))) is not None
     }
-    if _draw_mw(state, limits_mw) > round(state.budget.envelope_w * 1000):
-        return Plan(decisions, None, "what was decided does not fit into the envelope: the safe caps stand")
-    return Plan(decisions, Vector(limits_mw, clocks_mhz))
+    capped = [each for each in devices if each.power_limit.writable]
+    limits_mw = {
+        each.uuid: limit_mw(each, decisions[each.uuid, KnobName.POWER_LIMIT].value)
+        for each in capped
+        if (each.uuid, KnobName.POWER_LIMIT) in decisions
+    }
+    problem = None
+    if state.budget is not None and limits_mw:
+        undecided = [each for each in capped if each.uuid not in limits_mw]
+        limits_mw |= {
+            each.uuid: _undecided_mw(each, state.budget, told.get(each.uuid, UNTOLD).limit) for each in undecided
+        }
+        if _draw_mw(devices, state.budget, limits_mw) > round(state.budget.envelope_w * 1000):
+            return Plan(decisions, None, "what was decided does not fit into the envelope: the safe caps stand")
+    elif state.budget is not None:
+        # A budget that nothing can be shared of, or may be, is no plan of ours: the warden holds the safe caps. A lease
+        # of clocks names them too, and they would hold without it.
+        problem = "nothing of the budget is shared: the safe caps stand" if capped else None
+        limits_mw = {each.uuid: limit_mw(each, safe_cap_w(each, state.budget)) for each in capped if clocks_mhz}
+    return Plan(decisions, Vector(limits_mw, clocks_mhz, preferences) if limits_mw or clocks_mhz else None, problem)
 
 
-def _clocks_mhz(state: HostState, decisions: Decisions) -> dict[str, int]:
-    """Ceilings as clocks that the devices have; one at the top is none."""
+def ceiling_mhz(device: Device, clock_mhz: float) -> int | None:
+    """The greatest clock of the device that is not above `clock_mhz`; None where that is its highest: no ceiling."""
+    if clock_mhz >= device.clocks_mhz[-1]:
+        return None
+    return max((clock for clock in device.clocks_mhz if clock <= clock_mhz), default=device.clocks_mhz[0])
+
+
+def preference_below(device: Device, ceiling: int | None) -> str | None:
+    """The preference that goes with a ceiling in MHz; None: the device's own."""
+    if ceiling is None or device.kind is not DeviceKind.CPU or not device.preference.writable:
+        return None
+    thrifty = THRIFTY in device.preferences and ceiling <= THRIFTY_SHARE * device.clocks_mhz[-1]
+    return THRIFTY if thrifty else None
+
+
+def _clocks_mhz(devices: Sequence[Device], decisions: Decisions) -> dict[str, int]:
+    """The ceilings that were decided on."""
     ceilings = {}
-    for each in state.devices:
-        decision = decisions.get((each.device.uuid, KnobName.GPU_CLOCK))
-        if decision is not None and decision.value < each.device.clocks_mhz[-1]:
-            ceilings[each.device.uuid] = max(clock for clock in each.device.clocks_mhz if clock <= decision.value)
+    for each in devices:
+        decision = decisions.get((each.uuid, each.clock_knob))
+        ceiling = ceiling_mhz(each, decision.value) if decision else None
+        if ceiling is not None:
+            ceilings[each.uuid] = ceiling
     return ceilings
 
 
-def _under_safe_caps(state: HostState, capped: Sequence[DeviceState], clocks_mhz: Mapping[str, int]) -> Vector | None:
-    """A lease of clocks under a budget names the limits too: the safe caps, which would hold without it."""
-    assert state.budget is not None
-    if not clocks_mhz:
-        return None
-    caps_w = state.budget.safe_caps_w
-    return Vector(
-        {each.device.uuid: _mw(caps_w.get(each.device.uuid, each.device.min_limit_w)) for each in capped}, clocks_mhz
-    )
+def _undecided_mw(device: Device, budget: Budget, knob: KnobStatus | None) -> int:
+    """The baseline, or the safe cap if that is less.
 
-
-def _undecided_mw(each: DeviceState, state: HostState, knob: KnobStatus | None) -> int:
-    """The baseline; before our first write there is none yet, and what is set now will become it."""
-    device = each.device
+    Before our first write there is no baseline yet, and what is set now will become it.
+    """
     known = [knob.baseline_mw, knob.requested_mw] if knob else []
-    limit_mw = next((mw for mw in known if mw is not None), round(device.default_limit_w * 1000))
-    if state.budget is not None:
-        limit_mw = min(limit_mw, round(state.budget.safe_caps_w.get(device.uuid, device.min_limit_w) * 1000))
-    return min(max(limit_mw, round(device.min_limit_w * 1000)), round(device.max_limit_w * 1000))
+    limit = next((mw for mw in known if mw is not None), round(device.default_limit_w * 1000))
+    limit = min(limit, round(safe_cap_w(device, budget) * 1000))
+    return limit_mw(device, min(max(limit / 1000, device.min_limit_w), device.max_limit_w))
 
 
-def _draw_mw(state: HostState, limits_mw: Mapping[str, int]) -> int:
-    return sum(
-        limits_mw.get(each.device.uuid, round(each.device.max_limit_w * 1000))  # not capped: counted at its most
-        for each in state.devices
-    )
-
-
-def _mw(watts: float) -> int:
-    return math.floor(round(watts * 1000, 3))
+def _draw_mw(devices: Sequence[Device], budget: Budget, limits_mw: Mapping[str, int]) -> int:
+    return sum(limits_mw.get(each.uuid, round(uncapped_w(each, budget) * 1000)) for each in devices)

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eagent import wire
-from eagent.agent.plan import Decisions
-from eagent.agent.warden import ClockStatus, KnobStatus
-from eagent.model import Budget, Decision, Device, DeviceState, HostState, KnobName, Proposal, Reading
-from eagent.policy.arbiter import fate
+from eagent.agent.envelope import uncapped_w
+from eagent.agent.plan import ceiling_mhz, preference_below
+from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
+from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal, Reading
 from eagent.telemetry.records import RingStats
 
 Json = dict[str, Any]
-Knobs = Mapping[str, KnobStatus]  # per UUID
+ToldByUuid = Mapping[str, Told]
 
 # The API's name of each reading, its field in DeviceState, its unit.
 READINGS = (
@@ -27,6 +27,8 @@ READINGS = (
     ("temperature", "temperature_c", "°C"),
     ("capped_share", "capped_share", "ratio"),
 )
+# Those that a CPU package has.
+PACKAGE_READINGS = tuple(each for each in READINGS if each[0] in ("power", "power_mean", "power_recent", "energy"))
 
 
 def warden(stats: RingStats | None, silent_ns: int | None, *, connected: bool) -> Json:
@@ -43,11 +45,11 @@ def warden(stats: RingStats | None, silent_ns: int | None, *, connected: bool) -
     }
 
 
-def budget(held: Budget | None, state: HostState, knobs: Knobs) -> Json | None:
-    """The budget and how it is spent. A limit that can't be set or read counts at the most that the device takes."""
+def budget(held: Budget | None, state: HostState, told: ToldByUuid) -> Json | None:
+    """The budget and how it is spent. A limit that can't be read counts at the most that the device takes."""
     if held is None:
         return None
-    limits_w = sum(_limit_in_force_w(each, knobs.get(each.device.uuid)) for each in state.devices)
+    limits_w = sum(_limit_in_force_w(each, told.get(each.device.uuid, UNTOLD).limit, held) for each in state.devices)
     return {
         "budget_w": held.budget_w,
         "fixed_w": held.fixed_w,
@@ -58,31 +60,50 @@ def budget(held: Budget | None, state: HostState, knobs: Knobs) -> Json | None:
     }
 
 
-def device(state: DeviceState, knob: KnobStatus | None, clock: ClockStatus | None) -> Json:
-    """One device: its readings, and its power limit."""
+def device(state: DeviceState, told: Told, held: Budget | None) -> Json:
+    """One device: the readings that its kind has, and its knobs."""
     described = state.device
-    return {
+    readings = READINGS if described.kind is DeviceKind.GPU else PACKAGE_READINGS
+    about = {
         "device": described.label,
+        "kind": str(described.kind),
         "uuid": described.uuid,
         "name": described.name,
         "pci_bus_id": described.pci_bus_id,
-        "readings": {name: reading(getattr(state, field), unit) for name, field, unit in READINGS},
-        "power_limit": power_limit(state, knob),
-        "gpu_clock": gpu_clock(state, clock),
+        "readings": {name: reading(getattr(state, field), unit) for name, field, unit in readings},
+        "power_limit": power_limit(state, told.limit, held),
+        str(described.clock_knob): clock(described, told.clock),
+    }
+    if described.kind is DeviceKind.GPU:
+        return about
+    return {**about, "cpus": described.cpus, "cpu_preference": preference(described, told.preference)}
+
+
+def clock(described: Device, told: ClockStatus | None) -> Json:
+    """A clock ceiling. A GPU's can't be read from the driver: `ours_mhz` is what it took. A package's is read back."""
+    read_back = {"held_mhz": told.held_mhz if told else None} if described.kind is DeviceKind.CPU else {}
+    return {
+        **read_back,
+        "ours_mhz": told.ours_mhz if told else None,
+        "baseline_mhz": told.baseline_mhz if told else None,
+        "min_mhz": described.clocks_mhz[0] if described.clocks_mhz else None,
+        "max_mhz": described.clocks_mhz[-1] if described.clocks_mhz else None,
+        "state": told.state if told else "unknown",
+        "writable": described.clock.writable,
+        "why": (told.error if told else None) or described.clock.why,
     }
 
 
-def gpu_clock(state: DeviceState, clock: ClockStatus | None) -> Json:
-    """The clock ceiling. It can't be read from the driver: `ours_mhz` is what the driver took from us."""
-    described = state.device
+def preference(described: Device, told: PreferenceStatus | None) -> Json:
+    """A package's energy preference, by the kernel's names; `held` is "mixed" where its CPUs differ."""
     return {
-        "ours_mhz": clock.ours_mhz if clock else None,
-        "baseline_mhz": clock.baseline_mhz if clock else None,
-        "min_mhz": described.clocks_mhz[0] if described.clocks_mhz else None,
-        "max_mhz": described.clocks_mhz[-1] if described.clocks_mhz else None,
-        "state": clock.state if clock else "unknown",
-        "writable": described.clock.writable,
-        "why": (clock.error if clock else None) or described.clock.why,
+        "held": told.held if told else None,
+        "ours": told.ours if told else None,
+        "baseline": told.baseline if told else None,
+        "takes": list(described.preferences),
+        "state": told.state if told else "unknown",
+        "writable": described.preference.writable,
+        "why": (told.error if told else None) or described.preference.why,
     }
 
 
@@ -98,65 +119,23 @@ def reading(made: Reading, unit: str) -> Json:
     }
 
 
-def power_limit(state: DeviceState, knob: KnobStatus | None) -> Json:
+def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None) -> Json:
     """The power limit: what the driver was asked for, what it enforces, what is ours, and what was before us.
 
     Requested and enforced are from the ring while it is fresh, because it is read more often, else from the warden.
     """
     described = state.device
+    why = (knob.error if knob else None) or described.power_limit.why
     return {
         "requested_w": _first_w(state.limit_w, knob.requested_mw if knob else None),
         "enforced_w": _first_w(state.enforced_limit_w, knob.enforced_mw if knob else None),
         "ours_w": _watts(knob.ours_mw if knob else None),
         "baseline_w": baseline_w(knob),
-        "min_w": described.min_limit_w,
-        "max_w": described.max_limit_w,
+        "min_w": described.min_limit_w or None,
+        "max_w": described.max_limit_w or None,
         "state": knob.state if knob else "unknown",
         "writable": described.power_limit.writable,
-        "why": (knob.error if knob else None) or described.power_limit.why,
-    }
-
-
-def explanation(
-    state: DeviceState, knob: KnobStatus | None, clock: ClockStatus | None, decisions: Decisions, now_ns: int
-) -> Json:
-    """Why the knobs of one device stand where they stand."""
-    limit, ceiling = power_limit(state, knob), gpu_clock(state, clock)
-    decision = decisions.get((state.device.uuid, KnobName.POWER_LIMIT))
-    return {
-        "device": state.device.label,
-        "knobs": [
-            {
-                "knob": "power_limit",
-                "unit": "W",
-                "value": limit["requested_w"],
-                "ours": limit["ours_w"],
-                "baseline": limit["baseline_w"],
-                **_decided(decision, now_ns),
-                "note": _note(state.device, limit, decision),
-            },
-            {
-                "knob": "gpu_clock",
-                "unit": "MHz",
-                "value": ceiling["ours_mhz"],
-                "ours": ceiling["ours_mhz"],
-                "baseline": ceiling["baseline_mhz"],
-                **_decided(decisions.get((state.device.uuid, KnobName.GPU_CLOCK)), now_ns),
-                "note": ceiling["why"],
-            },
-        ],
-    }
-
-
-def proposal(made: Proposal, now_ns: int) -> Json:
-    """A proposal; `until_s` is from now."""
-    return {
-        "policy": made.policy,
-        "priority": made.priority.name.lower(),
-        "low": made.low,
-        "high": made.high,
-        "reason": made.reason,
-        "until_s": None if made.until_ns is None else max(0.0, (made.until_ns - now_ns) / 1e9),
+        "why": "; ".join(text for text in (why, _counted(described, held)) if text),
     }
 
 
@@ -165,11 +144,24 @@ def baseline_w(knob: KnobStatus | None) -> float | None:
     return _watts(knob.baseline_mw if knob else None)
 
 
+def baselines(described: Device, told: Told) -> Json:
+    """Where the knobs of one device go back to; None where that is not known. A GPU's clock goes back to no ceiling."""
+    about = {"device": described.label, "uuid": described.uuid, "baseline_w": baseline_w(told.limit)}
+    if described.kind is DeviceKind.GPU:
+        return about
+    return {
+        **about,
+        "baseline_mhz": told.clock.baseline_mhz if told.clock else None,
+        "baseline_preference": told.preference.baseline if told.preference else None,
+    }
+
+
 def plan(proposals: Sequence[Proposal], states: Sequence[DeviceState], acts: Callable[[Proposal], bool]) -> list[Json]:
     """What every policy asks for now, whether it acts or only observes, beside what each device draws."""
     by_uuid = {state.device.uuid: state for state in states}
     return [
         {
+            **_with_it(by_uuid[made.uuid].device, made),
             "device": by_uuid[made.uuid].device.label,
             "uuid": made.uuid,
             "knob": str(made.knob),
@@ -187,36 +179,26 @@ def plan(proposals: Sequence[Proposal], states: Sequence[DeviceState], acts: Cal
     ]
 
 
-def _decided(decision: Decision | None, now_ns: int) -> Json:
-    return {
-        "decided": decision.value if decision else None,
-        "winner": proposal(decision.winner, now_ns) if decision else None,
-        "losers": [_loser(decision, each, now_ns) for each in decision.losers] if decision else [],
-    }
+def _with_it(described: Device, made: Proposal) -> Json:
+    """The preference that goes with a package's ceiling; None: it keeps its own."""
+    if made.knob is not KnobName.CPU_CLOCK or not described.clocks_mhz:
+        return {}
+    return {"preference": preference_below(described, ceiling_mhz(described, made.high))}
 
 
-def _loser(decision: Decision, made: Proposal, now_ns: int) -> Json:
-    return {**proposal(made, now_ns), "fate": fate(decision, made)}
+def _counted(described: Device, held: Budget | None) -> str:
+    """Where a budget counts a package whose limit can't be set, in words."""
+    if described.kind is DeviceKind.GPU or described.power_limit.writable:
+        return ""
+    if held is not None and described.uuid in held.safe_caps_w:
+        return f"the budget counts it at {described.max_limit_w:g} W"
+    return "its draw is a part of fixed_w"
 
 
-def _note(described: Device, limit: Json, decision: Decision | None) -> str:
-    """What a person would wonder about."""
-    if not described.power_limit.writable:
-        return f"the power limit can't be set here: {described.power_limit.why or 'the driver did not say why'}"
-    if limit["state"] == "unknown":
-        return "the warden does not answer: what is in force is what was last leased, then the safe cap or the baseline"
-    requested_w, enforced_w = limit["requested_w"], limit["enforced_w"]
-    if requested_w is not None and enforced_w is not None and enforced_w < requested_w:
-        return f"the driver enforces {enforced_w:g} W, less than the {requested_w:g} W asked for: another limit binds"
-    if decision and requested_w is not None and decision.value != requested_w:
-        return f"on its way from {requested_w:g} W to {decision.value:g} W: raises are paced, and small ones wait"
-    return limit["why"] or ""
-
-
-def _limit_in_force_w(state: DeviceState, knob: KnobStatus | None) -> float:
+def _limit_in_force_w(state: DeviceState, knob: KnobStatus | None, held: Budget) -> float:
     described = state.device
     if not described.power_limit.writable:
-        return described.max_limit_w
+        return uncapped_w(described, held)
     limit_w = _first_w(state.limit_w, knob.requested_mw if knob else None)
     return described.max_limit_w if limit_w is None else limit_w
 

@@ -7,9 +7,9 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eagent import wire
 from eagent.errors import ProtocolError, RefusedError, UnavailableError
@@ -48,7 +48,10 @@ class KnobStatus:
 
 @dataclass(frozen=True, slots=True)
 class ClockStatus:
-    """One GPU's clock ceiling as the warden sees it. Clocks are in MHz, None: no ceiling, or not known."""
+    """One device's clock ceiling as the warden sees it. Clocks are in MHz, None: no ceiling, or not known.
+
+    What a package is held at is read back; of a GPU it is what the driver took.
+    """
 
     uuid: str
     held_mhz: int | None
@@ -61,13 +64,48 @@ class ClockStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PreferenceStatus:
+    """One package's energy preference as the warden sees it. By the kernel's names; "mixed" where its CPUs differ."""
+
+    uuid: str
+    held: str | None
+    ours: str | None
+    baseline: str | None
+    state: str
+    writable: bool
+    why: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the warden said last of one device; None: nothing."""
+
+    limit: KnobStatus | None = None
+    clock: ClockStatus | None = None
+    preference: PreferenceStatus | None = None
+
+
+UNTOLD = Told()
+
+
+@dataclass(frozen=True, slots=True)
 class WardenStatus:
     """What the warden holds now."""
 
     knobs: tuple[KnobStatus, ...]
     clocks: tuple[ClockStatus, ...]
+    preferences: tuple[PreferenceStatus, ...]
     budget: Budget | None
     alarms: tuple[str, ...]
+
+    def told(self) -> dict[str, Told]:
+        """The same per UUID."""
+        limits = {each.uuid: each for each in self.knobs}
+        clocks = {each.uuid: each for each in self.clocks}
+        preferences = {each.uuid: each for each in self.preferences}
+        uuids = {**limits, **clocks, **preferences}
+        return {uuid: Told(limits.get(uuid), clocks.get(uuid), preferences.get(uuid)) for uuid in uuids}
 
 
 class Warden:
@@ -124,9 +162,25 @@ class Warden:
         """Knobs, budget and alarms as they are now."""
         return _status(await self._ask("status"))
 
-    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int:
-        """Ask for limits and clock ceilings, all of them; returns the monotonic nanosecond until which they hold."""
-        reply = await self._ask("lease", limits_mw=dict(limits_mw), clocks_mhz=dict(clocks_mhz), ttl_s=ttl_s)
+    async def lease(
+        self,
+        limits_mw: Mapping[str, int],
+        clocks_mhz: Mapping[str, int],
+        preferences: Mapping[str, str],
+        ttl_s: float,
+    ) -> int:
+        """Ask for limits, clock ceilings and preferences, all of them.
+
+        Returns:
+            The monotonic nanosecond until which they hold.
+        """
+        reply = await self._ask(
+            "lease",
+            limits_mw=dict(limits_mw),
+            clocks_mhz=dict(clocks_mhz),
+            preferences=dict(preferences),
+            ttl_s=ttl_s,
+        )
         with _readable("lease"):
             return int(reply["until_ns"])
 
@@ -226,10 +280,10 @@ def _hello(reply: wire.Message) -> Hello:
 def _status(reply: wire.Message) -> WardenStatus:
     with _readable("status"):
         return WardenStatus(
-            knobs=tuple(_knob(knob) for knob in reply["knobs"]),
-            clocks=tuple(
-                ClockStatus(**{name: clock[name] for name in ClockStatus.__slots__}) for clock in reply["clocks"]
-            ),
+            knobs=tuple(_row(KnobStatus, knob) for knob in reply["knobs"]),
+            clocks=tuple(_row(ClockStatus, clock) for clock in reply["clocks"]),
+            # Absent in what a warden of before there were any says.
+            preferences=tuple(_row(PreferenceStatus, each) for each in reply.get("preferences", ())),
             budget=_budget(reply["budget"]),
             alarms=tuple(str(line) for line in reply["alarms"]),
         )
@@ -239,6 +293,9 @@ def _budget(packed: wire.Message | None) -> Budget | None:
     return None if packed is None else wire.unpack_budget(packed)
 
 
-def _knob(packed: wire.Message) -> KnobStatus:
-    """A knob; fields of a newer warden that this one does not know are left out."""
-    return KnobStatus(**{name: packed[name] for name in KnobStatus.__slots__})
+_Row = TypeVar("_Row", KnobStatus, ClockStatus, PreferenceStatus)
+
+
+def _row(kind: type[_Row], packed: wire.Message) -> _Row:
+    """One knob; fields of a newer warden that this one does not know are left out."""
+    return kind(**{made.name: packed[made.name] for made in fields(kind)})

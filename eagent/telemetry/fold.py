@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from eagent.model import SOFTWARE_POWER_CAP, Channel, Device, DeviceState, Status
+from eagent.model import SOFTWARE_POWER_CAP, Channel, Device, DeviceKind, DeviceState, Status
 from eagent.telemetry.records import Record
 from eagent.telemetry.windows import SECOND_NS, Sensor, Series
 
 QUIET_NS = 3 * SECOND_NS  # a pause that is shorter is a part of the work
 RECENT_NS = 10 * SECOND_NS  # long enough to tell a load that comes in bursts from one that does not stop
 
-# A reading older than this no longer speaks for now: several looks have been missed. The loop reads power and energy
-# every few tens of milliseconds (an idle GPU once a second), clocks and event reasons four times a second, the rest
-# once a second.
+# A reading older than this no longer speaks for now: looks have been missed. Of a busy GPU the loop reads power and
+# energy every few tens of milliseconds, clocks, event reasons and utilisation four times a second, the rest once a
+# second; of an idle one everything once a second; of a package everything ten times.
 POWER_AGE_LIMIT_NS = 2 * SECOND_NS
 CLOCKS_AGE_LIMIT_NS = 2 * SECOND_NS
 SLOW_AGE_LIMIT_NS = 3 * SECOND_NS
@@ -57,19 +57,19 @@ class Fold:
 class _DeviceFold:
     def __init__(self, device: Device) -> None:
         self.device = device
-        # The driver's plain power reading is a one-second mean on many products; the warden says so in the window.
-        name = "nvml instant" if device.power_window_s < 1 else "nvml average"
+        source = "nvml" if device.kind is DeviceKind.GPU else "rapl"
         self._power = Series(
-            Sensor(name, 1e-3, device.power_window_s, age_limit_ns=POWER_AGE_LIMIT_NS), keep_ns=RECENT_NS
+            Sensor(_power_sensor(device), 1e-3, device.power_window_s, age_limit_ns=POWER_AGE_LIMIT_NS),
+            keep_ns=RECENT_NS,
         )
-        self._energy = Series(Sensor("nvml energy counter", 1e-3, age_limit_ns=POWER_AGE_LIMIT_NS))
+        self._energy = Series(Sensor(f"{source} energy counter", 1e-3, age_limit_ns=POWER_AGE_LIMIT_NS))
         self._clock = Series(Sensor("nvml", age_limit_ns=CLOCKS_AGE_LIMIT_NS))
         self._capped = Series(Sensor("nvml event reasons", age_limit_ns=CLOCKS_AGE_LIMIT_NS), keep_ns=RECENT_NS)
-        self._busy = _slow(1e-2, UTILISATION_WINDOW_S, keep_ns=QUIET_NS)
+        self._busy = _slow(1e-2, UTILISATION_WINDOW_S, keep_ns=RECENT_NS)
         self._processes = _slow()
         self._memory_busy = _slow(1e-2, UTILISATION_WINDOW_S)
         self._temperature = _slow()
-        self._limit = _slow(1e-3)
+        self._limit = _slow(1e-3, source=source)
         self._enforced = _slow(1e-3)
         self._takers: dict[int, tuple[Series, Callable[[int, int], tuple[int, int]]]] = {
             Channel.POWER_INSTANT_MW: (self._power, _power),
@@ -103,6 +103,7 @@ class _DeviceFold:
             sm_clock_mhz=self._clock.latest(now_ns),
             gpu_utilisation=self._busy.latest(now_ns),
             busy_share=self._busy.mean(now_ns, QUIET_NS),
+            busy_peak=self._busy.peak(now_ns, RECENT_NS),
             compute_processes=self._processes.latest(now_ns),
             memory_utilisation=self._memory_busy.latest(now_ns),
             temperature_c=self._temperature.latest(now_ns),
@@ -112,8 +113,15 @@ class _DeviceFold:
         )
 
 
-def _slow(scale: float = 1.0, window_s: float = 0.0, keep_ns: int = 0) -> Series:
-    return Series(Sensor("nvml", scale, window_s, age_limit_ns=SLOW_AGE_LIMIT_NS), keep_ns)
+def _power_sensor(device: Device) -> str:
+    """NVML's plain power reading is a one-second mean on many products; the warden says so in the window."""
+    if device.kind is DeviceKind.CPU:
+        return "rapl"
+    return "nvml instant" if device.power_window_s < 1 else "nvml average"
+
+
+def _slow(scale: float = 1.0, window_s: float = 0.0, keep_ns: int = 0, source: str = "nvml") -> Series:
+    return Series(Sensor(source, scale, window_s, age_limit_ns=SLOW_AGE_LIMIT_NS), keep_ns)
 
 
 def _as_read(value: int, status: int) -> tuple[int, int]:
@@ -121,7 +129,7 @@ def _as_read(value: int, status: int) -> tuple[int, int]:
 
 
 def _power(value: int, status: int) -> tuple[int, int]:
-    """A powered GPU never draws nothing: drivers that are polled hard have been seen to say 0."""
+    """What is powered never draws nothing: drivers that are polled hard have been seen to say 0."""
     return value, Status.FAILED if status == Status.OK and value <= 0 else status
 
 

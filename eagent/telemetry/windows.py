@@ -8,6 +8,7 @@ whole numbers (value × nanoseconds), so no error builds up over months.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eagent.model import NEVER, Reading, Status
@@ -96,6 +97,27 @@ class Series:
         elif status is Status.OK:
             status = Status.MISSING  # read now, but not for long enough
         return self._reading(value, status, now_ns, f"mean of {self.sensor.name}", window_ns / SECOND_NS)
+
+    def peak(self, now_ns: int, window_ns: int) -> Reading:
+        """The greatest value read in the last `window_ns`; without one on the terms of `mean`.
+
+        What was not seen may have been greater, so a window of which little is known has no greatest value.
+        """
+        mean = self.mean(now_ns, window_ns)
+        value = None
+        if mean.ok:
+            value = max(
+                (run.value for run in self._since(now_ns - window_ns, now_ns) if run.value is not None), default=None
+            )
+        status = Status.MISSING if mean.ok and value is None else mean.status
+        return self._reading(value, status, now_ns, f"greatest of {self.sensor.name}", window_ns / SECOND_NS)
+
+    def _since(self, after_ns: int, now_ns: int) -> Iterator[_Run]:
+        """The runs with a look later than `after_ns` and not later than `now_ns`, the newest first."""
+        for index in range(bisect_right(self._begins, now_ns) - 1, -1, -1):
+            if self._runs[index].last_ns <= after_ns:
+                return
+            yield self._runs[index]
 
     def total(self, now_ns: int) -> Reading:
         """The integral since the first look, in the reading's unit × seconds: for where there is no counter to read."""

@@ -10,10 +10,10 @@ import pytest
 
 from eagent.agent.feed import Feed
 from eagent.agent.loop import Governor
-from eagent.agent.warden import ClockStatus, Hello, KnobStatus, WardenStatus
+from eagent.agent.warden import ClockStatus, Hello, KnobStatus, PreferenceStatus, WardenStatus
 from eagent.config import Config
 from eagent.errors import EagentError, RefusedError, UnavailableError
-from eagent.model import SOFTWARE_POWER_CAP, Budget, Channel, Device, Knob, Status
+from eagent.model import NEVER, SOFTWARE_POWER_CAP, Budget, Channel, Device, DeviceKind, Knob, Reading, Status
 
 SECOND_NS = 1_000_000_000
 
@@ -24,13 +24,26 @@ def make_device(n: int, *, writable: bool = True, why: str = "") -> Device:
     )
 
 
+def make_package(n: int, **options: Any) -> Device:
+    """A package of 32 CPUs whose knobs can all be written."""
+    described = Device(
+        *(f"CPU-{n}", n, "Xeon", "", 125, 250, 250, 0.1, 0.1, Knob(True)),
+        clock=Knob(True),
+        clocks_mhz=tuple(range(800, 3500, 100)),
+        kind=DeviceKind.CPU,
+        preference=Knob(True),
+        preferences=("performance", "balance_performance", "balance_power", "power"),
+        cpus=32,
+    )
+    return replace(described, **options)
+
+
 class FakeWarden:
     """What the governor asks for is written down in `log`; it keeps budgets and leases as the real one does."""
 
     def __init__(self, devices: tuple[Device, ...]) -> None:
         self.devices = devices
         self.budget: Budget | None = None
-        self.baseline_mw = 400_000
         self.alarms: tuple[str, ...] = ()
         self.connected = False
         self.here = True
@@ -39,6 +52,7 @@ class FakeWarden:
         self.simulated = False
         self.ttl_max_s = 60.0
         self.clocks_mhz: dict[str, int] = {}
+        self.preferences: dict[str, str] = {}
         self.log: list[tuple[Any, ...]] = []
 
     def close(self) -> None:
@@ -57,24 +71,41 @@ class FakeWarden:
 
     async def status(self) -> WardenStatus:
         self._reach()
-        knobs = tuple(
-            KnobStatus(
-                *(device.uuid, "power_limit", 400_000, 400_000, None, self.baseline_mw, "baseline"),
-                writable=device.power_limit.writable,
-                why=device.power_limit.why,
-                error=None,
-            )
-            for device in self.devices
+        return WardenStatus(
+            tuple(self._limit(device) for device in self.devices),
+            tuple(self._clock(device) for device in self.devices),
+            tuple(self._preference(device) for device in self.devices if device.kind is DeviceKind.CPU),
+            self.budget,
+            self.alarms,
         )
-        clocks = tuple(
-            ClockStatus(device.uuid, None, self.clocks_mhz.get(device.uuid), None, "baseline", True, "", None)
-            for device in self.devices
-        )
-        return WardenStatus(knobs, clocks, self.budget, self.alarms)
 
-    async def lease(self, limits_mw: Mapping[str, int], clocks_mhz: Mapping[str, int], ttl_s: float) -> int:
+    def _limit(self, device: Device) -> KnobStatus:
+        limit_mw = round(device.max_limit_w * 1000) or None
+        knob = device.power_limit
+        values = limit_mw, limit_mw if device.kind is DeviceKind.GPU else None, None, limit_mw, "baseline"
+        return KnobStatus(device.uuid, "power_limit", *values, writable=knob.writable, why=knob.why, error=None)
+
+    def _clock(self, device: Device) -> ClockStatus:
+        ours, baseline, knob = self.clocks_mhz.get(device.uuid), None, device.clock
+        if device.kind is DeviceKind.CPU:
+            baseline = device.clocks_mhz[-1]
+        state = "leased" if ours else "baseline"
+        return ClockStatus(device.uuid, ours or baseline, ours, baseline, state, knob.writable, knob.why, None)
+
+    def _preference(self, device: Device) -> PreferenceStatus:
+        ours, baseline, knob = self.preferences.get(device.uuid), "balance_performance", device.preference
+        state = "leased" if ours else "baseline"
+        return PreferenceStatus(device.uuid, ours or baseline, ours, baseline, state, knob.writable, knob.why, None)
+
+    async def lease(
+        self,
+        limits_mw: Mapping[str, int],
+        clocks_mhz: Mapping[str, int],
+        preferences: Mapping[str, str],
+        ttl_s: float,
+    ) -> int:
         self.log.append(("lease", dict(limits_mw), ttl_s))
-        self.clocks_mhz = dict(clocks_mhz)
+        self.clocks_mhz, self.preferences = dict(clocks_mhz), dict(preferences)
         self._reach()
         if self.refusal:
             raise RefusedError(self.refusal)
@@ -82,6 +113,7 @@ class FakeWarden:
 
     async def release(self) -> None:
         self.log.append(("release",))
+        self.clocks_mhz, self.preferences = {}, {}
         self._reach()
 
     async def set_budget(self, budget: Budget) -> bool:
@@ -140,7 +172,10 @@ class FakeRing:
 
 
 class Host:
-    """The fakes around one governor, and turns of it at times of the test's choosing."""
+    """The fakes around one governor, and turns of it at times of the test's choosing.
+
+    A CPU package is shown power like a GPU; a test says in `busy_cpus` what the kernel's counters tell.
+    """
 
     def __init__(self, *devices: Device, **options: Any) -> None:
         self.devices = devices or (make_device(0), make_device(1))
@@ -148,7 +183,8 @@ class Host:
         self.rings = [FakeRing()]
         self.opened = 0
         self.config = replace(Config(), **options)
-        self.governor = Governor(self.warden, Feed(self._open), self.config)
+        self.busy_cpus: Reading = NEVER
+        self.governor = Governor(self.warden, Feed(self._open), self.config, busy_cpus=lambda _: self.busy_cpus)
 
     @property
     def ring(self) -> FakeRing:
@@ -173,6 +209,11 @@ class Host:
 @pytest.fixture(scope="session")
 def new_device() -> Any:
     return make_device
+
+
+@pytest.fixture(scope="session")
+def new_package() -> Any:
+    return make_package
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from eagent.model import Budget, Status
-from eagent.policy.goals import Pin
+from eagent.agent.loop import modes
+from eagent.config import OPTIONS, Config
+from eagent.model import Budget, Knob, KnobName, Priority, Proposal, Reading, Status
+from eagent.policy.goals import Goals, Pin
+from eagent.policy.registry import POLICIES
 
 SECOND_NS = 1_000_000_000
 FIRST, SECOND = "GPU-00aa", "GPU-01aa"
@@ -206,6 +209,92 @@ def test_a_gang_with_an_unknown_device_is_left_out_and_told(new_host: Any) -> No
     asyncio.run(host.turn(2, 395, 60))
     assert len(set(host.warden.leases[-1].values())) == 2
     assert any("gang gpu0, gpu7 is ignored: no device 'gpu7'" in alarm for alarm in host.governor.alarms)
+
+
+class Script:
+    """In the place of all policies: asks for what a test says, and keeps what it was asked with."""
+
+    def __init__(self, *proposals: Proposal) -> None:
+        self.proposals = list(proposals)
+        self.asked: list[tuple[Any, Goals]] = []
+
+    def propose(self, state: Any, goals: Goals, now_ns: int) -> list[Proposal]:  # noqa: ARG002  # the registry's shape
+        self.asked.append((state, goals))
+        return self.proposals
+
+
+def slow_cpu(clock_mhz: float, policy: str = "cpu") -> Proposal:
+    return Proposal(policy, Priority.EFFICIENCY, "CPU-0", KnobName.CPU_CLOCK, clock_mhz, "the GPUs wait for nothing")
+
+
+@pytest.mark.parametrize("mode", ["act", "observe"])
+def test_a_ceiling_of_the_cpus_becomes_a_lease_only_when_its_policy_may_act(
+    new_host: Any, new_device: Any, new_package: Any, mode: str
+) -> None:
+    host = new_host(new_device(0), new_package(0), mode_cpu=mode)
+    host.governor._policies = Script(slow_cpu(1850))
+    asyncio.run(host.turn(2, 200, 80))
+    held = ({"CPU-0": 1800}, {"CPU-0": "balance_power"})
+    assert (host.warden.clocks_mhz, host.warden.preferences) == (held if mode == "act" else ({}, {}))
+    asyncio.run(host.turn(2.25))
+    assert host.governor.state.cpus[0].clock_held is (mode == "act")
+    assert [each.policy for each in host.governor.proposals] == ["cpu"]
+
+
+def test_a_policy_without_a_mode_only_observes(new_host: Any, new_package: Any) -> None:
+    host = new_host(new_package(0), mode_cpu="act")
+    host.governor._policies = Script(slow_cpu(1850, "of tomorrow"))
+    asyncio.run(host.turn(2, 80))
+    assert host.warden.leases == []
+
+
+def test_each_policy_has_a_mode_and_the_configuration_sets_it() -> None:
+    acting = Config(mode_budget="act", mode_idle="act", mode_cpu="act")
+    observing = Config(mode_budget="observe", mode_idle="observe", mode_cpu="observe")
+    assert POLICIES.keys() <= modes(acting).keys()
+    assert set(modes(acting).values()) == {"act"}
+    assert {name for name, mode in modes(observing).items() if mode == "act"} == {"pin"}, "a pin is a command"
+    assert {f"mode_{name}" for name in modes(acting) if name != "pin"} == {
+        key for key in OPTIONS["policy"] if key.startswith("mode_")
+    }
+
+
+def test_policies_see_the_busy_cpus_and_how_much_slower_work_may_get(new_host: Any) -> None:
+    host = new_host(cpu_slowdown=0.05)
+    host.governor._policies = script = Script()
+    host.busy_cpus = Reading(3.5, Status.OK, "kernel cpu times", 1.0)
+    asyncio.run(host.turn(2))
+    state, goals = script.asked[-1]
+    assert (state.busy_cpus.value, goals.feeding.slowdown) == (3.5, 0.05)
+
+
+def test_a_halt_gives_the_cpus_their_clocks_back(new_host: Any, new_package: Any) -> None:
+    host = new_host(new_package(0), mode_cpu="act")
+    host.governor._policies = Script(slow_cpu(1850))
+    asyncio.run(host.turn(2, 80))
+    assert host.warden.clocks_mhz
+    host.governor._halted = lambda: "maintenance"
+    asyncio.run(host.turn(3, 80))
+    assert host.warden.log[-1] == ("release",)
+    assert host.warden.preferences == {}
+
+
+def test_each_knob_is_writable_or_not_as_the_warden_says_now(new_host: Any, new_package: Any) -> None:
+    host = new_host(new_package(0), mode_cpu="act")
+    host.governor._policies = Script(slow_cpu(1850))
+    asyncio.run(host.turn(2, 80))
+    refused = Knob(False, "somebody has mounted /sys read-only")
+    host.warden.devices = (replace(host.devices[0], clock=refused, preference=refused),)
+    asyncio.run(host.turn(4, 80))
+    (device,) = host.governor.devices
+    assert (device.clock, device.preference, device.power_limit) == (refused, refused, Knob(True))
+    assert host.warden.log[-1] == ("release",)
+
+
+def test_a_gang_is_of_gpus(new_host: Any, new_device: Any, new_package: Any) -> None:
+    host = new_host(new_device(0), new_package(0), gangs=(("gpu0", "cpu0"),))
+    asyncio.run(host.turn(2))
+    assert any("gang gpu0, cpu0 is ignored: no device 'cpu0'; known are gpu0" in each for each in host.governor.alarms)
 
 
 @asynchronous

@@ -30,7 +30,8 @@ from eagent.api.server import Server
 from eagent.config import Config, Paths
 from eagent.errors import EagentError
 try:
-    run(Paths(Path(sys.argv[1]), Path(sys.argv[1])), Config(fixed_w=400.0, decide_period_ms=50), Server)
+    here = Path(sys.argv[1])
+    run(Paths(here, here, proc=here / "proc"), Config(fixed_w=400.0, decide_period_ms=50), Server)
 except EagentError as problem:
     sys.exit(f"eagent: {problem}")
 """
@@ -110,7 +111,7 @@ def heard(tmp_path: Path, new_device: Any) -> Iterator[list[wire.Message]]:
             "ttl_max_s": 60.0,
             "budget": None,
         },
-        "status": {"knobs": [knob], "budget": None, "lease": None, "alarms": []},
+        "status": {"knobs": [knob], "clocks": [], "preferences": [], "budget": None, "lease": None, "alarms": []},
         "lease": {"until_ns": time.monotonic_ns() + 3600 * 10**9},
     }
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -150,6 +151,32 @@ def test_a_pin_over_http_reaches_the_warden_and_a_signal_gives_the_lease_back(
     assert "Traceback" not in complaints
     assert heard[-1]["op"] == "release"
     assert not (tmp_path / "api.sock").exists()
+
+
+def test_busy_cpus_are_those_of_the_configured_proc(start: Callable[[], subprocess.Popen[str]], tmp_path: Path) -> None:
+    begun = time.monotonic()
+
+    def tell() -> None:
+        ticks = int((time.monotonic() - begun) * 100 * 7)  # seven CPUs' worth, on a host that has none of it
+        (tmp_path / "proc/new").write_text(f"cpu  {ticks} 0 0 0 0 0 0 0 0 0\n")
+        (tmp_path / "proc/new").rename(tmp_path / "proc/stat")
+
+    agent = start()
+    status = await_true(lambda: request(tmp_path, "GET", "/v1/status"), "the API answers")
+    assert (status["busy_cpus"]["status"], status["busy_cpus"]["value"]) == ("missing", None)
+    (tmp_path / "proc").mkdir()
+
+    def busy() -> Any:
+        tell()
+        told = request(tmp_path, "GET", "/v1/status")["busy_cpus"]
+        return told if told["status"] == "ok" else None
+
+    told = await_true(busy, "two looks")
+    assert told["value"] == pytest.approx(7, rel=0.3)
+    assert (told["unit"], told["sensor"]) == ("CPUs", "kernel cpu times")
+    agent.terminate()
+    _, complaints = agent.communicate(timeout=START_S)
+    assert agent.returncode == 0, complaints
 
 
 def test_an_agent_without_a_warden_waits_and_ends_when_told(

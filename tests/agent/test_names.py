@@ -45,3 +45,21 @@ def test_a_prefix_of_two_is_neither(devices: list[Any]) -> None:
 def test_before_the_warden_answers_there_is_no_device() -> None:
     with pytest.raises(InputError, match="the warden has not answered"):
         find_device([], "gpu0")
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("cpu0", "cpu0"), ("CPU-0", "cpu0"), ("CPU-1", "cpu1"), ("cpu1", "cpu1"), ("0", "gpu0"), ("1", "gpu1")],
+)
+def test_packages_have_names_of_their_own_and_a_bare_number_is_a_gpu(
+    devices: list[Any], new_package: Any, name: str, label: str
+) -> None:
+    assert find_device([*devices, new_package(0), new_package(1)], name).label == label
+
+
+@pytest.mark.parametrize("name", ["", ":", "::", "cpu", "cpu2", "CPU-2"])
+def test_what_is_no_package_is_not_one_without_a_pci_address_either(
+    devices: list[Any], new_package: Any, name: str
+) -> None:
+    with pytest.raises(InputError, match="no device"):
+        find_device([*devices, new_package(0)], name)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eagent.agent.plan import Plan, Vector, make_plan
-from eagent.agent.warden import KnobStatus
+from eagent.agent.warden import KnobStatus, Told
 from eagent.model import Budget, DeviceState, HostState, Knob, KnobName, Priority, Proposal
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
@@ -15,12 +15,14 @@ FIRST, SECOND = "GPU-00aa", "GPU-01aa"
 PINNED = Goals(pins=(Pin(FIRST, 250.5),))
 
 
-def knob(uuid: str, baseline_mw: int | None, requested_mw: int | None = 380_000) -> KnobStatus:
-    return KnobStatus(uuid, "power_limit", requested_mw, requested_mw, None, baseline_mw, "baseline", True, "", None)
+def knob(uuid: str, baseline_mw: int | None, requested_mw: int | None = 380_000) -> Told:
+    return Told(
+        KnobStatus(uuid, "power_limit", requested_mw, requested_mw, None, baseline_mw, "baseline", True, "", None)
+    )
 
 
-def plan(state: HostState, goals: Goals, knobs: dict[str, KnobStatus] | None = None) -> Plan:
-    return make_plan(state, Policies().propose(state, goals, 0), knobs or {}, 0)
+def plan(state: HostState, goals: Goals, told: dict[str, Told] | None = None) -> Plan:
+    return make_plan(state, Policies().propose(state, goals, 0), told or {}, 0)
 
 
 def ceiling(uuid: str, clock_mhz: float) -> Proposal:
@@ -87,3 +89,104 @@ def test_a_ceiling_under_a_budget_that_nobody_shares_comes_with_the_safe_caps(tw
     state = replace(two, budget=Budget(800, 200, {FIRST: 150, SECOND: 160}))
     vector = make_plan(state, [ceiling(FIRST, 705)], {}, 0).vector
     assert vector == Vector({FIRST: 150_000, SECOND: 160_000}, {FIRST: 705})
+
+
+PACKAGE = "CPU-0"
+
+
+def below(clock_mhz: float) -> Proposal:
+    return Proposal("cpu", Priority.EFFICIENCY, PACKAGE, KnobName.CPU_CLOCK, clock_mhz, "it feeds GPUs")
+
+
+def capped(limit_w: float) -> Proposal:
+    return Proposal("budget", Priority.BUDGET, PACKAGE, KnobName.POWER_LIMIT, limit_w, "its share")
+
+
+@pytest.fixture
+def with_package(two: HostState, new_package: Any) -> Any:
+    """Two GPUs and a package of 0.8 to 3.4 GHz with these options."""
+    return lambda **options: replace(two, devices=(*two.devices, DeviceState(new_package(0, **options))))
+
+
+@pytest.mark.parametrize(
+    ("asked_mhz", "ceiling_mhz"), [(2100.0, 2100), (2199.9, 2100), (3399.0, 3300), (800.0, 800), (100.0, 800)]
+)
+def test_a_packages_ceiling_snaps_down_to_its_ladder(with_package: Any, asked_mhz: float, ceiling_mhz: int) -> None:
+    vector = make_plan(with_package(), [below(asked_mhz)], {}, 0).vector
+    assert vector is not None
+    assert (vector.limits_mw, vector.clocks_mhz) == ({}, {PACKAGE: ceiling_mhz})
+
+
+def test_a_packages_ceiling_at_the_top_is_none(with_package: Any) -> None:
+    assert make_plan(with_package(), [below(3400.0)], {}, 0).vector is None
+
+
+@pytest.mark.parametrize(
+    ("asked_mhz", "preferences"),
+    [  # 0.6 of 3400 MHz is 2040: what counts is the ceiling, 2000 or 2100
+        *[(asked_mhz, {PACKAGE: "balance_power"}) for asked_mhz in (800, 2000, 2099)],
+        *[(asked_mhz, {}) for asked_mhz in (2100, 3000)],
+    ],
+)
+def test_a_package_that_is_held_low_prefers_power(
+    with_package: Any, asked_mhz: float, preferences: dict[str, str]
+) -> None:
+    vector = make_plan(with_package(), [below(asked_mhz)], {}, 0).vector
+    assert vector is not None
+    assert vector.preferences == preferences
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"preferences": ("performance", "power")}, {"preferences": ()}, {"preference": Knob(False, "needs root")}],
+)
+def test_a_package_that_does_not_take_the_preference_keeps_its_own(with_package: Any, options: dict[str, Any]) -> None:
+    vector = make_plan(with_package(**options), [below(1000)], {}, 0).vector
+    assert vector == Vector({}, {PACKAGE: 1000}, {})
+
+
+def test_a_gpu_that_is_held_low_has_no_preference(with_package: Any) -> None:
+    assert make_plan(with_package(), [ceiling(FIRST, 210)], {}, 0).vector == Vector({}, {FIRST: 210}, {})
+
+
+@pytest.mark.parametrize(("share_w", "limit_mw"), [(200.0, 200_000), (200.999, 200_000), (250.0, 250_000)])
+def test_a_packages_limit_is_in_whole_watts_below_its_share(with_package: Any, share_w: float, limit_mw: int) -> None:
+    vector = make_plan(with_package(), [capped(share_w)], {}, 0).vector
+    assert vector == Vector({PACKAGE: limit_mw})
+
+
+def test_a_packages_limit_is_not_rounded_below_its_least(with_package: Any) -> None:
+    vector = make_plan(with_package(min_limit_w=112.5), [capped(112.9)], {}, 0).vector
+    assert vector == Vector({PACKAGE: 112_500})
+
+
+def test_under_a_budget_a_package_that_nobody_asks_for_keeps_the_limit_that_it_had(with_package: Any) -> None:
+    state = replace(with_package(), budget=Budget(1200, 200, {FIRST: 200, SECOND: 200}))
+    pin = [each for each in Policies().propose(state, PINNED, 0) if each.policy == "pin"]
+    vector = make_plan(state, pin, {PACKAGE: knob(PACKAGE, 250_000)}, 0).vector
+    assert vector == Vector({FIRST: 250_500, SECOND: 200_000, PACKAGE: 250_000})
+    named = replace(state, budget=Budget(1200, 200, {FIRST: 200, SECOND: 200, PACKAGE: 150}))
+    vector = make_plan(named, pin, {PACKAGE: knob(PACKAGE, 250_000)}, 0).vector
+    assert vector == Vector({FIRST: 250_500, SECOND: 200_000, PACKAGE: 150_000})
+
+
+@pytest.mark.parametrize(("named", "fits"), [({}, True), ({PACKAGE: 250.0}, False)])
+def test_a_package_that_cannot_be_capped_takes_of_the_envelope_only_if_it_is_named(
+    with_package: Any, named: dict[str, float], fits: bool
+) -> None:
+    state = with_package(power_limit=Knob(False, "read-only"))
+    state = replace(state, budget=Budget(700, 200, {FIRST: 200, SECOND: 200, **named}))
+    only_a_pin = [each for each in Policies().propose(state, PINNED, 0) if each.policy == "pin"]
+    vector = make_plan(state, only_a_pin, {}, 0).vector
+    assert vector == (Vector({FIRST: 250_500, SECOND: 200_000}) if fits else None)
+
+
+def test_a_packages_ceiling_under_a_budget_that_nobody_shares_comes_with_the_safe_caps(with_package: Any) -> None:
+    state = replace(with_package(), budget=Budget(800, 200, {FIRST: 150, SECOND: 160}))
+    vector = make_plan(state, [below(1500)], {}, 0).vector
+    limits_mw = {FIRST: 150_000, SECOND: 160_000, PACKAGE: 250_000}
+    assert vector == Vector(limits_mw, {PACKAGE: 1500}, {PACKAGE: "balance_power"})
+
+
+def test_a_pin_on_a_package_is_held_like_one_on_a_gpu(with_package: Any) -> None:
+    assert plan(with_package(), Goals(pins=(Pin(PACKAGE, 180.0),))).vector == Vector({PACKAGE: 180_000})

@@ -116,6 +116,18 @@ def test_a_greeting_tells_of_host_and_devices(server: FakeSocket, new_device: An
     assert server.heard == [{"v": wire.VERSION, "op": "hello"}]
 
 
+def test_a_greeting_tells_of_packages_beside_gpus(server: FakeSocket, new_device: Any, new_package: Any) -> None:
+    devices = (new_device(0), new_package(0), new_package(1, preferences=()))
+    server.answer = replying(hello=hello(*devices))
+
+    async def greet() -> None:
+        warden = Warden(server.path)
+        assert (await warden.connect()).devices == devices
+        warden.close()
+
+    asyncio.run(greet())
+
+
 def test_a_status_tells_of_knobs_budget_and_alarms(server: FakeSocket) -> None:
     knob = {
         "uuid": "GPU-aa",
@@ -139,18 +151,41 @@ def test_a_status_tells_of_knobs_budget_and_alarms(server: FakeSocket) -> None:
     assert (status.budget, status.alarms) == (None, ("gpu0: hot",))
 
 
+def test_a_status_tells_of_clocks_and_preferences_of_packages_and_who_holds_them(server: FakeSocket) -> None:
+    shared = {"uuid": "CPU-0", "state": "leased", "writable": True, "why": "", "error": None}
+    clock = {**shared, "knob": "cpu_clock", "held_mhz": 1800, "ours_mhz": 1800, "baseline_mhz": 3400}
+    preference = {**shared, "knob": "cpu_preference", "held": "mixed", "ours": "balance_power", "baseline": "power"}
+    said = {"knobs": [], "clocks": [clock], "preferences": [preference], "budget": None, "alarms": []}
+    server.answer = replying(hello=hello(), status=said)
+    status = talk(server, lambda warden: warden.status())
+    told = status.told()["CPU-0"]
+    assert (told.limit, told.clock.held_mhz, told.clock.baseline_mhz) == (None, 1800, 3400)
+    assert (told.preference.held, told.preference.ours, told.preference.baseline) == ("mixed", "balance_power", "power")
+
+
+def test_a_warden_that_knows_of_no_preferences_is_understood(server: FakeSocket) -> None:
+    server.answer = replying(hello=hello(), status={"knobs": [], "clocks": [], "budget": None, "alarms": []})
+    assert talk(server, lambda warden: warden.status()).preferences == ()
+
+
 def test_each_request_carries_its_fields(server: FakeSocket) -> None:
     server.answer = replying(hello=hello(), lease={"until_ns": 77}, budget_set={"in_force": True})
 
     async def say(warden: Warden) -> None:
-        assert await warden.lease({"GPU-aa": 250_000}, {"GPU-aa": 705}, 3.0) == 77
+        assert await warden.lease({"GPU-aa": 250_000}, {"GPU-aa": 705}, {"CPU-0": "power"}, 3.0) == 77
         assert await warden.set_budget(Budget(2480, 400, {"GPU-aa": 150.5})) is True
         await warden.clear_budget()
         await warden.release()
 
     talk(server, say)
     assert [{key: value for key, value in heard.items() if key != "v"} for heard in server.heard[1:]] == [
-        {"op": "lease", "limits_mw": {"GPU-aa": 250_000}, "clocks_mhz": {"GPU-aa": 705}, "ttl_s": 3.0},
+        {
+            "op": "lease",
+            "limits_mw": {"GPU-aa": 250_000},
+            "clocks_mhz": {"GPU-aa": 705},
+            "preferences": {"CPU-0": "power"},
+            "ttl_s": 3.0,
+        },
         {"op": "budget_set", "budget_mw": 2_480_000, "fixed_mw": 400_000, "safe_caps_mw": {"GPU-aa": 150_500}},
         {"op": "budget_clear"},
         {"op": "release"},
@@ -167,7 +202,7 @@ def test_a_refusal_is_told_in_the_wardens_words_and_keeps_the_connection(server:
 
     async def say(warden: Warden) -> None:
         with pytest.raises(RefusedError, match=r"^limits of 900 W in sum are above the envelope of 800 W$"):
-            await warden.lease({}, {}, 3.0)
+            await warden.lease({}, {}, {}, 3.0)
         assert warden.connected
 
     talk(server, say)
@@ -236,7 +271,7 @@ def test_requests_made_at_once_go_one_after_the_other(server: FakeSocket) -> Non
     server.answer = answer
 
     async def say(warden: Warden) -> list[int]:
-        return await asyncio.gather(*(warden.lease({"GPU-aa": limit}, {}, 3.0) for limit in range(20)))
+        return await asyncio.gather(*(warden.lease({"GPU-aa": limit}, {}, {}, 3.0) for limit in range(20)))
 
     assert talk(server, say) == list(range(20))
 

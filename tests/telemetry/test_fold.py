@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from eagent.model import Channel, Device, Knob, Status
+from eagent.model import Channel, Device, DeviceKind, Knob, Status
 from eagent.telemetry.fold import Fold
 from eagent.telemetry.records import Record
 
 SECOND_NS = 1_000_000_000
 GPU = Device("GPU-aa", 0, "A100", "00000000:3B:00.0", 100, 400, 400, 0.025, 0.1, Knob(True))
+CPU = Device("CPU-0", 0, "Xeon", "", 125, 250, 250, 0.1, 0.1, Knob(True), kind=DeviceKind.CPU, cpus=32)
 OTHER = replace(GPU, uuid="GPU-bb", index=1, pci_bus_id="00000000:3C:00.0")
 
 
@@ -124,3 +125,71 @@ def test_a_ring_that_is_read_again_counts_nothing_twice() -> None:
     before = fold.states(SECOND_NS)
     fold.add(records)
     assert fold.states(SECOND_NS) == before
+
+
+def test_a_package_has_power_energy_and_limit_from_rapl_and_nothing_else() -> None:
+    fold = Fold([GPU, CPU])
+    fold.add(
+        [
+            *a_second_of(Channel.POWER_INSTANT_MW, 80_000, 90_000, place=1),
+            ok(1, Channel.ENERGY_MJ, 5_000_000, place=1),
+            ok(1, Channel.LIMIT_REQUESTED_MW, 250_000, place=1),
+        ]
+    )
+    _, state = fold.states(SECOND_NS)
+    assert (state.power_w.value, state.power_w.sensor, state.power_w.window_s) == (80.0, "rapl", 0.1)
+    assert (state.power_mean_w.value, state.power_mean_w.sensor) == (pytest.approx(85.0), "mean of rapl")
+    assert (state.energy_j.value, state.energy_j.sensor) == (5000.0, "rapl energy counter")
+    assert (state.limit_w.value, state.limit_w.sensor) == (250.0, "rapl")
+    for reading in (state.gpu_utilisation, state.busy_peak, state.sm_clock_mhz, state.temperature_c):
+        assert reading.status is Status.MISSING
+
+
+def looks(channel: int, begin_s: float, end_s: float, per_s: int, value: int) -> list[Record]:
+    """The same value at an even pace, the end left out."""
+    return [ok(begin_s + i / per_s, channel, value) for i in range(round((end_s - begin_s) * per_s))]
+
+
+def test_the_busy_share_weighs_by_time_when_an_idle_gpu_that_gets_work_is_read_more_often() -> None:
+    fold = Fold([GPU])
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 0, 9, 1, 0))
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 9, 10, 4, 90))
+    share = fold.states(10 * SECOND_NS)[0].busy_share
+    assert (share.value, share.window_s) == (pytest.approx(0.3), 3.0)
+
+
+def test_the_busy_peak_is_the_greatest_look_of_ten_seconds() -> None:
+    fold = Fold([GPU])
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 0, 1, 4, 100))
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 1, 5, 4, 30))
+    fold.add([ok(5, Channel.GPU_UTILISATION_PCT, 70)])
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 5.25, 10.9, 4, 40))
+    peak = fold.states(int(10.5 * SECOND_NS))[0].busy_peak
+    assert (peak.value, peak.window_s, peak.sensor) == (pytest.approx(1.0), 10.0, "greatest of nvml")
+    assert fold.states(int(10.8 * SECOND_NS))[0].busy_peak.value == pytest.approx(0.7)
+
+
+def test_a_peak_of_which_less_than_half_was_seen_is_missing() -> None:
+    fold = Fold([GPU])
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 0, 4, 4, 10))
+    assert fold.states(int(3.8 * SECOND_NS))[0].busy_peak.status is Status.MISSING
+    fold.add(looks(Channel.GPU_UTILISATION_PCT, 4, 5.5, 4, 10))
+    assert fold.states(int(5.3 * SECOND_NS))[0].busy_peak.value == pytest.approx(0.1)
+
+
+def test_an_idle_gpu_that_is_read_once_a_second_is_known_all_the_time() -> None:
+    fold = Fold([GPU])
+    channels = (
+        *(Channel.POWER_INSTANT_MW, Channel.ENERGY_MJ, Channel.SM_CLOCK_MHZ, Channel.GPU_UTILISATION_PCT),
+        *(Channel.TEMPERATURE_C, Channel.LIMIT_REQUESTED_MW, Channel.EVENT_REASONS, Channel.COMPUTE_PROCESSES),
+    )
+    for second in range(12):
+        fold.add([ok(second * 1.05, channel, 50_000) for channel in channels])  # the loop may be late
+    just_before_the_next = int(12.55 * SECOND_NS)
+    (state,) = fold.states(just_before_the_next)
+    for reading in (
+        *(state.power_w, state.power_mean_w, state.power_recent_w, state.energy_j, state.sm_clock_mhz),
+        *(state.gpu_utilisation, state.busy_share, state.busy_peak, state.temperature_c, state.limit_w),
+        *(state.capped_share, state.compute_processes),
+    ):
+        assert reading.ok, reading

@@ -173,6 +173,26 @@ def test_a_mean_is_what_first_principles_say(gaps: list[tuple[int, int | None]],
         assert reading.ok
 
 
+@given(looks_strategy, st.integers(0, 3 * SECOND_NS), st.sampled_from([SECOND_NS, 10 * SECOND_NS]))
+def test_a_peak_is_the_greatest_look_of_a_window_that_has_a_mean(
+    gaps: list[tuple[int, int | None]], late_ns: int, window_ns: int
+) -> None:
+    series, looks, now_ns = Series(SENSOR, KEEP_NS), [], 0
+    for gap_ns, value in gaps:
+        now_ns += gap_ns
+        looks.append((now_ns, value))
+        series.add(now_ns, value or 0, Status.TIMED_OUT if value is None else Status.OK)
+    now_ns += late_ns
+    inside = [value for at_ns, value in looks if at_ns > now_ns - window_ns and value is not None]
+    mean, peak = series.mean(now_ns, window_ns), series.peak(now_ns, window_ns)
+    assert peak.ok == (mean.ok and bool(inside))
+    if peak.ok:
+        assert peak.value == pytest.approx(max(inside) * 1e-3)
+    else:
+        assert peak.value is None
+        assert peak.status is (Status.MISSING if mean.ok else mean.status)
+
+
 def test_an_old_past_is_forgotten_and_takes_nothing_with_it() -> None:
     series = Series(SENSOR, KEEP_NS)
     for i in range(20_000):
