@@ -1,9 +1,11 @@
-"""The hot loop's CPU side on plain files: what a kernel's attributes do that the simulated ones don't."""
+"""The hot loop's CPU side on plain files, for what a kernel's attributes do that simulated ones don't, and its pace."""
 
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 
 from eagent.errors import DriverError
 from eagent.hardware._loop import Loop
+from eagent.sim._plant import Host
+from eagent.sim.workload import Square
 from eagent.telemetry._ring import RingReader
 
 STEP_NS = 50_000_000
@@ -21,6 +25,7 @@ class Bench:
     """A loop in virtual time over one simulated GPU and whatever files a test makes."""
 
     def __init__(self, made: Any, tmp_path: Path) -> None:
+        self.made = made
         self.ring = tmp_path / "ring"
         self.loop = Loop(str(made.dir / "lib" / "libnvidia-ml.so.1"), str(self.ring), 50, True)
         self.now_ns = 10_000_000_000
@@ -145,3 +150,46 @@ def test_paths_and_texts_that_are_too_long_are_refused_and_nothing_changes(bench
         bench.hold("9" * 30)
     bench.step(2)
     assert Path(path).read_text() == "1"
+
+
+# ---- how often a GPU is read -----------------------------------------------------------------------------------------
+
+UTILISATION, CLOCK, PROCESSES = 5, 4, 11
+
+
+def counts(bench: Bench, reader: RingReader, plant: Host, seconds: float) -> Counter[int]:
+    """How often each channel of the GPU was read in this time."""
+    reader.drain()
+    for _ in range(round(seconds * 20)):
+        plant.advance(plant.time_s + 0.05)
+        bench.step()
+    return Counter(channel for _, _, place, channel, _ in reader.drain() if place == 0)
+
+
+def test_a_busy_gpu_is_read_each_period_and_an_idle_one_once_a_second(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        plant.advance(2.0)
+        counts(bench, reader, plant, 2)
+        idle = counts(bench, reader, plant, 10)
+        assert all(9 <= idle[channel] <= 11 for channel in (POWER_MW, ENERGY_MJ, UTILISATION, CLOCK, PROCESSES))
+        Square(period_s=1.0, duty=1.0).start(plant, [0])
+        counts(bench, reader, plant, 2)
+        busy = counts(bench, reader, plant, 10)
+        assert 195 <= busy[POWER_MW] <= 205
+        assert 39 <= busy[UTILISATION] <= 41
+        assert 9 <= busy[PROCESSES] <= 11
+
+
+def test_work_that_comes_to_an_idle_gpu_is_seen_within_a_second_and_read_fast_at_once(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        plant.advance(2.0)
+        counts(bench, reader, plant, 3.4)
+        Square(period_s=1.0, duty=1.0).start(plant, [0])
+        assert counts(bench, reader, plant, 2.1)[POWER_MW] >= 20
+
+
+def test_work_with_short_pauses_is_not_idle(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        Square(period_s=1.0, duty=0.1).start(plant, [0])
+        counts(bench, reader, plant, 2)
+        assert counts(bench, reader, plant, 5)[POWER_MW] >= 95
