@@ -33,6 +33,7 @@ class _Group:
     knob: KnobName
     paths: tuple[Path, ...]
     first: int
+    found: tuple[str, ...]  # what they held when they were taken over: told, and never written
 
     @property
     def writable(self) -> Knob:
@@ -76,7 +77,7 @@ class Processors:
             (KnobName.CPU_PREFERENCE, package.preference_paths),
         ):
             self._loop.add_settings([str(path) for path in paths])
-            self._groups.append(_Group(device, knob, paths, self._count))
+            self._groups.append(_Group(device, knob, paths, self._count, _read(paths)))
             self._count += len(paths)
         return device
 
@@ -215,7 +216,7 @@ class Processors:
                     f"{what}: changed by somebody else {(now_ns - changed_ns) / 1e9:.0f} s ago, and overruled"
                 )
             held = [text for text, *_ in mine if text]
-            prior = [text for text in self._fallback(group) if text]
+            prior = [text for text in self._fallback(group) if text] or group.found
             row: Message = {"uuid": group.device.uuid, "knob": str(group.knob), "state": state}
             row |= {"writable": group.writable.writable, "why": group.writable.why, "error": problem}
             unit, read = ("_mhz", _least_mhz) if group.knob is KnobName.CPU_CLOCK else ("", _common)
@@ -223,6 +224,14 @@ class Processors:
                 {**row, f"held{unit}": read(held), f"ours{unit}": ours, f"baseline{unit}": read(prior)}
             )
         return rows[KnobName.CPU_CLOCK], rows[KnobName.CPU_PREFERENCE], alarms
+
+
+def _read(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What they hold; nothing if one can't be read."""
+    try:
+        return tuple(map(sysfs.read, paths))
+    except DriverError:
+        return ()
 
 
 def _words(knob: KnobName) -> str:

@@ -52,6 +52,8 @@ def test_packages_are_described_with_what_can_be_set(host: Any) -> None:
     assert cpu0.power_limit.writable
     assert cpu0.clock.writable
     assert cpu0.preference.writable
+    row = host.warden.status(host.now_ns)["clocks"][1]
+    assert (row["knob"], row["held_mhz"], row["baseline_mhz"], row["state"]) == ("cpu_clock", None, 3400, "baseline")
     assert cpu0.preferences == ("performance", "balance_performance", "balance_power", "power")
 
 
