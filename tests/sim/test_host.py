@@ -95,7 +95,8 @@ def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> No
         "EAGENT_SIM_HOST": str(made.plant),
         "EAGENT_RUN_DIR": str(made.run),
         "EAGENT_STATE_DIR": str(made.state),
-        "EAGENT_SYSFS": str(made.sysfs),
+        "EAGENT_SYSFS": f"{made.path}/kernel/sys",
+        "EAGENT_PROC": f"{made.path}/kernel/proc",
     }
     assert made.environment({})["LD_LIBRARY_PATH"] == str(made.lib)
 
