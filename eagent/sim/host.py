@@ -190,12 +190,16 @@ def hosts(directory: Path) -> tuple[SimulatedHost, ...]:
 def delete(directory: Path, name: str) -> None:
     """Remove a host and all that is in its directory; the server of its /sys and /proc, if it has one, is ended first.
 
+    A host's directory that has lost its plant, or never got one, goes as well.
+
     Raises:
         InputError: there is none of that name.
         RefusedError: an agent or a warden runs on it.
         DriverError: its /sys and /proc can't be unmounted.
     """
-    host = find(directory, name)
+    host = SimulatedHost(_checked(directory, name))
+    if not all(part.is_dir() for part in (host.lib, host.run, host.state)):
+        host = find(directory, name)
     for lock in LOCKS:
         if _is_held(host.run / lock):
             raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
