@@ -66,8 +66,9 @@ class Serving:
     - decode: every iteration reads all weights, 26 GB at about 1.6 of 2.0 TB/s: 16 ms; besides, per context token the
       keys and values of 40 layers of 5120 in bf16, 0.82 MB: 0.5 us; and some 20 us a sequence for sampling
     - batch: 54 GB are left for keys and values: 64 sequences of about 1000 tokens
-    - host: 1 ms of each iteration the GPU awaits scheduling, launches and sampling; at full CPU clock that is within
-      the times above, at lower clocks it takes longer
+    - host: for 1 ms at the beginning of each iteration nothing runs on the GPU: it awaits scheduling, launches and
+      sampling. At full CPU clock that is within the times above (an iteration that needs less takes as long); at lower
+      ones it takes longer, whatever the GPU's clock. So a GPU that serves all the time is busy for some 94 % of it
     """
 
     prefill_s_per_token: float = 0.15e-3

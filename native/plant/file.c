@@ -151,7 +151,7 @@ static int load_is_sane(const load_t *load) {
     case PLANT_LOAD_SERVING:
       return serving_is_valid(&load->with.serving);
     case PLANT_LOAD_GANG:
-      if (!gang_is_valid(&load->with.gang)) return 0;
+      if (!gang_is_valid(&load->with.gang) || load->progress.gpus == 0) return 0; /* of nobody, no step would end */
       for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
         if (load_has(load, gpu) && !(load->share_s[gpu] >= load->with.gang.step_s / 2)) return 0;
       }
@@ -164,15 +164,16 @@ static int load_is_sane(const load_t *load) {
 /* The file may be written by anybody who may open it. What indexes memory or bounds a loop is checked before it is
  * used. */
 static int is_sane(const spec_t *spec, const state_t *state) {
-  if (state->tick < 0 || state->tick > TICKS_MAX || state->now_ns < 0 || state->events > EVENTS_MAX ||
-      state->requests > REQUESTS_MAX)
+  if (state->tick < 0 || state->tick > TICKS_MAX || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX)
     return 0;
+  if (state->now_ns < 0 || state->now_ns / TICK_NS != state->tick) return 0; /* a clock far ahead bounds no loop */
   if (!cores_are_sane(spec, &state->cpus)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
     if (engine->phase > ENGINE_DECODES || engine->seated > PLANT_BATCH_MAX) return 0;
-    if (engine->phase != ENGINE_WAITS && (engine->seated == 0 || !(engine->left_s >= 0))) return 0;
+    if (engine->phase == ENGINE_WAITS) continue;
+    if (engine->seated == 0 || !(engine->host_left_s >= 0) || !(engine->left_s >= 0)) return 0;
   }
   return 1;
 }

@@ -8,14 +8,14 @@
 #include "plant/load.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
-#define FILE_VERSION 2u
+#define FILE_VERSION 5u
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
 
 /* All that changes. Two of it are in the file; one is the truth, the other the draft of the next. */
 typedef struct state {
-  int64_t now_ns;            /* virtual clock: where it was put; never behind `tick` */
+  int64_t now_ns;            /* virtual clock: where it was put; within `tick` */
   int64_t origin_ns;         /* wall clock: CLOCK_MONOTONIC at simulated time 0 */
   int64_t tick;              /* whole ticks integrated */
   uint32_t events, requests; /* entries of the tables below that exist */

@@ -103,10 +103,10 @@ int gpu_is_capped(const gpu_t *gpu) {
 }
 
 /* The clock step at which the whole board draws power_w. */
-static double fitting_step(const spec_t *spec, double power_w, double other_w, double compute_w) {
+static double fitting_step(const spec_t *spec, double power_w, double other_w, double drive_w) {
   double room_w = fmax(0, power_w - other_w);
-  if (compute_w <= room_w) return top_step(spec);
-  return model_step_of_drive(&spec->physics, room_w / compute_w);
+  if (drive_w <= room_w) return top_step(spec);
+  return model_step_of_drive(&spec->physics, room_w / drive_w);
 }
 
 /* The board measures core and memory rails apart, so the controller knows what part of the power follows the clock, and
@@ -116,17 +116,17 @@ static void cap_control(const spec_t *spec, gpu_t *gpu, int64_t tick, double mem
   const plant_model_t *model = &spec->given.model;
   cap_t *cap = &gpu->cap;
   double limit_w = gpu->limit_acting_mw * 1e-3;
-  double other_w = model->base_w + model->memory_w * memory;
-  double compute_w = fmax(0, gpu->power_w - other_w) / spec->physics.drive[gpu->step];
-  cap->compute_w += (compute_w - cap->compute_w) * spec->physics.cap_memory;
+  double other_w = spec->physics.still_w + model->memory_w * memory;
+  double drive_w = fmax(0, gpu->power_w - other_w) / spec->physics.drive[gpu->step];
+  cap->drive_w += (drive_w - cap->drive_w) * spec->physics.cap_memory;
   cap->other_w += (other_w - cap->other_w) * spec->physics.cap_memory;
   if (tick % CONTROL_TICKS == CONTROL_TICKS - 1) {
-    double want = fitting_step(spec, limit_w * model->cap_target, cap->other_w, cap->compute_w);
+    double want = fitting_step(spec, limit_w * model->cap_target, cap->other_w, cap->drive_w);
     double move = fmax(-(double)model->cap_steps, fmin(want - cap->ceiling, model->cap_steps));
     cap->ceiling = fmin(cap->ceiling + move, top_step(spec));
   }
   if (gpu->power_w > limit_w * model->cap_clamp) {
-    cap->clamp = floor(fitting_step(spec, limit_w * model->cap_clamp, other_w, compute_w));
+    cap->clamp = floor(fitting_step(spec, limit_w * model->cap_clamp, other_w, drive_w));
     cap->ceiling = fmin(cap->ceiling, cap->clamp); /* go on from here: the way down from the top would take too long */
   } else if (cap->clamp < top_step(spec)) {
     cap->clamp += 1;
@@ -164,8 +164,8 @@ static double power_w(const spec_t *spec, const gpu_t *gpu, double compute, doub
   const plant_model_t *model = &spec->given.model;
   if (!gpu->resident) return model->deep_idle_w;
   double leak_w = model->leak_w_per_k * (gpu_temperature_c(spec, gpu, 0) - model->leak_reference_c);
-  return model->base_w + model->memory_w * memory + model->compute_w * compute * spec->physics.drive[gpu->step] +
-         leak_w;
+  return spec->physics.base_w[gpu->step] + model->memory_w * memory +
+         model->compute_w * compute * spec->physics.drive[gpu->step] + leak_w;
 }
 
 void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, const activity_t *activity) {

@@ -23,9 +23,9 @@ typedef struct activity {
 
 /* The software power cap: it estimates what the load draws and sets the clock that fits the limit. */
 typedef struct cap {
-  double compute_w; /* what the core would draw at full drive, averaged over the controller's memory */
-  double other_w;   /* what does not follow the clock, averaged likewise */
-  double ceiling;   /* clock step, fractional: the clock alternates between neighbours to hold the mean */
+  double drive_w; /* what follows the clock, as it would be at full drive, averaged over the controller's memory */
+  double other_w; /* what does not, averaged likewise */
+  double ceiling; /* clock step, fractional: the clock alternates between neighbours to hold the mean */
   double carry;
   double clamp; /* clock step that the fast clamp allows */
 } cap_t;

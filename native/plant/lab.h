@@ -23,8 +23,10 @@ typedef struct plant_model {
   uint32_t clock_min_mhz, clock_max_mhz, clock_step_mhz, clock_idle_mhz, memory_clock_mhz;
   uint32_t feed_mhz; /* below this clock the cores cannot keep the memory busy */
 
-  /* P = base + memory * m + compute * u * (f/fmax) * v(f)^2 + leak * (T - leak_reference); deep_idle with no process.
-   */
+  /* P = base(f) + memory * m + compute * u * drive(f) + leak * (T - leak_reference); deep_idle with no process. */
+  /* drive(f) = (f/fmax) * v(f)^2; base(f) = base - (base - deep_idle) * (1 - drive(f)) / (1 - drive(fmin)), which is
+   * what a process costs that runs nothing. Its shape is assumed (S), and that it is deep_idle at the lowest clock.
+   * Where deep_idle is above base, base(f) is base. */
   double deep_idle_w, base_w, memory_w, compute_w, leak_w_per_k, leak_reference_c;
   double volt_min, volt_corner_mhz, volt_exponent; /* v(f) = min + (1 - min) * max(0, (f - corner)/(fmax - corner))^q */
 
@@ -79,7 +81,8 @@ typedef struct plant_serving {
   double decode_s, decode_s_per_sequence, decode_s_per_context_token; /* one iteration, at full clock */
   double decode_compute, decode_memory, decode_compute_fraction;
   uint32_t batch_max;
-  double host_s; /* of each iteration: the part in which the GPU awaits the processor, at full CPU clock */
+  double host_s; /* at full CPU clock: an iteration's first part, in which the GPU awaits the processor. It is within
+                    the times above, the rest of which is the GPU's; no iteration is shorter */
 } plant_serving_t;
 
 typedef struct plant_request {

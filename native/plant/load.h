@@ -17,12 +17,13 @@ typedef struct seat {
 enum engine_phase { ENGINE_WAITS = 0, ENGINE_PREFILLS = 1, ENGINE_DECODES = 2 };
 
 /* One GPU's serving engine: it prefills the request at the head of its queue, else decodes one token for its whole
- * batch. */
+ * batch; before either, the GPU awaits the processor. */
 typedef struct engine {
   uint32_t waiting; /* 1 + index of the next request to be admitted, 0: none will come */
   uint32_t phase, seated, reserved;
-  double left_s;    /* of the present iteration, at full clock */
-  uint64_t context; /* sum over the seats */
+  double host_left_s; /* of the present iteration: first the processor's part, at full CPU clock, ... */
+  double left_s;      /* ... then the GPU's, at full clock */
+  uint64_t context;   /* sum over the seats */
   seat_t seats[PLANT_BATCH_MAX];
 } engine_t;
 

@@ -63,6 +63,13 @@ static void derive_clocks(const plant_model_t *m, physics_t *physics) {
   }
 }
 
+/* By the formula in lab.h, solved for drive: its shape is assumed. */
+static void derive_base(const plant_model_t *m, physics_t *physics) {
+  double follows_w = fmax(0, m->base_w - m->deep_idle_w) / (1 - physics->drive[0]); /* drive[0] < 1: f < fmax */
+  physics->still_w = m->base_w - follows_w;
+  for (uint32_t i = 0; i < physics->steps; i++) physics->base_w[i] = physics->still_w + follows_w * physics->drive[i];
+}
+
 static void derive_board(const plant_model_t *m, uint64_t seed, uint32_t gpu, board_t *board) {
   uint64_t a = random_bits(seed, RANDOM_UUID, gpu, 0), b = random_bits(seed, RANDOM_UUID, gpu, 1);
   snprintf(board->uuid, sizeof board->uuid, "GPU-%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32),
@@ -130,6 +137,7 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
   spec->given = *given;
   spec->physics.cap_memory = 1 - exp(-TICK_S / m->cap_memory_s);
   derive_clocks(m, &spec->physics);
+  derive_base(m, &spec->physics);
   derive_wiring(given, &spec->wiring);
   for (uint32_t gpu = 0; gpu < given->gpus; gpu++) derive_board(m, given->seed, gpu, &spec->boards[gpu]);
   return derive_heat(m, &spec->physics);

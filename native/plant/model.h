@@ -14,6 +14,8 @@ typedef struct physics {
   double drive[CLOCK_STEPS_MAX];   /* (f/fmax) * v(f)^2: what a clock step multiplies compute power with */
   double stretch[CLOCK_STEPS_MAX]; /* fmax/f: how much longer work takes that scales with the clock ... */
   double famine[CLOCK_STEPS_MAX];  /* ... and how much longer the rest takes: 1 but at clocks that starve the memory */
+  double base_w[CLOCK_STEPS_MAX];  /* what a process costs on which nothing runs: base(f) of lab.h ... */
+  double still_w;                  /* ... and what of it the clock does not change: base(f) = still + rest * drive(f) */
   double heat_decay[PLANT_HEAT_STAGES]; /* exp(-tick/tau) */
   double cap_memory;                    /* how much of the controller's estimate a tick replaces */
 } physics_t;

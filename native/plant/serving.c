@@ -1,12 +1,12 @@
 /* LLM serving with continuous batching: at each iteration's end an engine admits, in order of arrival, whoever fits
  * into its batch and prefills it alone; when nobody waits, one iteration decodes a token for every sequence of the
- * batch. */
+ * batch. An iteration begins with the processor's part, during which nothing runs on the GPU. */
 #include <math.h>
 #include <string.h>
 
 #include "plant/load.h"
 
-#define ITERATION_MIN_S 1e-5 /* keeps the number of iterations in a tick bounded */
+#define ITERATION_MIN_S 1e-5 /* of both parts together: keeps the number of iterations in a tick bounded */
 
 static int is_share(double x) {
   return x >= 0 && x <= 1;
@@ -43,23 +43,23 @@ static void admit(engine_t *engine, const plant_request_t *request) {
 }
 
 /* Choose what to do from now on. */
-static void begin_iteration(const plant_serving_t *serving, engine_t *engine, requests_t requests, int64_t now_ns,
-                            double pace) {
+static void begin_iteration(const plant_serving_t *serving, engine_t *engine, requests_t requests, int64_t now_ns) {
   const plant_request_t *request = head(engine, requests);
+  double whole_s; /* at full clocks */
   if (request && request->arrival_ns <= now_ns && engine->seated < serving->batch_max) {
     admit(engine, request);
     engine->phase = ENGINE_PREFILLS;
-    engine->left_s = serving->prefill_s_per_token * request->context_tokens;
+    whole_s = serving->prefill_s_per_token * request->context_tokens;
   } else if (engine->seated) {
     engine->phase = ENGINE_DECODES;
-    engine->left_s = serving->decode_s + serving->decode_s_per_sequence * engine->seated +
-                     serving->decode_s_per_context_token * (double)engine->context;
+    whole_s = serving->decode_s + serving->decode_s_per_sequence * engine->seated +
+              serving->decode_s_per_context_token * (double)engine->context;
   } else {
     engine->phase = ENGINE_WAITS;
     return;
   }
-  engine->left_s += serving->host_s * (1 / pace - 1); /* at full CPU clock it is within the times given */
-  engine->left_s = fmax(engine->left_s, ITERATION_MIN_S);
+  engine->host_left_s = serving->host_s;
+  engine->left_s = fmax(0, fmax(whole_s, ITERATION_MIN_S) - serving->host_s);
 }
 
 /* One more token for a seat; says whether that was its last. */
@@ -93,6 +93,17 @@ static double wait_span(const engine_t *engine, requests_t requests, int64_t tic
   return fmin(TICK_S, fmax(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
 }
 
+/* The GPU awaits the processor from `at_s` of this tick on. Returns until when; at the longest, the tick's end. */
+static double await_host(engine_t *engine, double pace, double at_s) {
+  double span_s = engine->host_left_s / pace;
+  if (span_s > TICK_S - at_s) {
+    engine->host_left_s -= (TICK_S - at_s) * pace;
+    return TICK_S;
+  }
+  engine->host_left_s = 0;
+  return at_s + span_s;
+}
+
 static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine_t *engine, requests_t requests) {
   const plant_serving_t *serving = &load->with.serving;
   uint32_t step = shift->gpus[gpu].step;
@@ -104,8 +115,10 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     if (engine->phase == ENGINE_WAITS) {
       at_s += wait_span(engine, requests, tick_ns, at_s);
       if (at_s >= TICK_S) break;
-      begin_iteration(serving, engine, requests, tick_ns + (int64_t)llround(at_s * 1e9), shift->pace[gpu]);
+      begin_iteration(serving, engine, requests, tick_ns + (int64_t)llround(at_s * 1e9));
     }
+    at_s = await_host(engine, shift->pace[gpu], at_s);
+    if (at_s >= TICK_S) break;
     double rate = engine->phase == ENGINE_PREFILLS ? prefill_rate : decode_rate;
     double span_s = engine->left_s / rate;
     if (span_s > TICK_S - at_s) {
@@ -117,7 +130,7 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     at_s += span_s;
     int64_t now_ns = tick_ns + (int64_t)llround(at_s * 1e9);
     end_iteration(load, engine, requests, now_ns);
-    begin_iteration(serving, engine, requests, now_ns, shift->pace[gpu]);
+    begin_iteration(serving, engine, requests, now_ns);
   }
   double prefill = spent_s[ENGINE_PREFILLS] / TICK_S, decode = spent_s[ENGINE_DECODES] / TICK_S;
   shift->out[gpu].compute = serving->prefill_compute * prefill + serving->decode_compute * decode;

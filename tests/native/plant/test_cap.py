@@ -36,8 +36,11 @@ def tick_watts(host: Host, ticks: int) -> list[float]:
 
 @pytest.mark.parametrize("load", [GEMM, STREAM], ids=["gemm", "stream"])
 @pytest.mark.parametrize("cap_w", [100, 125, 150, 175, 200])
-def test_a_binding_cap_holds_the_mean_just_below_the_limit(lab: Lab, load: Square, cap_w: float) -> None:
-    host = lab()
+@pytest.mark.parametrize("deep_idle_w", [52.0, 10.0], ids=["shipped", "steep"])
+def test_a_binding_cap_holds_the_mean_just_below_the_limit(
+    lab: Lab, load: Square, cap_w: float, deep_idle_w: float
+) -> None:
+    host = lab(power={"deep_idle_w": deep_idle_w})
     host.set_power_limit(0, cap_w)
     load.start(host, [0], at_s=1.0)
     host.advance(30.0)

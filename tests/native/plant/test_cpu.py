@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import InputError
-from eagent.sim.workload import Gang, Serving, Square
+from eagent.sim.workload import Gang, Square
 
 if TYPE_CHECKING:
     from eagent.sim._plant import Host
@@ -107,6 +107,23 @@ def test_more_gpus_than_cores_is_a_host_too(lab: Lab) -> None:
     Gang(host_s=0.1).start(host, range(16))
     host.advance(2.0)
     assert host.progress()[0]["steps"] == 3
+
+
+def test_busy_time_is_for_how_long_a_process_was_there(lab: Lab) -> None:
+    host = lab(gpus=4, cpu={"topology": {"threads_per_gpu": 1.25}})
+    QUIET.start(host, [0], at_s=1.0)
+    BUSY.start(host, [3], at_s=2.5)
+    host.advance(4.0)
+    host.set_cpu_max_khz(0, 1_000_000)  # a change in between; busy is busy at any clock
+    host.advance(6.0012)
+    host.stop_load()
+    host.advance(10.0)
+    BUSY.start(host, [0], at_s=12.0)
+    host.advance(15.5)
+    spans_s = {0: 5.0012 + 3.5, 1: (5.0012 + 3.5) / 4, 2: 0.0, 48: 3.5012, 49: 3.5012 / 4, 63: 0.0}
+    views = {cpu: host.cpu_view(cpu) for cpu in spans_s}
+    assert {cpu: view["busy_s"] for cpu, view in views.items()} == pytest.approx(spans_s, abs=1e-9)
+    assert [view["busy_s"] + view["idle_s"] for view in views.values()] == pytest.approx([15.5] * len(views))
 
 
 # ---- knobs -----------------------------------------------------------------------------------------------------------
@@ -335,28 +352,6 @@ def test_a_package_limit_can_starve_gpus(lab: Lab) -> None:
     free = steps_a_second(host)
     host.set_rapl_limit_uw(1, 0, 80_000_000)
     assert steps_a_second(host) < 0.8 * free
-
-
-def test_serving_awaits_the_processor_a_little_in_each_iteration(lab: Lab) -> None:
-    requests = [(0.5 * number, number % 8, 300, 60) for number in range(100)]
-    hosts = {khz: lab(gpus=8, cpu={}) for khz in (3_400_000, 1_700_000)}
-    means = {}
-    for khz, host in hosts.items():
-        set_all(host, khz)
-        Serving().start(host, requests)
-        host.advance(80.0)
-        means[khz] = sum((done or 1e9) - arrival for arrival, _, done in host.served()) / 100
-    iterations = 60  # one prefill and 59 tokens
-    assert means[1_700_000] - means[3_400_000] == pytest.approx(iterations * 1e-3, rel=0.05)
-
-
-def test_at_full_cpu_clock_serving_is_as_without_processors(lab: Lab) -> None:
-    requests = [(0.5 * number, 0, 300, 60) for number in range(20)]
-    bare, furnished = lab(), lab(cpu={})
-    for host in (bare, furnished):
-        Serving().start(host, requests)
-        host.advance(20.0)
-    assert bare.served() == furnished.served()
 
 
 # ---- hosts without --------------------------------------------------------------------------------------------------

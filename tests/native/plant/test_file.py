@@ -227,7 +227,7 @@ for _ in range(300):
     with open(sys.argv[1], "r+b") as file:
         file.write(whole)
         for _ in range(rng.choice([1, 10, 100])):
-            file.seek(rng.randrange(10_000, 110_000) // 4 * 4)  # the two states
+            file.seek(rng.randrange(13_000, 111_000) // 4 * 4)  # the two states
             file.write(rng.choice([b"\\xff" * 8, b"\\0" * 8, rng.randbytes(4)]))
     try:
         with Host(sys.argv[1]) as damaged:

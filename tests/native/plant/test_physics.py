@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from eagent.sim._plant import Host
     from tests.native.plant.conftest import Lab
 
-# The A100 PCIe board of the published fits: without a term for leakage, which the fits hold within their other numbers.
+# The A100 PCIe board of the published fits: without a term for leakage, which the fits hold within their other numbers,
+# and with one base power for all clocks, as they have it.
 PCIE = {
     "limits": {"min_w": 150.0, "max_w": 300.0, "default_w": 300.0},
-    "power": {"base_w": 60.0, "memory_w": 48.0, "compute_w": 236.0, "leak_w_per_k": 0.0},
+    "power": {"deep_idle_w": 60.0, "base_w": 60.0, "memory_w": 48.0, "compute_w": 236.0, "leak_w_per_k": 0.0},
 }
 COMPUTE = Square(period_s=1e5, duty=1.0, compute=1.0, memory=0.0, compute_fraction=0.96)
 STREAM = Square(period_s=1e5, duty=1.0, compute=120 / 236, memory=1.0, compute_fraction=0.0)
+QUIET = Square(period_s=1e5, duty=0.0)  # a process that waits for work
 
 
 def energy_and_time(host: Host) -> tuple[float, float]:
@@ -104,6 +106,41 @@ def test_a_gpu_with_a_quiet_process_keeps_its_clock_and_draws_more(lab: Lab) -> 
         (77,),
         0,
     )
+
+
+def drive(mhz: int) -> float:
+    """The shipped model's (f/fmax) v(f)^2, on its own."""
+    volt = 0.656 + 0.344 * max(0.0, (mhz - 920) / 490) ** 1.96
+    return mhz / 1410 * volt * volt
+
+
+def watts_at(lab: Lab, mhz: int, load: Square, **power: float) -> float:
+    """True watts of a GPU locked at a clock, leakage apart, once the lock acts."""
+    host = lab(limits={"max_w": 1000.0, "default_w": 1000.0}, power={"leak_w_per_k": 0.0, **power})
+    host.lock_clocks(0, 210, mhz)
+    load.start(host, [0])
+    host.advance(2.0)
+    return host.power_log()[-1][0]
+
+
+@pytest.mark.parametrize("mhz", [210, 225, 600, 915, 930, 1200, 1395, 1410])
+@pytest.mark.parametrize("load", [QUIET, COMPUTE], ids=["quiet", "compute"])
+def test_what_a_process_costs_goes_with_the_clock_from_deep_idle_to_base(lab: Lab, mhz: int, load: Square) -> None:
+    base_w = 60 - 8 * (1 - drive(mhz)) / (1 - drive(210))
+    assert watts_at(lab, mhz, load) == pytest.approx(base_w + 350 * load.duty * drive(mhz), rel=1e-6)
+
+
+def test_its_ends_are_the_models_numbers(lab: Lab) -> None:
+    assert watts_at(lab, 210, QUIET) == pytest.approx(52.0, rel=1e-6)
+    assert watts_at(lab, 1410, QUIET) == pytest.approx(60.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("deep_idle_w", [24.0, 33.0])
+def test_where_idle_without_a_process_is_said_to_draw_more_the_clock_changes_nothing(
+    lab: Lab, deep_idle_w: float
+) -> None:
+    for mhz in (210, 900, 1410):  # 24 and 33 W is what is reported of a V100
+        assert watts_at(lab, mhz, QUIET, deep_idle_w=deep_idle_w, base_w=24.0) == pytest.approx(24.0, rel=1e-6)
 
 
 def test_dense_compute_wants_more_than_the_greatest_limit(lab: Lab) -> None:

@@ -184,7 +184,7 @@ def test_decoding_hardly_minds_the_clock_and_prefill_does(lab: Lab) -> None:
     for mhz in (1410, 1005):
         host = lab(limits={"max_w": 1000.0, "default_w": 1000.0})
         host.lock_clocks(0, 210, mhz)
-        (answer,) = serve(host, [(1.0, 0, 4000, 200)], 30.0, Serving())
+        (answer,) = serve(host, [(1.0, 0, 4000, 200)], 30.0, Serving(host_s=0.0))
         spans[mhz] = (answer[1] - answer[0], answer[2] - answer[1])
     assert spans[1005][0] / spans[1410][0] == pytest.approx(1 + 0.96 * (1410 / 1005 - 1), rel=1e-3)
     assert spans[1005][1] / spans[1410][1] == pytest.approx(1 + 0.05 * (1410 / 1005 - 1), rel=1e-3)
