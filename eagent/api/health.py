@@ -21,8 +21,8 @@ def unhealthy(status: Json) -> str | None:
         return "the warden has not delivered a reading yet"
     if not stale_s <= FRESH_S:  # said so that a NaN is not fresh
         return f"the newest reading is {stale_s:.1f} s old (at most {FRESH_S:g} s is fresh): a driver call may hang"
-    if not status["devices"]:
-        return "no device is visible"
+    if not any(device["kind"] == "gpu" for device in status["devices"]):
+        return "no GPU is visible"
     for device in status["devices"]:
         problem = _blind(device)
         if problem:
@@ -36,6 +36,8 @@ def _blind(device: Json) -> str | None:
         if reading["status"] == "stale":
             return f"the {name} reading is stale"
     power = readings.get("power")
+    if device["kind"] == "cpu" and (power is None or power["status"] != "ok"):
+        return None  # many hosts do not tell what their CPUs draw, and nothing that eagent promises hangs on it
     if power is None or power["status"] not in _SEEN:
         return f"no power reading ({power['status'] if power else 'missing'})"
     if power["status"] == "ok" and (power["age_s"] is None or not power["age_s"] <= FRESH_S):

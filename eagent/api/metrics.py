@@ -17,41 +17,70 @@ from eagent.api.service import Json
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-GPU = ("gpu", "uuid")
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Devices of one kind: how their families begin, and what their number is called in labels."""
+
+    kind: str  # as in `status()`
+    family: str
+    number: str
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        return (self.number, "uuid")
+
+    def of(self, devices: list[Json]) -> list[Json]:
+        return [device for device in devices if device["kind"] == self.kind]
+
+    def named(self, device: Json) -> list[str]:
+        return [device["device"].removeprefix(self.kind), device["uuid"]]
+
+
+GPU = _Kind("gpu", "eagent_gpu", "gpu")
+CPU = _Kind("cpu", "eagent_cpu", "package")  # node_exporter's label for it
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """How one reading of `status()` becomes one metric family."""
 
+    of: _Kind
     key: str
-    family: str
+    name: str
     help: str
     scale: float = 1.0
     counter: bool = False
 
 
 READINGS = (
-    _Reading("power", "eagent_gpu_power_watts", "Power draw as last read, in watts"),
-    _Reading("power_mean", "eagent_gpu_power_mean_watts", "Power draw as the mean of the last second, in watts"),
-    _Reading("power_recent", "eagent_gpu_power_recent_watts", "Power draw as the mean of ten seconds, in watts"),
-    _Reading("energy", "eagent_gpu_energy_joules", "Energy drawn since the driver was loaded, in joules", counter=True),
-    _Reading("sm_clock", "eagent_gpu_sm_clock_hertz", "Clock of the streaming multiprocessors, in hertz", scale=1e6),
-    _Reading("gpu_utilisation", "eagent_gpu_utilisation_ratio", "Share of time with a kernel running, 0 to 1"),
+    _Reading(GPU, "power", "power_watts", "Power draw as last read, in watts"),
+    _Reading(GPU, "power_mean", "power_mean_watts", "Power draw as the mean of the last second, in watts"),
+    _Reading(GPU, "power_recent", "power_recent_watts", "Power draw as the mean of ten seconds, in watts"),
+    _Reading(GPU, "energy", "energy_joules", "Energy drawn since the driver was loaded, in joules", counter=True),
+    _Reading(GPU, "sm_clock", "sm_clock_hertz", "Clock of the streaming multiprocessors, in hertz", scale=1e6),
+    _Reading(GPU, "gpu_utilisation", "utilisation_ratio", "Share of time with a kernel running, 0 to 1"),
     _Reading(
+        GPU,
         "memory_utilisation",
-        "eagent_gpu_memory_utilisation_ratio",
+        "memory_utilisation_ratio",
         "Share of time with device memory being read or written, 0 to 1",
     ),
-    _Reading("temperature", "eagent_gpu_temperature_celsius", "Temperature of the GPU, in degrees Celsius"),
+    _Reading(GPU, "temperature", "temperature_celsius", "Temperature of the GPU, in degrees Celsius"),
     _Reading(
+        GPU,
         "capped_share",
-        "eagent_gpu_power_capped_ratio",
+        "power_capped_ratio",
         "Share of the last ten seconds in which the power limit held the clock down, 0 to 1",
     ),
+    _Reading(CPU, "power", "power_watts", "Power draw of the package as last read, in watts"),
+    _Reading(CPU, "power_mean", "power_mean_watts", "Power draw as the mean of the last second, in watts"),
+    _Reading(CPU, "power_recent", "power_recent_watts", "Power draw as the mean of ten seconds, in watts"),
+    _Reading(CPU, "energy", "energy_joules", "Energy that the package has drawn, in joules", counter=True),
 )
 
 LIMIT_KINDS = {"requested": "requested_w", "enforced": "enforced_w", "ours": "ours_w", "baseline": "baseline_w"}
+CEILING_KINDS = {"held": "held_mhz", "ours": "ours_mhz", "baseline": "baseline_mhz"}
 
 
 def exposition(status: Json) -> bytes:
@@ -69,9 +98,12 @@ class _StatusCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         devices = self._status["devices"]
         yield from self._about(self._status)
-        yield from (self._reading(kind, devices) for kind in READINGS)
-        yield self._ages(devices)
-        yield from self._limits(devices)
+        for kind in (GPU, CPU):
+            yield from (self._reading(reading, kind.of(devices)) for reading in READINGS if reading.of is kind)
+            yield self._ages(kind, kind.of(devices))
+            yield from self._limits(kind, kind.of(devices))
+        yield self._ceilings(CPU.of(devices))
+        yield self._busy(self._status["busy_cpus"])
         yield from self._budget(self._status["budget"])
         yield from self._warden(self._status["warden"])
 
@@ -93,44 +125,70 @@ class _StatusCollector(Collector):
     def _reading(self, kind: _Reading, devices: list[Json]) -> Metric:
         known = [(device, device["readings"][kind.key]) for device in devices if _known(device, kind.key)]
         text = f"{self._mark}{kind.help}. Source: {_sources(reading for _, reading in known)}."
-        family = (CounterMetricFamily if kind.counter else GaugeMetricFamily)(kind.family, text, labels=GPU)
+        shape = CounterMetricFamily if kind.counter else GaugeMetricFamily
+        family = shape(f"{kind.of.family}_{kind.name}", text, labels=kind.of.labels)
         for device, reading in known:
-            family.add_metric(_gpu(device), reading["value"] * kind.scale)
+            family.add_metric(kind.of.named(device), reading["value"] * kind.scale)
         return family
 
-    def _ages(self, devices: list[Json]) -> Metric:
+    def _ages(self, kind: _Kind, devices: list[Json]) -> Metric:
         family = self._gauge(
-            "eagent_gpu_reading_age_seconds",
+            f"{kind.family}_reading_age_seconds",
             "Time since the reading was taken, in seconds, also for one too old to be shown. Source: the agent.",
-            (*GPU, "reading"),
+            (*kind.labels, "reading"),
         )
         for device in devices:
             for name, reading in device["readings"].items():
                 if reading["status"] in ("ok", "stale") and reading["age_s"] is not None:
-                    family.add_metric([*_gpu(device), name], reading["age_s"])
+                    family.add_metric([*kind.named(device), name], reading["age_s"])
         return family
 
-    def _limits(self, devices: list[Json]) -> Iterator[Metric]:
+    def _limits(self, kind: _Kind, devices: list[Json]) -> Iterator[Metric]:
+        keeper = "driver" if kind is GPU else "kernel"
         limits = self._gauge(
-            "eagent_gpu_power_limit_watts",
-            "Power limit, in watts. Source: requested and enforced as read back from the driver; ours and baseline "
+            f"{kind.family}_power_limit_watts",
+            f"Power limit, in watts. Source: requested and enforced as read back from the {keeper}; ours and baseline "
             "(the value before ours) from the warden's journal.",
-            (*GPU, "kind"),
+            (*kind.labels, "kind"),
         )
         states = self._gauge(
-            "eagent_gpu_power_limit_state",
+            f"{kind.family}_power_limit_state",
             "Always 1; what the power limit is now: baseline, leased, safe, foreign, unwritable and so on. Source: "
             "the warden.",
-            (*GPU, "state"),
+            (*kind.labels, "state"),
         )
         for device in devices:
             limit = device["power_limit"]
-            for kind, key in LIMIT_KINDS.items():
+            for name, key in LIMIT_KINDS.items():
                 if limit[key] is not None:
-                    limits.add_metric([*_gpu(device), kind], limit[key])
-            states.add_metric([*_gpu(device), limit["state"]], 1)
+                    limits.add_metric([*kind.named(device), name], limit[key])
+            states.add_metric([*kind.named(device), limit["state"]], 1)
         yield limits
         yield states
+
+    def _ceilings(self, packages: list[Json]) -> Metric:
+        """Called as node_exporter calls the same file."""
+        family = self._gauge(
+            "eagent_cpu_scaling_frequency_max_hertz",
+            "Ceiling of the CPUs' frequency, in hertz. Source: held as read back from the kernel, the least of the "
+            "package's CPUs; ours and baseline (the value before ours) from the warden.",
+            (*CPU.labels, "kind"),
+        )
+        for package in packages:
+            for name, key in CEILING_KINDS.items():
+                if package["cpu_clock"][key] is not None:
+                    family.add_metric([*CPU.named(package), name], package["cpu_clock"][key] * 1e6)
+        return family
+
+    def _busy(self, reading: Json) -> Metric:
+        family = self._gauge(
+            "eagent_busy_cpus",
+            "CPUs' worth of time that all processes of the host used over the last second, a count. Source: the "
+            "kernel's CPU times.",
+        )
+        if reading["status"] == "ok" and reading["value"] is not None:
+            family.add_metric([], reading["value"])
+        return family
 
     def _budget(self, budget: Json | None) -> Iterator[Metric]:
         for name, key, text in (
@@ -184,10 +242,6 @@ class _StatusCollector(Collector):
 def _known(device: Json, key: str) -> bool:
     reading = device["readings"].get(key)
     return reading is not None and reading["status"] == "ok" and reading["value"] is not None
-
-
-def _gpu(device: Json) -> list[str]:
-    return [device["device"].removeprefix("gpu"), device["uuid"]]
 
 
 def _sources(readings: Iterable[Json]) -> str:

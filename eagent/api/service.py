@@ -66,7 +66,8 @@ class Service(Protocol):
         """Drop all pins and give every knob back.
 
         Returns:
-            `devices`: per device whose knob goes back its `device` name and `baseline_w`.
+            `devices`: per device whose knobs go back its `device` name and `baseline_w`; of a CPU package also
+            `baseline_mhz` and `baseline_preference`.
 
         Raises:
             RefusedError: a budget is in force.

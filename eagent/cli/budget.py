@@ -1,9 +1,9 @@
 """Show, set or clear the budget of this host: the watts that it must stay under.
 
-A budget is kept through the GPUs' power limits: their sum, plus the fixed draw of all that eagent cannot limit (CPUs,
-memory, fans, losses; as a maximum), is never more than the budget. It outlives eagent and a boot, until it is cleared.
-When nobody governs the devices, each falls to its safe cap; so a budget is refused unless all safe caps and the fixed
-draw fit into it.
+A budget is kept through power limits, those of the GPUs and of CPUs that have one: their sum, plus the fixed draw of
+all that eagent cannot limit (memory, fans, losses, other CPUs; as a maximum), is never more than the budget. It
+outlives eagent and a boot, until it is cleared. When nobody governs the devices, each falls to its safe cap; so a
+budget is refused unless all safe caps and the fixed draw fit into it.
 
 Examples:
   eagent budget                                 show it
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         dest="safe_cap_w",
         type=watts,
-        help="each device's limit when nobody governs it; else safe_cap_w of the configuration",
+        help="each GPU's limit when nobody governs it; else safe_cap_w of the configuration",
     )
     actions.add_parser("clear", help="end the budget")
 

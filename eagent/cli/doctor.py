@@ -13,11 +13,9 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from eagent import __version__
@@ -69,7 +67,7 @@ def _look(context: Context, watch_s: float) -> Host:
     client = Client(context.paths.api_socket, AGENT_TIMEOUT_S)
     return gather(
         context.paths,
-        Roots(sysfs=Path(os.environ.get("EAGENT_SYSFS") or "/sys")),
+        Roots(sysfs=context.paths.sysfs),
         config,
         lambda: client.request("GET", "/v1/status"),
         config_file=context.config_file or (DEFAULT_FILE if DEFAULT_FILE.exists() else None),

@@ -1,9 +1,10 @@
 """Say why the knobs of a device stand where they stand: value now, who asked for it, why, who lost, until when.
 
-DEVICE is gpu0, a UUID or the start of one, or a PCI address.
+DEVICE is gpu0, cpu0, a UUID or the start of one, or a PCI address.
 
 Examples:
   eagent explain gpu0
+  eagent explain cpu0
   eagent explain GPU-6a1b --json
 """
 
@@ -22,7 +23,7 @@ Json = dict[str, Any]
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `eagent explain`."""
-    parser.add_argument("device", metavar="DEVICE", help="gpu0, a UUID or the start of one, a PCI address")
+    parser.add_argument("device", metavar="DEVICE", help="gpu0, cpu0, a UUID or the start of one, a PCI address")
     add_json(parser)
 
 
@@ -68,13 +69,17 @@ def _baseline(knob: Json) -> str:
     return f"it was {_value(baseline, knob)} before" if baseline is not None else "what it was before is not known"
 
 
-def _value(value: float, knob: Json) -> str:
+def _value(value: float | str, knob: Json) -> str:
+    if isinstance(value, str):
+        return value
     return format_watts(value) if knob["unit"] == "W" else f"{value:g} {knob['unit']}"
 
 
 def _proposal(proposal: Json, knob: Json) -> str:
     low, high = proposal["low"], proposal["high"]
-    if low == high:
+    if low is None:
+        bound = _value(high, knob)
+    elif low == high:
         bound = f"exactly {_value(high, knob)}"
     else:
         bound = f"{_value(low, knob)} to {_value(high, knob)}" if low else f"at most {_value(high, knob)}"

@@ -3,7 +3,7 @@
 A pin is weaker than safety and the budget, which may keep the limit under it, and stronger than all that other policies
 want. It ends after --for, or when it is cleared, or when the agent ends.
 
-DEVICE is gpu0, a UUID or the start of one, or a PCI address.
+DEVICE is gpu0, cpu0, a UUID or the start of one, or a PCI address.
 
 Examples:
   eagent pin set gpu0 250W

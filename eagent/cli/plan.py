@@ -48,7 +48,8 @@ def _line(proposal: Json) -> str:
     draws = "" if proposal["draws_w"] is None else f" (draws {proposal['draws_w']:.0f} W now)"
     what = proposal["knob"].replace("_", " ")
     bound = "exactly" if proposal["low"] == proposal["high"] else "at most"
-    return (
-        f"{proposal['device']}: {proposal['policy']} {does}: {what} {bound} {proposal['high']:g} {proposal['unit']}, "
-        f"because {proposal['reason']}{draws}"
-    )
+    wish = f"{what} {bound} {proposal['high']:g} {proposal['unit']}"
+    if proposal.get("preference"):
+        wish = f"{wish} and cpu preference {proposal['preference']}"
+    stake = "" if proposal["stake_w"] is None else f"; {proposal['stake_w']:.0f} W at stake"
+    return f"{proposal['device']}: {proposal['policy']} {does}: {wish}, because {proposal['reason']}{draws}{stake}"

@@ -50,7 +50,11 @@ def _told(answer: Json) -> list[str]:
     """What the agent says that it gave back."""
     lines = ["Pins are dropped, and the warden gives every knob back (see `eagent status`):"]
     for device in answer["devices"]:
-        before_w = device["baseline_w"]
+        before_w, before_mhz = device["baseline_w"], device.get("baseline_mhz")
         what = "was not set by eagent" if before_w is None else f"back to {format_watts(before_w)}"
         lines.append(f"{device['device']}: power limit {what}")
+        if before_mhz is not None:
+            lines.append(f"{device['device']}: frequency ceiling back to {before_mhz} MHz")
+        if device.get("baseline_preference") is not None:
+            lines.append(f"{device['device']}: energy preference back to {device['baseline_preference']}")
     return lines if answer["devices"] else ["Pins are dropped. There is no knob here to give back."]

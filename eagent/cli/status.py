@@ -1,7 +1,9 @@
-"""Show what this host's GPUs draw, under which limits, and who set them.
+"""Show what this host's GPUs and CPUs draw, under which limits, and who set them.
 
 Columns: POWER as last read, AGE of that reading, MEAN over the last second; of the power limit what was
 REQUESTED of the driver, what it ENFORCES, and what is OURS (set by eagent, if anything is); STATE, and why.
+Of a CPU package its power LIMIT, the CEILING of its frequency and its energy PREFERENCE as they are now, which
+of them are OURS, and why one can't be.
 A dash is a reading that is missing, with the reason behind it. It is never shown as a zero.
 
 Examples:
@@ -13,7 +15,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from eagent.cli.arguments import add_json, print_json
@@ -24,6 +26,11 @@ Json = dict[str, Any]
 
 HEADINGS = ("DEVICE", "POWER", "AGE", "MEAN", "BUSY", "TEMP", "REQUESTED", "ENFORCED", "OURS", "STATE", "WHY")
 RIGHT = range(1, 9)  # the columns of numbers
+PACKAGE_HEADINGS = ("CPU", "POWER", "AGE", "MEAN", "LIMIT", "CEILING", "PREFERENCE", "OURS", "WHY")
+PACKAGE_RIGHT = range(1, 6)
+# A package's knobs, and what they are called here.
+PACKAGE_KNOBS = {"power_limit": "limit", "cpu_clock": "ceiling", "cpu_preference": "preference"}
+NOT_OURS = ("baseline", "unwritable", "unknown")  # states
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +54,31 @@ def report(status: Json) -> list[str]:
     if status["simulated"]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
     lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status["lease"])]
+    lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
-    if not status["devices"]:
+    gpus, packages = of_kind(status, "gpu"), of_kind(status, "cpu")
+    if not gpus and not packages:
         return [*lines, "", "No device is visible."]
-    return [*lines, "", *_table([_row(device) for device in status["devices"]], simulated=status["simulated"])]
+    if gpus:
+        lines += ["", *_table(HEADINGS, RIGHT, [_row(gpu) for gpu in gpus], simulated=status["simulated"])]
+    if packages:
+        rows = [_package_row(package) for package in packages]
+        lines += ["", *_table(PACKAGE_HEADINGS, PACKAGE_RIGHT, rows, simulated=status["simulated"])]
+    return lines
+
+
+def of_kind(status: Json, kind: str) -> list[Json]:
+    """The devices of one kind, "gpu" or "cpu"."""
+    return [device for device in status["devices"] if device["kind"] == kind]
+
+
+def cpu_lines(status: Json) -> list[str]:
+    """How many CPUs are busy; nothing where no package is known."""
+    cpus = sum(package["cpus"] for package in of_kind(status, "cpu"))
+    if not cpus:
+        return []
+    busy = _reading(status["busy_cpus"], lambda value: f"{value:.1f}")
+    return [f"cpus     {busy} of {cpus} busy over the last second"]
 
 
 def warden_line(warden: Json) -> str:
@@ -71,13 +99,21 @@ def budget_lines(budget: Json | None) -> list[str]:
     """The budget and how it is spent."""
     if budget is None:
         return ["budget   none"]
-    caps = sorted(set(budget["safe_caps_w"].values()))
-    each = " to ".join(format_watts(cap) for cap in ([caps[0], caps[-1]] if len(caps) > 1 else caps))
+    of_cpus = {uuid for uuid in budget["safe_caps_w"] if uuid.startswith("CPU-")}
+    falls = f"each device falls to its safe cap of {_caps(budget, budget['safe_caps_w'].keys() - of_cpus)}"
+    if of_cpus:
+        falls = f"{falls}, a CPU to {_caps(budget, of_cpus)}"
     return [
         f"budget   {format_watts(budget['budget_w'])}: limits in force {format_watts(budget['limits_w'])} "
         f"+ fixed {format_watts(budget['fixed_w'])}, headroom {format_watts(budget['headroom_w'])}",
-        f"         without a lease each device falls to its safe cap of {each or '—'}",
+        f"         without a lease {falls}",
     ]
+
+
+def _caps(budget: Json, uuids: Set[str]) -> str:
+    """The least and the greatest of these safe caps."""
+    caps = sorted({budget["safe_caps_w"][uuid] for uuid in uuids})
+    return " to ".join(format_watts(cap) for cap in ([caps[0], caps[-1]] if len(caps) > 1 else caps)) or "—"
 
 
 def lease_line(lease: Json | None) -> str:
@@ -87,17 +123,48 @@ def lease_line(lease: Json | None) -> str:
 
 def _row(device: Json) -> tuple[str, ...]:
     readings, limit = device["readings"], device["power_limit"]
-    power = readings.get("power")
     return (
         device["device"],
-        _reading(power, lambda value: f"{value:.1f} W"),
-        format_duration(power["age_s"]) if power and power["status"] in ("ok", "stale") else "—",
-        _reading(readings.get("power_mean"), lambda value: f"{value:.1f} W"),
+        *_power(readings),
         _reading(readings.get("gpu_utilisation"), lambda value: f"{value:.0%}"),
         _reading(readings.get("temperature"), lambda value: f"{value:.0f} °C"),
         *(format_watts(limit[key]) for key in ("requested_w", "enforced_w", "ours_w")),
         limit["state"] if limit["writable"] else f"{limit['state']} (read-only)",
         limit["why"],
+    )
+
+
+def _package_row(package: Json) -> tuple[str, ...]:
+    ceiling_mhz = package["cpu_clock"]["held_mhz"]
+    return (
+        package["device"],
+        *_power(package["readings"]),
+        format_watts(package["power_limit"]["requested_w"]),
+        "—" if ceiling_mhz is None else f"{ceiling_mhz} MHz",
+        package["cpu_preference"]["held"] or "—",
+        ours(package),
+        "; ".join(f"{name}: {package[knob]['why']}" for knob, name in PACKAGE_KNOBS.items() if package[knob]["why"]),
+    )
+
+
+def ours(package: Json) -> str:
+    """Which knobs of a package are eagent's doing now, by name; with the state, where it is not just leased."""
+    states = {name: package[knob]["state"] for knob, name in PACKAGE_KNOBS.items()}
+    if all(state == "unknown" for state in states.values()):
+        return "unknown"
+    held = (
+        name if state == "leased" else f"{name} ({state})" for name, state in states.items() if state not in NOT_OURS
+    )
+    return ", ".join(held) or "none"
+
+
+def _power(readings: Json) -> tuple[str, str, str]:
+    """As last read, how old that is, and the mean."""
+    power = readings.get("power")
+    return (
+        _reading(power, lambda value: f"{value:.1f} W"),
+        format_duration(power["age_s"]) if power and power["status"] in ("ok", "stale") else "—",
+        _reading(readings.get("power_mean"), lambda value: f"{value:.1f} W"),
     )
 
 
@@ -109,12 +176,12 @@ def _reading(reading: Json | None, shown: Callable[[float], str]) -> str:
     return shown(reading["value"])
 
 
-def _table(rows: list[tuple[str, ...]], *, simulated: bool) -> list[str]:
-    headings = tuple("SIM. POWER" if simulated and name == "POWER" else name for name in HEADINGS)
+def _table(names: Sequence[str], right: Sequence[int], rows: Sequence[Sequence[str]], *, simulated: bool) -> list[str]:
+    headings = tuple("SIM. POWER" if simulated and name == "POWER" else name for name in names)
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
     return [
         "  ".join(
-            cell.rjust(width) if column in RIGHT else cell.ljust(width)
+            cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in (headings, *rows)

@@ -1,6 +1,7 @@
 """Watch power and limits of this host, live. q or Ctrl-C ends it.
 
-A bar is the power drawn, its mark ┃ the limit in force. A dash is a reading that is missing, with the reason.
+A bar is the power drawn, its mark ┃ the limit in force. A dash is a reading that is missing, with the reason. The
+CLOCK of a CPU package is the ceiling of its frequency, shown where there is one.
 
 Examples:
   eagent top
@@ -18,7 +19,7 @@ from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
 from eagent.cli.screen import Screen
-from eagent.cli.status import budget_lines, lease_line, warden_line
+from eagent.cli.status import budget_lines, cpu_lines, lease_line, of_kind, ours, warden_line
 from eagent.errors import EagentError, InputError
 
 Json = dict[str, Any]
@@ -80,10 +81,13 @@ def frame(status: Json) -> list[str]:
     if status["halted"] is not None:
         lines.append(f"HALTED: no policy acts but the budget's: {status['halted']}")
     lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status["lease"])]
+    lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
     if not status["devices"]:
         return [*lines, "", "No device is visible."]
-    rows = [HEADINGS, *(_row(device) for device in status["devices"]), _total(status["devices"])]
+    gpus, packages = of_kind(status, "gpu"), of_kind(status, "cpu")
+    sums = [_total("gpus", gpus), _total("cpus", packages)] if packages else [_total("all", gpus)]
+    rows = [HEADINGS, *(_row(gpu) for gpu in gpus), *(_package_row(package) for package in packages), *sums]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     return [*lines, "", *(_line(row, widths) for row in rows)]
 
@@ -100,7 +104,7 @@ def _row(device: Json) -> tuple[str, ...]:
     readings, limit = device["readings"], device["power_limit"]
     return (
         device["device"],
-        _bar(_value(readings, "power"), _in_force_w(limit), limit["max_w"]),
+        _bar(_value(readings, "power"), _in_force_w(limit), limit["max_w"] or 0.0),
         _shown(readings, "power", "{:.1f} W"),
         format_watts(_in_force_w(limit)),
         _shown(readings, "gpu_utilisation", "{:.0%}"),
@@ -110,7 +114,24 @@ def _row(device: Json) -> tuple[str, ...]:
     )
 
 
-def _total(devices: list[Json]) -> tuple[str, ...]:
+def _package_row(package: Json) -> tuple[str, ...]:
+    readings, limit, clock = package["readings"], package["power_limit"], package["cpu_clock"]
+    is_low = clock["held_mhz"] is not None and clock["max_mhz"] is not None and clock["held_mhz"] < clock["max_mhz"]
+    held = ours(package)
+    state = limit["state"] if held == "none" else f"ours: {held}"
+    return (
+        package["device"],
+        _bar(_value(readings, "power"), _in_force_w(limit), limit["max_w"] or 0.0),
+        _shown(readings, "power", "{:.1f} W"),
+        format_watts(_in_force_w(limit)),
+        "",
+        "",
+        f"≤ {clock['held_mhz']} MHz" if is_low else "",
+        f"{state}: {limit['why']}" if limit["why"] else state,
+    )
+
+
+def _total(name: str, devices: list[Json]) -> tuple[str, ...]:
     """Sums, where every part of them is known: a part would look like all."""
     power = [_value(device["readings"], "power") for device in devices]
     limits = [_in_force_w(device["power_limit"]) for device in devices]
@@ -118,7 +139,7 @@ def _total(devices: list[Json]) -> tuple[str, ...]:
         format_watts(sum(part for part in parts if part is not None)) if None not in parts else "—"
         for parts in (power, limits)
     ]
-    return ("all", "", *sums, "", "", "", "")
+    return (name, "", *sums, "", "", "", "")
 
 
 def _in_force_w(limit: Json) -> float | None:

@@ -1,9 +1,9 @@
 """Read every knob through the driver's own interface, and compare it with what eagent says that it holds.
 
-Independent of the warden: the live value comes from NVML, asked here. LIVE is that value, HELD what the warden is to
-keep it at; the last row is the sum of live limits and the fixed draw, against the budget. A clock lock can't be read
-from any driver: the clock itself is compared with its ceiling. What differs is looked at twice more, because limits
-move. Exit code 0 if all agree, 1 otherwise.
+Independent of the warden: the live value comes from NVML, and for CPUs from the kernel's files, read here. LIVE is that
+value, HELD what the warden is to keep it at; the last row is the sum of live limits and the fixed draw, against the
+budget. A GPU's clock lock can't be read from any driver: the clock itself is compared with its ceiling. What differs
+is looked at twice more, because limits move. Exit code 0 if all agree, 1 otherwise.
 
 Examples:
   eagent verify
@@ -27,6 +27,7 @@ from eagent.cli.quantities import format_watts
 from eagent.doctor.checks.library import unusable
 from eagent.doctor.driver import Driver, ask
 from eagent.doctor.host import Roots, has_kernel_driver
+from eagent.doctor.packages import look_at_packages
 from eagent.doctor.verify import Row, compare
 from eagent.errors import DriverError, EagentError
 
@@ -64,16 +65,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _look(context: Context) -> tuple[Driver, tuple[Row, ...], str]:
     """One look: NVML, the comparison, and why the warden can't be asked, if so."""
-    driver = ask(context.config().library, (), kernel_driver=has_kernel_driver(Roots()))
+    sysfs = context.paths.sysfs
+    driver = ask(context.config().library, (), kernel_driver=has_kernel_driver(Roots(sysfs)))
     fault = unusable(driver)
     if fault is not None:
         raise DriverError(f"nothing can be read: {fault.subject}: {fault.what}; {fault.fix}")
     try:
         status = Client(context.paths.api_socket, AGENT_TIMEOUT_S).request("GET", "/v1/status")
     except EagentError as error:
-        return driver, compare(driver, None), str(error)
+        return driver, compare(driver, look_at_packages(sysfs), None), str(error)
     problem = "" if status["warden"]["connected"] else "the agent runs, but no warden answers it"
-    return driver, compare(driver, status), problem
+    return driver, compare(driver, look_at_packages(sysfs), status), problem
 
 
 def report(driver: Driver, rows: Sequence[Row], problem: str) -> list[str]:
@@ -95,7 +97,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     return row.subject, row.knob, _value(row.live, row.unit), _value(row.held, row.unit), verdict
 
 
-def _value(value: float | None, unit: str) -> str:
+def _value(value: float | str | None, unit: str) -> str:
+    if isinstance(value, str):
+        return value
     return format_watts(value) if unit == "W" or value is None else f"{value:g} {unit}"
 
 

@@ -28,10 +28,15 @@ class Finding:
 
 def name_gpus(indices: Iterable[int]) -> str:
     """`gpu0-3,6` for GPUs that share a finding."""
+    return name_devices("gpu", indices)
+
+
+def name_devices(kind: str, indices: Iterable[int]) -> str:
+    """The same for devices of any kind."""
     spans: list[list[int]] = []
     for index in sorted(indices):
         if spans and index == spans[-1][-1] + 1:
             spans[-1] = [spans[-1][0], index]
         else:
             spans.append([index])
-    return "gpu" + ",".join("-".join(map(str, span)) for span in spans)
+    return kind + ",".join("-".join(map(str, span)) for span in spans)

@@ -24,11 +24,17 @@ HELD = ("leased", "safe", "restoring")  # states of a knob in which its value is
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """Where the kernel's own trees hang from."""
+    """Where the trees of the kernel and of the system hang from.
+
+    `proc` is where eagent's own processes are found, also on a simulated host; where the CPUs' time is read is in the
+    paths.
+    """
 
     sysfs: Path = Path("/sys")
     proc: Path = Path("/proc")
     dev: Path = Path("/dev")
+    etc: Path = Path("/etc")
+    run: Path = Path("/run")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A Service to serve, and what it says: two GPUs, one of them with readings that are missing."""
+"""A Service to serve, and what it says: two GPUs, one of them with readings that are missing, and a CPU package."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def status() -> dict[str, Any]:
     def device(index: int, power: dict[str, Any], temperature: dict[str, Any]) -> dict[str, Any]:
         return {
             "device": f"gpu{index}",
+            "kind": "gpu",
             "uuid": UUID[index],
             "name": "A100-SXM4-80GB",
             "pci_bus_id": f"00000000:0{index}:00.0",
@@ -47,6 +48,33 @@ def status() -> dict[str, Any]:
             },
         }
 
+    package = {
+        "device": "cpu0",
+        "kind": "cpu",
+        "uuid": "CPU-0",
+        "name": "Xeon",
+        "pci_bus_id": "",
+        "cpus": 32,
+        "readings": {
+            "power": reading(85.5, "W", sensor="rapl", window_s=0.1),
+            "power_mean": reading(84.0, "W", sensor="mean of rapl", window_s=1.0),
+            "power_recent": reading(None, "W", "missing", sensor="mean of rapl", window_s=10.0),
+            "energy": reading(777.25, "J", sensor="rapl energy counter"),
+        },
+        "power_limit": {
+            "requested_w": 200.0,
+            "enforced_w": None,
+            "ours_w": 200.0,
+            "baseline_w": 250.0,
+            "min_w": 125.0,
+            "max_w": 250.0,
+            "state": "leased",
+            "writable": True,
+            "why": "",
+        },
+        "cpu_clock": {"held_mhz": 2100, "ours_mhz": 2000, "baseline_mhz": 3400, "state": "leased"},
+        "cpu_preference": {"held": "mixed", "ours": "balance_power", "baseline": None, "state": "leased"},
+    }
     return {
         "version": "0.1.0",
         "host": "c01",
@@ -71,9 +99,11 @@ def status() -> dict[str, Any]:
         },
         "lease": {"until_s": 2.5},
         "alarms": [],
+        "busy_cpus": reading(3.5, "CPUs", sensor="kernel cpu times", window_s=1.0),
         "devices": [
             device(0, reading(312.4, "W", sensor="nvml instant", window_s=0.025), reading(61, "°C")),
             device(1, reading(None, "W", "not_supported"), reading(None, "°C", "stale", age_s=9.0)),
+            package,
         ],
     }
 

@@ -23,6 +23,10 @@ def power(**change: Any) -> Callable[[dict[str, Any]], None]:
     return lambda status: status["devices"][0]["readings"]["power"].update(change)
 
 
+def package(**change: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda status: status["devices"][2]["readings"]["power"].update(change)
+
+
 def warden(**change: Any) -> Callable[[dict[str, Any]], None]:
     return lambda status: status["warden"].update(change)
 
@@ -40,7 +44,9 @@ def warden(**change: Any) -> Callable[[dict[str, Any]], None]:
         (power(status="failed", value=None), "(failed)"),
         (power(age_s=FRESH_S + 1), "old"),
         (power(age_s=None), "unknown age"),
-        (lambda status: status["devices"].clear(), "no device"),
+        (lambda status: status["devices"].clear(), "no GPU"),
+        (lambda status: status.update(devices=status["devices"][2:]), "no GPU"),
+        (package(status="stale", value=None), "cpu0: the power reading is stale"),
         (lambda status: status["devices"][0]["readings"].clear(), "no power reading"),
     ],
 )
@@ -51,3 +57,9 @@ def test_what_is_not_seen_now_is_not_healthy(
     reason = unhealthy(fresh)
     assert reason is not None
     assert says in reason
+
+
+@pytest.mark.parametrize("said", ["missing", "not_supported", "no_permission", "failed"])
+def test_a_host_that_does_not_tell_what_its_cpus_draw_is_healthy(fresh: dict[str, Any], said: str) -> None:
+    package(status=said, value=None)(fresh)
+    assert unhealthy(fresh) is None

@@ -68,6 +68,40 @@ def test_unknown_limits_budget_and_shares_are_absent(status: dict[str, Any]) -> 
     assert found["eagent_warden_connected"][2] == {(): 0}
 
 
+def test_packages_and_gpus_have_families_of_their_own(status: dict[str, Any]) -> None:
+    found = scraped(status)
+    assert labelled(found["eagent_cpu_power_watts"][2], "package") == {"0": 85.5}
+    assert found["eagent_cpu_energy_joules"][:1] == ("counter",)
+    assert labelled(found["eagent_cpu_power_limit_watts"][2], "kind") == {
+        "requested": 200.0,
+        "ours": 200.0,
+        "baseline": 250.0,
+    }
+    assert labelled(found["eagent_cpu_scaling_frequency_max_hertz"][2], "kind") == {
+        "held": 2.1e9,
+        "ours": 2.0e9,
+        "baseline": 3.4e9,
+    }
+    for name, (_, _, samples) in found.items():
+        labels = {label for sample in samples for label, _ in sample}
+        assert not name.startswith("eagent_gpu_") or labels & {"package"} == set(), name
+        assert not name.startswith("eagent_cpu_") or labels & {"gpu"} == set(), name
+
+
+def test_what_is_not_known_of_a_package_and_of_the_busy_cpus_is_absent(status: dict[str, Any]) -> None:
+    status["devices"][2]["cpu_clock"].update(held_mhz=None, ours_mhz=None, baseline_mhz=None)
+    status["busy_cpus"].update(value=None, status="missing")
+    found = scraped(status)
+    assert found["eagent_cpu_scaling_frequency_max_hertz"][2] == {}
+    assert found["eagent_cpu_power_recent_watts"][2] == {}
+    assert found["eagent_busy_cpus"][2] == {}
+
+
+def test_busy_cpus_may_be_none_at_all(status: dict[str, Any]) -> None:
+    status["busy_cpus"]["value"] = 0.0
+    assert scraped(status)["eagent_busy_cpus"][2] == {(): 0.0}
+
+
 def test_every_help_names_its_source_and_says_simulated_only_when_it_is(status: dict[str, Any]) -> None:
     assert all("Source: " in text and "SIMULATED" not in text for _, text, _ in scraped(status).values())
     status["simulated"] = True

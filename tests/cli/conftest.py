@@ -47,9 +47,11 @@ def status() -> dict[str, Any]:
         "lease": {"until_s": 2.5},
         "halted": None,
         "alarms": [],
+        "busy_cpus": reading(3.25),
         "devices": [
             {
                 "device": "gpu0",
+                "kind": "gpu",
                 "uuid": "GPU-0a",
                 "name": "A100-SXM4-80GB",
                 "pci_bus_id": "00000000:07:00.0",
@@ -84,12 +86,58 @@ def status() -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def package() -> dict[str, Any]:
+    """A CPU package that eagent holds low; tests put it among the devices, and change what they need otherwise."""
+    return {
+        "device": "cpu0",
+        "kind": "cpu",
+        "uuid": "CPU-0",
+        "name": "Xeon",
+        "pci_bus_id": "",
+        "cpus": 32,
+        "readings": {"power": reading(85.25), "power_mean": reading(84.0)},
+        "power_limit": {
+            "requested_w": 250.0,
+            "enforced_w": None,
+            "ours_w": None,
+            "baseline_w": 250.0,
+            "min_w": 125.0,
+            "max_w": 250.0,
+            "state": "baseline",
+            "writable": True,
+            "why": "",
+        },
+        "cpu_clock": {
+            "held_mhz": 1800,
+            "ours_mhz": 1800,
+            "baseline_mhz": 3400,
+            "min_mhz": 800,
+            "max_mhz": 3400,
+            "state": "leased",
+            "writable": True,
+            "why": "",
+        },
+        "cpu_preference": {
+            "held": "balance_power",
+            "ours": "balance_power",
+            "baseline": "balance_performance",
+            "takes": ["performance", "balance_performance", "balance_power", "power"],
+            "state": "leased",
+            "writable": True,
+            "why": "",
+        },
+    }
+
+
 class ScriptedService:
     """Says what it was given, notes what it was asked, and refuses with `problem` when it has one."""
 
     def __init__(self, said: dict[str, Any]) -> None:
         self.said = said
         self.explained: dict[str, Any] = {}
+        self.planned: dict[str, Any] = {"simulated": False, "halted": None, "proposals": []}
+        self.given_back: list[dict[str, Any]] = [{"device": "gpu0", "uuid": "GPU-0a", "baseline_w": 400.0}]
         self.asked: list[tuple[Any, ...]] = []
         self.problem: Exception | None = None
 
@@ -105,6 +153,9 @@ class ScriptedService:
         if device not in ("gpu0", "GPU/0a ö"):
             raise InputError(f"no device {device!r}: known are gpu0")
         return {"device": device, "knobs": [], **self.explained}
+
+    def plan(self) -> dict[str, Any]:
+        return self.planned
 
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> dict[str, Any]:
         self._note("set_budget", budget_w, fixed_w, safe_cap_w)
@@ -122,7 +173,7 @@ class ScriptedService:
 
     async def restore(self) -> dict[str, Any]:
         self._note("restore")
-        return {"pins_dropped": 0, "devices": [{"device": "gpu0", "uuid": "GPU-0a", "baseline_w": 400.0}]}
+        return {"pins_dropped": 0, "devices": self.given_back}
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ class Doctor:
         (directory / "sys").mkdir(exist_ok=True)
         self.config = directory / "eagent.toml"
         self.config.write_text("[host]\nfixed_w = 1000.0\n")
-        self._environ = {**environ, "EAGENT_SYSFS": str(directory / "sys")}
+        self._environ = {**environ, "EAGENT_SYSFS": str(directory / "sys"), "EAGENT_PROC": "/proc"}
         self._shared = {"EAGENT_RUN_DIR": str(directory / "run"), "EAGENT_STATE_DIR": str(directory / "state")}
         self.uid = os.getuid()
         self.prefix: list[str] = []

@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from eagent.cli.status import report
+from eagent.cli.status import ours, report
 
 
 def cells(lines: list[str]) -> dict[str, str]:
@@ -90,6 +90,61 @@ def test_without_warden_budget_and_devices_it_says_each(status: dict[str, Any]) 
 def test_errors_are_shown_when_there_are_some(status: dict[str, Any]) -> None:
     status["warden"].update(missed_periods=3, write_errors=1)
     assert report(status)[1].endswith("3 missed periods, 1 write errors")
+
+
+def test_cpu_packages_have_a_table_of_their_own(status: dict[str, Any], package: dict[str, Any]) -> None:
+    other = json.loads(json.dumps(package))
+    other.update(device="cpu1", uuid="CPU-1")
+    other["readings"]["power"].update(value=None, status="no_permission", age_s=None)
+    why = "RAPL has no limit here; its draw is a part of fixed_w"
+    other["power_limit"].update(requested_w=None, state="unwritable", writable=False, why=why)
+    other["cpu_clock"].update(held_mhz=3400, ours_mhz=None, state="baseline")
+    other["cpu_preference"].update(held=None, state="unwritable", writable=False, why="the driver has none")
+    status["devices"] += [package, other]
+    status["budget"]["safe_caps_w"]["CPU-0"] = 250.0
+    lines = report(status)
+    assert lines[3:6] == [
+        "         without a lease each device falls to its safe cap of 150 W, a CPU to 250 W",
+        "lease    runs 2.5s more, unless renewed",
+        "cpus     3.2 of 64 busy over the last second",
+    ]
+    assert lines[7].startswith("DEVICE")
+    assert lines[8].startswith("gpu0")
+    assert lines[9:] == [
+        "",
+        "CPU             POWER   AGE    MEAN  LIMIT   CEILING  PREFERENCE     OURS                 WHY",
+        "cpu0           85.2 W  40ms  84.0 W  250 W  1800 MHz  balance_power  ceiling, preference",
+        "cpu1  — no permission     —  84.0 W      —  3400 MHz  —              none                 "
+        f"limit: {why}; preference: the driver has none",
+    ]
+
+
+def test_knobs_of_a_package_that_are_not_just_leased_say_what_they_are(package: dict[str, Any]) -> None:
+    package["power_limit"]["state"] = "safe"
+    package["cpu_clock"]["state"] = "restoring"
+    package["cpu_preference"]["state"] = "baseline"
+    assert ours(package) == "limit (safe), ceiling (restoring)"
+    for knob in ("power_limit", "cpu_clock", "cpu_preference"):
+        package[knob]["state"] = "unknown"
+    assert ours(package) == "unknown"
+
+
+def test_busy_cpus_that_nobody_could_count_are_a_dash(status: dict[str, Any], package: dict[str, Any]) -> None:
+    status["devices"].append(package)
+    status["busy_cpus"].update(value=None, status="missing")
+    assert "cpus     — missing of 32 busy over the last second" in report(status)
+
+
+def test_a_host_with_packages_alone_shows_them(status: dict[str, Any], package: dict[str, Any]) -> None:
+    status["devices"] = [package]
+    lines = report(status)
+    assert lines[-1].startswith("cpu0")
+    assert not any(line.startswith("DEVICE") for line in lines)
+
+
+def test_simulated_watts_of_a_package_are_called_simulated(status: dict[str, Any], package: dict[str, Any]) -> None:
+    status.update(simulated=True, devices=[package])
+    assert report(status)[-2].startswith("CPU   SIM. POWER")
 
 
 def test_status_asks_the_agent(eagent: Callable[..., Any], agent: Any) -> None:

@@ -40,6 +40,28 @@ def test_a_frame_shows_each_device_with_bar_and_numbers_and_their_sum(status: di
     ]
 
 
+def test_packages_come_below_the_gpus_and_have_a_sum_of_their_own(
+    status: dict[str, Any], package: dict[str, Any]
+) -> None:
+    status["devices"].append(package)
+    lines = frame(status)
+    assert lines[5] == "cpus     3.2 of 32 busy over the last second"
+    assert lines[-3:] == [
+        "cpu0    ████████···············┃   85.2 W    250 W               ≤ 1800 MHz  ours: ceiling, preference",
+        "gpus                              312.4 W  260.5 W",
+        "cpus                               85.2 W    250 W",
+    ]
+
+
+def test_a_package_without_a_limit_or_a_ceiling_shows_neither(status: dict[str, Any], package: dict[str, Any]) -> None:
+    why = "RAPL has no limit here; its draw is a part of fixed_w"
+    package["power_limit"].update(requested_w=None, min_w=None, max_w=None, state="unwritable", why=why)
+    package["cpu_clock"].update(held_mhz=3400, ours_mhz=None, state="baseline")
+    package["cpu_preference"].update(state="baseline")
+    status["devices"].append(package)
+    assert re.split(r"  +", frame(status)[-3]) == ["cpu0", "—", "85.2 W", "—", f"unwritable: {why}"]
+
+
 def test_a_frame_of_a_simulated_host_says_so(status: dict[str, Any]) -> None:
     assert not any("SIMULATED" in line for line in frame(status))
     status["simulated"] = True

@@ -162,3 +162,86 @@ def test_explain_does_not_hide_that_somebody_else_wrote(eagent: Run, agent: Any)
     said = eagent("explain", "gpu0").out
     assert "300 W now, though eagent set 260 W; what it was before is not known" in said
     assert "    demand (budget) asked for 100 W to 260 W, because" in said
+
+
+def test_explain_tells_all_three_knobs_of_a_package(eagent: Run, agent: Any) -> None:
+    asked = {**WINNER, "policy": "cpu", "priority": "efficiency", "low": 0.0, "high": 1850.0, "reason": "it only feeds"}
+    agent.explained = {
+        "knobs": [
+            {
+                "knob": "power_limit",
+                "unit": "W",
+                "value": 250.0,
+                "ours": None,
+                "baseline": 250.0,
+                "decided": None,
+                "winner": None,
+                "losers": [],
+                "note": "",
+            },
+            {
+                "knob": "cpu_clock",
+                "unit": "MHz",
+                "value": 1800,
+                "ours": 1800,
+                "baseline": 3400,
+                "decided": 1850.0,
+                "winner": asked,
+                "losers": [],
+                "note": "",
+            },
+            {
+                "knob": "cpu_preference",
+                "unit": "",
+                "value": "balance_power",
+                "ours": "balance_power",
+                "baseline": "balance_performance",
+                "decided": "balance_power",
+                "losers": [],
+                "note": "",
+                "winner": {**asked, "low": None, "high": "balance_power", "reason": "its ceiling is low"},
+            },
+        ]
+    }
+    assert eagent("explain", "gpu0").out.splitlines() == [
+        "gpu0",
+        "  power limit: 250 W now; no setting of eagent's is known",
+        "    nobody asks for anything",
+        "  cpu clock: 1800 MHz now, set by eagent; it was 3400 MHz before",
+        "    decided 1850 MHz: cpu (efficiency) asked for at most 1850 MHz, because it only feeds",
+        "  cpu preference: balance_power now, set by eagent; it was balance_performance before",
+        "    decided balance_power: cpu (efficiency) asked for balance_power, because its ceiling is low",
+    ]
+
+
+def test_the_plan_of_a_package_is_a_line_with_ceiling_preference_and_stake(eagent: Run, agent: Any) -> None:
+    proposal = {
+        "device": "cpu0",
+        "uuid": "CPU-0",
+        "knob": "cpu_clock",
+        "unit": "MHz",
+        "policy": "cpu",
+        "acts": False,
+        "low": 0.0,
+        "high": 1850.0,
+        "reason": "it only feeds",
+        "draws_w": 120.4,
+        "stake_w": 41.6,
+    }
+    agent.planned["proposals"] = [{**proposal, "preference": "balance_power"}, {**proposal, "preference": None}]
+    assert eagent("plan").out.splitlines() == [
+        "cpu0: cpu would, but only observes: cpu clock at most 1850 MHz and cpu preference balance_power, because it "
+        "only feeds (draws 120 W now); 42 W at stake",
+        "cpu0: cpu would, but only observes: cpu clock at most 1850 MHz, because it only feeds (draws 120 W now); 42 W "
+        "at stake",
+    ]
+
+
+def test_restore_tells_where_each_knob_of_a_package_goes_back_to(eagent: Run, agent: Any) -> None:
+    about = {"device": "cpu0", "uuid": "CPU-0", "baseline_w": 250.0}
+    agent.given_back = [{**about, "baseline_mhz": 3400, "baseline_preference": "balance_performance"}]
+    assert eagent("restore").out.splitlines()[1:] == [
+        "cpu0: power limit back to 250 W",
+        "cpu0: frequency ceiling back to 3400 MHz",
+        "cpu0: energy preference back to balance_performance",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def nvml(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let NVML show one GPU with these limits, one after another; the last one stays."""
+def nvml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Let NVML show one GPU with these limits, one after another; the last one stays. The kernel shows tmp_path/sys."""
+    monkeypatch.setenv("EAGENT_SYSFS", str(tmp_path / "sys"))
 
     def show(*limits_w: float, **driver: Any) -> None:
         left = list(limits_w)
@@ -78,6 +80,48 @@ def test_a_clock_ceiling_has_a_row_of_its_own(eagent: Run, agent: Any, nvml: Cal
     said = eagent("verify")
     assert said.code == 1
     assert "gpu0    gpu clock    1410 MHz  705 MHz  DIFFERS: it runs 705 MHz above what is held\n" in said.out
+
+
+def test_the_knobs_of_a_package_are_read_from_the_kernel(
+    eagent: Run, agent: Any, nvml: Callable[..., None], package: dict[str, Any], tmp_path: Path
+) -> None:
+    nvml(260.5)
+    cpus = tmp_path / "sys/devices/system/cpu"
+    policy = cpus / "cpufreq/policy0"
+    for path, text in {
+        cpus / "cpu0/topology/physical_package_id": "0",
+        policy / "affected_cpus": "0",
+        policy / "scaling_max_freq": "1800000",
+        policy / "energy_performance_preference": "balance_power",
+    }.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    package["power_limit"].update(requested_w=None, state="unwritable", writable=False)
+    agent.said["devices"].append(package)
+    said = eagent("verify")
+    assert (said.code, said.out.split("\n")[2:-2]) == (
+        0,
+        [
+            "DEVICE  KNOB                     LIVE           HELD  VERDICT",
+            "gpu0    power limit           260.5 W        260.5 W  agrees",
+            "cpu0    cpu clock            1800 MHz       1800 MHz  agrees",
+            "cpu0    cpu preference  balance_power  balance_power  agrees",
+            "host    budget                660.5 W         2480 W  agrees",
+            "",
+        ],
+    )
+    (policy / "scaling_max_freq").write_text("3400000\n")
+    (policy / "energy_performance_preference").write_text("performance\n")
+    said = eagent("verify")
+    assert said.code == 1
+    told = " ".join(said.out.split())
+    assert "cpu clock 3400 MHz 1800 MHz DIFFERS: 1600 MHz above what is held: see `eagent doctor`" in told
+    assert "cpu preference performance balance_power DIFFERS: not what is held: see `eagent doctor`" in told
+    rows = json.loads(eagent("verify", "--json").out)["rows"]
+    assert [(row["knob"], row["live"], row["held"]) for row in rows if row["uuid"] == "CPU-0"] == [
+        ("cpu clock", 3400.0, 1800),
+        ("cpu preference", "performance", "balance_power"),
+    ]
 
 
 @pytest.mark.usefixtures("agent")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,11 @@ def boot_id() -> str:
 @pytest.fixture
 def host(tmp_path: Path, gpu: Callable[..., Gpu], boot_id: str) -> Host:
     """Two GPUs, a user who may set them, and no eagent yet; its directories and the kernel's trees are in tmp_path."""
-    roots = Roots(sysfs=tmp_path / "sys", proc=tmp_path / "proc", dev=tmp_path / "dev")
-    for directory in (roots.sysfs, roots.proc / "sys/kernel/random", roots.dev, tmp_path / "run", tmp_path / "state"):
+    kernel = {name: tmp_path / name for name in ("sys", "proc", "dev", "etc", "system-run")}
+    roots = Roots(kernel["sys"], kernel["proc"], kernel["dev"], kernel["etc"], kernel["system-run"])
+    for directory in (*kernel.values(), roots.proc / "sys/kernel/random", tmp_path / "run", tmp_path / "state"):
         directory.mkdir(parents=True)
+    (roots.proc / "stat").write_text("cpu  1 0 0 9 0 0 0 0 0 0\n")
     (roots.proc / "sys/kernel/random/boot_id").write_text(f"{boot_id}\n")
     (roots.proc / "locks").write_text("")
     driver = Driver(
@@ -71,7 +73,7 @@ def host(tmp_path: Path, gpu: Callable[..., Gpu], boot_id: str) -> Host:
         gpus=(gpu(0), gpu(1)),
     )
     return Host(
-        paths=Paths(run=tmp_path / "run", state=tmp_path / "state"),
+        paths=Paths(run=tmp_path / "run", state=tmp_path / "state", sysfs=roots.sysfs, proc=roots.proc),
         roots=roots,
         config=Config(fixed_w=1000.0),
         user=User(uid=os.getuid(), admin=True),
@@ -116,6 +118,7 @@ def status() -> Callable[..., dict[str, Any]]:
             "devices": [
                 {
                     "device": f"gpu{index}",
+                    "kind": "gpu",
                     "uuid": f"GPU-{index:04}",
                     "readings": {},
                     "power_limit": dict(power_limit),
@@ -126,6 +129,57 @@ def status() -> Callable[..., dict[str, Any]]:
         }
 
     return make
+
+
+@pytest.fixture
+def package() -> Callable[..., dict[str, Any]]:
+    """Makes what an agent says of a package that eagent holds low: `package(0, power_limit={"ours_w": 200.0})`."""
+
+    def make(index: int, **knobs: dict[str, Any]) -> dict[str, Any]:
+        leased = {"state": "leased", "writable": True, "why": ""}
+        limit = {"requested_w": 250.0, "ours_w": None, "max_w": 250.0, **leased, "state": "baseline"}
+        clock = {"held_mhz": 1800, "ours_mhz": 1800, "baseline_mhz": 3400, **leased}
+        preference = {"held": "balance_power", "ours": "balance_power", "baseline": "power", **leased}
+        return {
+            "device": f"cpu{index}",
+            "kind": "cpu",
+            "uuid": f"CPU-{index}",
+            "readings": {},
+            "power_limit": {**limit, **knobs.get("power_limit", {})},
+            "cpu_clock": {**clock, **knobs.get("cpu_clock", {})},
+            "cpu_preference": {**preference, **knobs.get("cpu_preference", {})},
+        }
+
+    return make
+
+
+@pytest.fixture
+def cpu_tree() -> Callable[..., None]:
+    """Writes a tree as the kernel's /sys: `cpu_tree(root, policies=[{"cpu": 0, "package": 0, ...}], zones=[...])`.
+
+    A policy's other keys are its files, a zone's those of the zone `place`.
+    """
+
+    def write(root: Path, policies: Sequence[Mapping[str, Any]] = (), zones: Sequence[Mapping[str, Any]] = ()) -> None:
+        def put(path: Path, text: object) -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text}\n")
+
+        cpus = root / "devices/system/cpu"
+        for number, policy in enumerate(policies):
+            files = dict(policy)
+            cpu, package = files.pop("cpu", number), files.pop("package", 0)
+            put(cpus / f"cpufreq/policy{number}/affected_cpus", cpu)
+            put(cpus / f"cpu{str(cpu).partition(' ')[0]}/topology/physical_package_id", package)
+            for name, text in files.items():
+                put(cpus / f"cpufreq/policy{number}/{name}", text)
+        for zone in zones:
+            files = dict(zone)
+            place = root / "class/powercap" / files.pop("place")
+            for name, text in files.items():
+                put(place / name, text)
+
+    return write
 
 
 @pytest.fixture

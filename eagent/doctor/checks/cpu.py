@@ -1,4 +1,4 @@
-"""The CPU's knobs and counters: cpufreq and RAPL, as far as sysfs shows them to this user."""
+"""The CPU's knobs and counters: cpufreq, RAPL and CPU time, as far as the kernel shows them to this user."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from eagent.doctor.finding import Finding, Severity
 from eagent.doctor.host import Host
 
 AS_ROOT = "run the warden as root on the host itself: `sudo eagent up`; a container needs /sys mounted read-write"
+EPP = "energy_performance_preference"
 LIMIT = re.compile(r"constraint_\d+_power_limit_uw")
 
 
@@ -20,6 +21,7 @@ def check(host: Host) -> Iterator[Finding]:
     """What is there, then whether it can be set."""
     yield from _cpufreq(host.roots.sysfs)
     yield from _rapl(host.roots.sysfs)
+    yield from _time(host.paths.proc / "stat")
 
 
 def _cpufreq(sysfs: Path) -> Iterator[Finding]:
@@ -30,15 +32,29 @@ def _cpufreq(sysfs: Path) -> Iterator[Finding]:
         fix = "on a host of its own: let the BIOS leave P-states to the system, then `sudo modprobe acpi-cpufreq`"
         yield Finding("cpufreq", Severity.NOTE, what, fix)
         return
-    driver, governor, epp = (
-        _most(policies, name) for name in ("scaling_driver", "scaling_governor", "energy_performance_preference")
-    )
+    driver, governor, epp = (_most(policies, name) for name in ("scaling_driver", "scaling_governor", EPP))
     preference = f"EPP {epp}" if epp else "no EPP"
     what = f"{len(policies)} policies, driver {driver or 'unknown'}, governor {governor or 'unknown'}, {preference}"
-    if all(_writable(path / "scaling_max_freq") for path in policies):
+    files = [path / "scaling_max_freq" for path in policies]
+    files += [path / EPP for path in policies if (path / EPP).exists()]
+    if all(_writable(file) for file in files):
         yield Finding("cpufreq", Severity.OK, f"{what}; this user can set it")
     else:
         yield Finding("cpufreq", Severity.NOTE, f"{what}; this user can't set it", AS_ROOT)
+    yield from _eager(policies)
+
+
+def _eager(policies: list[Path]) -> Iterator[Finding]:
+    """Under this governor drivers that know preferences take none but the one of its name."""
+    eager = [path for path in policies if _text(path / "scaling_governor") == "performance" and _text(path / EPP)]
+    if eager:
+        whose = "all policies" if len(eager) == len(policies) else f"{len(eager)} of {len(policies)} policies"
+        what = (
+            f"performance, of {whose}: the kernel then takes no other energy preference. eagent can lower the CPUs' "
+            "ceiling, but not set their preference"
+        )
+        fix = "run `sudo cpupower frequency-set -g powersave`, which follows the load with these drivers"
+        yield Finding("governor", Severity.WARNING, what, fix)
 
 
 def _most(policies: list[Path], name: str) -> str:
@@ -86,6 +102,14 @@ def _limit(zones: list[_Zone]) -> Finding:
     if all(_writable(limit) for zone in zones for limit in zone.limits):
         return Finding("RAPL limit", Severity.OK, "this user can set it")
     return Finding("RAPL limit", Severity.NOTE, "this user can't set it", AS_ROOT)
+
+
+def _time(stat: Path) -> Iterator[Finding]:
+    """Told only where it fails: every Linux has it."""
+    if not _text(stat).startswith("cpu "):
+        what = f"{stat} can't be read: how busy the CPUs are is not known, and so the policy cpu never acts"
+        fix = "mount /proc, or set EAGENT_PROC to where it is"
+        yield Finding("CPU time", Severity.WARNING, what, fix)
 
 
 def _writable(path: Path) -> bool:

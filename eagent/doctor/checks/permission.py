@@ -1,4 +1,7 @@
-"""Which knobs can be written: by the warden's own word where one runs, else judged by who we are. Nothing is tried."""
+"""Which knobs can be written: by the warden's own word where one runs, else judged by who we are. Nothing is tried.
+
+A GPU that can't be set is what eagent is for; a CPU that can't be set is common, and costs only what it could save.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from eagent.doctor.finding import Finding, Severity, name_gpus
+from eagent.doctor.finding import Finding, Severity, name_devices, name_gpus
 from eagent.doctor.host import Host
 
 Json = dict[str, Any]
 
 AS_ROOT = "run the warden as root on the host itself: `sudo eagent up`; a container needs CAP_SYS_ADMIN"
+OF_SYSFS = "run the warden as root on the host itself: `sudo eagent up`; a container needs /sys mounted read-write"
 OBSERVED = "nothing, if the board has no such knob: it is only observed"
+PRIVILEGES = ("CAP_", "root", "writable /sys")  # what a reason names where the warden lacks one
 KNOBS = "power limits and clocks"
 
 
@@ -28,20 +33,28 @@ def check(host: Host) -> Iterator[Finding]:
 
 
 def _told(devices: list[Json]) -> Iterator[Finding]:
-    alike: dict[tuple[str, bool, str], list[int]] = defaultdict(list)
-    for index, device in enumerate(devices):
+    alike: dict[tuple[str, str, bool, str], list[int]] = defaultdict(list)
+    for device in devices:
+        kind, index = device["kind"], int(device["device"].removeprefix(device["kind"]))
         for name, knob in device.items():
             if isinstance(knob, dict) and "writable" in knob:
-                alike[name, knob["writable"], "" if knob["writable"] else knob["why"]].append(index)
-    for (name, writable, why), indices in alike.items():
-        knob_name = name.replace("_", " ")
+                alike[kind, name, knob["writable"], "" if knob["writable"] else knob["why"]].append(index)
+    for (kind, name, writable, why), indices in alike.items():
+        subject, knob_name = name_devices(kind, indices), name.replace("_", " ")
         if writable:
-            yield Finding(name_gpus(indices), Severity.OK, f"{knob_name}: the warden can set it")
+            yield Finding(subject, Severity.OK, f"{knob_name}: the warden can set it")
         else:
-            what = f"{knob_name}: can't be set: {why or 'the driver did not say why'}"
-            privilege = "CAP_SYS_ADMIN" in why
-            severity = Severity.PROBLEM if privilege else Severity.WARNING
-            yield Finding(name_gpus(indices), severity, what, AS_ROOT if privilege else OBSERVED)
+            whose = "driver" if kind == "gpu" else "kernel"
+            what = f"{knob_name}: can't be set: {why or f'the {whose} did not say why'}"
+            yield Finding(subject, *_weighed(kind, why, what))
+
+
+def _weighed(kind: str, why: str, what: str) -> tuple[Severity, str, str]:
+    """How bad it is that a knob can't be set, and what helps."""
+    if kind == "cpu":
+        privilege = any(name in why for name in PRIVILEGES)
+        return (Severity.WARNING, what, OF_SYSFS) if privilege else (Severity.NOTE, what, "")
+    return (Severity.PROBLEM, what, AS_ROOT) if "CAP_SYS_ADMIN" in why else (Severity.WARNING, what, OBSERVED)
 
 
 def _judged(host: Host) -> Finding:

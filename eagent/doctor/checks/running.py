@@ -55,7 +55,9 @@ def _answering(status: Json) -> Iterator[Finding]:
         fix = "run `sudo dmesg | grep -i -e nvrm -e xid`: a driver call hangs, and a reset or a reboot ends that"
         yield Finding("warden", Severity.PROBLEM, f"the ring is stale: {age}", fix)
     else:
-        yield Finding("eagent", Severity.OK, f"agent and warden run, on {len(status['devices'])} GPUs")
+        kinds = [device["kind"] for device in status["devices"]]
+        packages = f" and {kinds.count('cpu')} CPU packages" if "cpu" in kinds else ""
+        yield Finding("eagent", Severity.OK, f"agent and warden run, on {kinds.count('gpu')} GPUs{packages}")
     if status["version"] != __version__:
         what = f"version {status['version']} runs, {__version__} is installed"
         yield Finding("eagent", Severity.WARNING, what, restart)

@@ -45,13 +45,31 @@ KNOWN: dict[str, tuple[Severity, str, str]] = {
     "geopmd": (Severity.WARNING, "sets CPU and GPU limits for its clients", DISABLE.format("geopm")),
     "eard": (Severity.WARNING, "sets CPU and GPU frequencies and caps", DISABLE.format("eard")),
 }
+# Services that set knobs and end, so that no process tells of them. What is set before eagent starts it gives back.
+SERVICES: dict[str, tuple[Severity, str, str]] = {
+    "tlp": (
+        Severity.WARNING,
+        "sets CPU governors, EPP and frequency limits at boot, on waking and when the power source changes",
+        "set TLP_ENABLE=0 in /etc/tlp.conf: to disable the service is not enough",
+    ),
+    "cpupower": (
+        Severity.NOTE,
+        "sets the CPU governor and frequency limits when it starts: at boot, and when somebody restarts it",
+        f"nothing, if that is what eagent is to go back to; else {DISABLE.format('cpupower')}",
+    ),
+    "cpufrequtils": (
+        Severity.NOTE,
+        "sets the CPU governor and frequency limits when it starts: at boot, and when somebody restarts it",
+        f"nothing, if that is what eagent is to go back to; else {DISABLE.format('cpufrequtils')}",
+    ),
+}
 GPU_FREQ = re.compile(r"\s--gpu-freq\b")  # an srun that asks slurmd to set clocks
 
 
 def check(host: Host) -> Iterator[Finding]:
     """What was seen to happen first: it needs no guess."""
     seen = [*_changes(host), *_alarms(host)]
-    known = [*_known(host.processes)]
+    known = [*_known(host.processes), *_services(host)]
     yield from seen
     yield from known
     if not seen and not known:
@@ -89,6 +107,18 @@ def _suspects(processes: tuple[Process, ...]) -> str:
     """Those that run here and are known for it, else where to look."""
     names = sorted({name for process in processes for name in process.names & KNOWN.keys()})
     return f"{' or '.join(names)}?" if names else "a cron job or timer that runs nvidia-smi, or a job's own script"
+
+
+def _services(host: Host) -> Iterator[Finding]:
+    """By systemd's own marks: a link for each unit that is active, and one for each that a target wants."""
+    running = {name for process in host.processes for name in process.names}
+    for name, (severity, what, fix) in SERVICES.items():
+        unit = f"{name}.service"
+        active = (host.roots.run / "systemd/units" / f"invocation:{unit}").is_symlink()
+        enabled = any((host.roots.etc / "systemd/system").glob(f"*.wants/{unit}"))
+        if (active or enabled) and name not in running & KNOWN.keys():
+            state = "active" if active else "enabled"
+            yield Finding(name, severity, f"its service is {state}: {what}", fix)
 
 
 def _known(processes: tuple[Process, ...]) -> Iterator[Finding]:

@@ -57,9 +57,48 @@ def test_cpu_knobs_of_root_are_noted_for_a_user(host: Host, tell: Tell, unprivil
     for path in unprivileged.rglob("*"):
         if path.is_file():
             path.chmod(0o400 if path.name != "energy_uj" else 0o000)
-    seen = replace(host, roots=replace(host.roots, sysfs=unprivileged))
+    real = replace(host.paths, proc=Path("/proc"))
+    seen = replace(host, roots=replace(host.roots, sysfs=unprivileged), paths=real)
     assert [found[:2] for found in tell(cpu.check(seen))] == [
         ("note", "cpufreq"),
         ("note", "RAPL energy"),
         ("note", "RAPL limit"),
     ]
+
+
+def test_the_governor_performance_is_told_with_what_eagent_can_not_do_under_it(host: Host, tell: Tell) -> None:
+    cpufreq(host.roots.sysfs, scaling_governor="performance", energy_performance_preference="performance")
+    found = next(each for each in cpu.check(host) if each.subject == "governor")
+    assert (found.severity, found.what.partition(":")[0]) == ("warning", "performance, of all policies")
+    assert "eagent can lower the CPUs' ceiling, but not set their preference" in found.what
+    assert "frequency-set -g powersave" in found.fix
+    cpufreq(host.roots.sysfs, 1, scaling_governor="powersave", energy_performance_preference="power")
+    assert ("warning", "governor") in [found[:2] for found in tell(cpu.check(host))]
+    found = next(each for each in cpu.check(host) if each.subject == "governor")
+    assert found.what.startswith("performance, of 1 of 2 policies: ")
+
+
+def test_the_governor_performance_of_a_driver_without_preferences_takes_nothing_away(host: Host, tell: Tell) -> None:
+    cpufreq(host.roots.sysfs, scaling_driver="acpi-cpufreq", scaling_governor="performance")
+    assert [found[1] for found in tell(cpu.check(host))] == ["cpufreq", "RAPL"]
+
+
+def test_a_preference_that_can_not_be_set_is_noted_although_the_ceiling_can(
+    host: Host, tell: Tell, unprivileged: Path
+) -> None:
+    cpufreq(unprivileged, energy_performance_preference="power")
+    for path in unprivileged.rglob("energy_performance_preference"):
+        path.chmod(0o444)
+    seen = replace(host, roots=replace(host.roots, sysfs=unprivileged), paths=replace(host.paths, proc=Path("/proc")))
+    severity, subject, what = tell(cpu.check(seen))[0]
+    assert (severity, subject) == ("note", "cpufreq")
+    assert what.endswith("; this user can't set it")
+
+
+def test_cpu_time_that_can_not_be_read_is_told_with_what_goes_without_it(host: Host, tell: Tell) -> None:
+    stat = host.paths.proc / "stat"
+    for spoil in (lambda: stat.write_text("intr 1\n"), stat.unlink):
+        spoil()
+        severity, subject, what = tell(cpu.check(host))[-1]
+        assert (severity, subject) == ("warning", "CPU time")
+        assert what == f"{stat} can't be read: how busy the CPUs are is not known, and so the policy cpu never acts"

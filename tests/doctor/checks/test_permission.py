@@ -66,3 +66,26 @@ def test_device_files_that_may_not_be_opened_are_problems(host: Host, tell: Tell
 
 def test_without_a_driver_there_is_nothing_to_judge(host: Host) -> None:
     assert list(permission.check(replace(host, driver=Driver("x.so", not_opened="no")))) == []
+
+
+def test_packages_are_named_by_themselves_and_weigh_less(
+    host: Host, status: Callable[..., Any], package: Callable[..., Any], tell: Tell
+) -> None:
+    root = (
+        "cannot write '3400000' to scaling_max_freq: Permission denied; needs root, or the capability CAP_DAC_OVERRIDE"
+    )
+    none = "RAPL has no limit here; its draw is a part of fixed_w"
+    said = status()
+    said["devices"] += [
+        package(number, power_limit={"writable": False, "why": none}, cpu_clock={"writable": False, "why": root})
+        for number in range(2)
+    ]
+    found = list(permission.check(replace(host, status=said)))
+    assert tell(found) == [
+        ("ok", "gpu0-1", "power limit: the warden can set it"),
+        ("ok", "gpu0-1", "gpu clock: the warden can set it"),
+        ("note", "cpu0-1", f"power limit: can't be set: {none}"),
+        ("warning", "cpu0-1", f"cpu clock: can't be set: {root}"),
+        ("ok", "cpu0-1", "cpu preference: the warden can set it"),
+    ]
+    assert "a container needs /sys mounted read-write" in found[3].fix

@@ -39,6 +39,15 @@ def test_both_halves_running_is_ok(host: Host, status: Callable[..., Any], tell:
     assert tell(running.check(replace(host, status=status()))) == [("ok", "eagent", "agent and warden run, on 2 GPUs")]
 
 
+def test_packages_are_counted_beside_the_gpus(
+    host: Host, status: Callable[..., Any], package: Callable[..., Any], tell: Tell
+) -> None:
+    said = status()
+    said["devices"] += [package(0), package(1)]
+    ((_, _, what),) = tell(running.check(replace(host, status=said)))
+    assert what == "agent and warden run, on 2 GPUs and 2 CPU packages"
+
+
 @pytest.mark.parametrize(
     ("warden", "what"),
     [

@@ -46,6 +46,48 @@ def test_each_known_writer_is_named_with_its_pid_and_what_to_do(host: Host, name
     assert (subject, what.startswith("pid 7: ")) == (name, True)
 
 
+def made_active(host: Host, name: str) -> None:
+    units = host.roots.run / "systemd/units"
+    units.mkdir(parents=True)
+    (units / f"invocation:{name}.service").symlink_to("0123456789abcdef")  # as systemd does: it leads nowhere
+
+
+def made_enabled(host: Host, name: str) -> None:
+    wants = host.roots.etc / "systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    unit = host.roots.etc / f"{name}.service"
+    unit.write_text("[Service]\nType=oneshot\n")
+    (wants / f"{name}.service").symlink_to(unit)
+
+
+@pytest.mark.parametrize("name", writers.SERVICES)
+@pytest.mark.parametrize(("make", "state"), [(made_active, "active"), (made_enabled, "enabled")])
+def test_a_service_that_sets_cpu_knobs_and_ends_is_named_without_a_process(
+    host: Host, name: str, make: Callable[[Host, str], None], state: str, tell: Tell
+) -> None:
+    make(host, name)
+    ((severity, subject, what),) = tell(writers.check(host))
+    assert severity in ("warning", "note")
+    assert (subject, what.partition(":")[0]) == (name, f"its service is {state}")
+
+
+def test_a_service_that_is_seen_running_is_named_once(host: Host, tell: Tell) -> None:
+    made_active(host, "tlp")
+    seen = replace(host, processes=(Process(7, frozenset({"tlp"})),))
+    assert [(subject, what[:6]) for _, subject, what in tell(writers.check(seen))] == [("tlp", "pid 7:")]
+
+
+def test_a_service_that_was_enabled_and_is_not_installed_any_more_is_not_named(host: Host, tell: Tell) -> None:
+    made_enabled(host, "tlp")
+    (host.roots.etc / "tlp.service").unlink()
+    assert [severity for severity, _, _ in tell(writers.check(host))] == ["ok"]
+
+
+def test_a_service_that_is_not_a_writer_is_none_of_our_business(host: Host, tell: Tell) -> None:
+    made_active(host, "cron")
+    assert [severity for severity, _, _ in tell(writers.check(host))] == ["ok"]
+
+
 def test_who_is_known_to_run_is_suspected_of_what_was_seen(host: Host) -> None:
     seen = changed(host, processes=(Process(7, frozenset({"tuned"})),))
     assert next(finding.fix for finding in writers.check(seen)) == "find who it is: tuned?"
