@@ -137,7 +137,7 @@ class DeviceState:
 
     `power_mean_w` is over the last second, `power_recent_w` over the last ten, and `capped_share` is the share of those
     ten seconds in which the driver said that the power limit held the clock down. `prior_limit_w` is what the limit was
-    before eagent. Of a package only power, energy and limits are known.
+    before eagent. Of a package only power, energy, limits and ceilings are known.
     """
 
     device: Device
@@ -157,6 +157,8 @@ class DeviceState:
     busy_share: Reading = NEVER  # mean utilisation of the last seconds, 0 to 1
     busy_peak: Reading = NEVER  # the greatest utilisation read in the last ten seconds, 0 to 1
     clock_held: bool = False  # whether its clock is under a ceiling of ours
+    ceiling_mhz: float | None = None  # of a package: the ceiling in force, as read back
+    prior_ceiling_mhz: float | None = None  # of a package: what the ceiling was before eagent
 
 
 @dataclass(frozen=True, slots=True)

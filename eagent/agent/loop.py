@@ -304,7 +304,12 @@ class Governor:
         told = self.told.get(state.device.uuid, UNTOLD)
         if told.limit is not None and told.limit.baseline_mw is not None:
             state = replace(state, prior_limit_w=watts(told.limit.baseline_mw))
-        return replace(state, clock_held=told.clock is not None and told.clock.ours_mhz is not None)
+        if told.clock is None:
+            return state
+        state = replace(state, clock_held=told.clock.ours_mhz is not None)
+        if state.device.kind is DeviceKind.CPU and self.warden.connected:  # who is gone does not read it back
+            state = replace(state, ceiling_mhz=told.clock.held_mhz, prior_ceiling_mhz=told.clock.baseline_mhz)
+        return state
 
     def _forget_lease(self) -> None:
         self._asked, self.lease_until_ns = None, None

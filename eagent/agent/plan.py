@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from eagent.agent.envelope import limit_mw, safe_cap_w, uncapped_w
 from eagent.agent.warden import UNTOLD, KnobStatus, Told
-from eagent.model import Budget, Decision, Device, DeviceKind, HostState, KnobName, Proposal
+from eagent.model import Budget, Decision, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal
 from eagent.policy.arbiter import arbitrate
 
 # A package that is held low has no use for the eagerness with which it climbs: near the top that is what it is for.
@@ -49,7 +49,7 @@ def make_plan(state: HostState, proposals: Sequence[Proposal], told: Mapping[str
     """
     devices = [each.device for each in state.devices]
     decisions = {(each.uuid, each.knob): each for each in arbitrate(devices, proposals, now_ns)}
-    clocks_mhz = _clocks_mhz(devices, decisions)
+    clocks_mhz = _clocks_mhz(state.devices, decisions)
     preferences = {
         each.uuid: name for each in devices if (name := preference_below(each, clocks_mhz.get(each.uuid))) is not None
     }
@@ -90,14 +90,14 @@ def preference_below(device: Device, ceiling: int | None) -> str | None:
     return THRIFTY if thrifty else None
 
 
-def _clocks_mhz(devices: Sequence[Device], decisions: Decisions) -> dict[str, int]:
-    """The ceilings that were decided on."""
+def _clocks_mhz(states: Sequence[DeviceState], decisions: Decisions) -> dict[str, int]:
+    """The ceilings that were decided on, where they are below what the owner had set."""
     ceilings = {}
-    for each in devices:
-        decision = decisions.get((each.uuid, each.clock_knob))
-        ceiling = ceiling_mhz(each, decision.value) if decision else None
-        if ceiling is not None:
-            ceilings[each.uuid] = ceiling
+    for each in states:
+        decision = decisions.get((each.device.uuid, each.device.clock_knob))
+        ceiling = ceiling_mhz(each.device, decision.value) if decision else None
+        if ceiling is not None and (each.prior_ceiling_mhz is None or ceiling < each.prior_ceiling_mhz):
+            ceilings[each.device.uuid] = ceiling
     return ceilings
 
 

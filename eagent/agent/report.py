@@ -9,7 +9,7 @@ from eagent import wire
 from eagent.agent.envelope import uncapped_w
 from eagent.agent.plan import ceiling_mhz, preference_below
 from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
-from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal, Reading
+from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, Proposal, Reading
 from eagent.telemetry.records import RingStats
 
 Json = dict[str, Any]
@@ -161,7 +161,7 @@ def plan(proposals: Sequence[Proposal], states: Sequence[DeviceState], acts: Cal
     by_uuid = {state.device.uuid: state for state in states}
     return [
         {
-            **_with_it(by_uuid[made.uuid].device, made),
+            **_what_follows(by_uuid[made.uuid].device, made),
             "device": by_uuid[made.uuid].device.label,
             "uuid": made.uuid,
             "knob": str(made.knob),
@@ -179,11 +179,13 @@ def plan(proposals: Sequence[Proposal], states: Sequence[DeviceState], acts: Cal
     ]
 
 
-def _with_it(described: Device, made: Proposal) -> Json:
-    """The preference that goes with a package's ceiling; None: it keeps its own."""
-    if made.knob is not KnobName.CPU_CLOCK or not described.clocks_mhz:
+def _what_follows(described: Device, made: Proposal) -> Json:
+    """The ceiling that a wish for a clock comes to, None: no ceiling; of a package also the preference with it."""
+    if made.knob is not described.clock_knob or not described.clocks_mhz:
         return {}
-    return {"preference": preference_below(described, ceiling_mhz(described, made.high))}
+    ceiling = ceiling_mhz(described, made.high)
+    preference = {"preference": preference_below(described, ceiling)} if described.kind is DeviceKind.CPU else {}
+    return {"ceiling_mhz": ceiling, **preference}
 
 
 def _counted(described: Device, held: Budget | None) -> str:

@@ -49,6 +49,8 @@ def _line(proposal: Json) -> str:
     what = proposal["knob"].replace("_", " ")
     bound = "exactly" if proposal["low"] == proposal["high"] else "at most"
     wish = f"{what} {bound} {proposal['high']:g} {proposal['unit']}"
+    if "ceiling_mhz" in proposal and proposal["ceiling_mhz"] is None:
+        wish = f"no ceiling on its {what}"
     if proposal.get("preference"):
         wish = f"{wish} and cpu preference {proposal['preference']}"
     stake = "" if proposal["stake_w"] is None else f"; {proposal['stake_w']:.0f} W at stake"

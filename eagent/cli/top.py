@@ -118,7 +118,8 @@ def _package_row(package: Json) -> tuple[str, ...]:
     readings, limit, clock = package["readings"], package["power_limit"], package["cpu_clock"]
     is_low = clock["held_mhz"] is not None and clock["max_mhz"] is not None and clock["held_mhz"] < clock["max_mhz"]
     held = ours(package)
-    state = limit["state"] if held == "none" else f"ours: {held}"
+    notes = [f"ours: {held}"] if held != "none" else []
+    notes += [f"limit {limit['state']}: {limit['why']}"] if limit["why"] else []
     return (
         package["device"],
         _bar(_value(readings, "power"), _in_force_w(limit), limit["max_w"] or 0.0),
@@ -127,7 +128,7 @@ def _package_row(package: Json) -> tuple[str, ...]:
         "",
         "",
         f"≤ {clock['held_mhz']} MHz" if is_low else "",
-        f"{state}: {limit['why']}" if limit["why"] else state,
+        "; ".join(notes) or limit["state"],
     )
 
 

@@ -241,6 +241,21 @@ def test_a_ceiling_of_the_cpus_becomes_a_lease_only_when_its_policy_may_act(
     assert [each.policy for each in host.governor.proposals] == ["cpu"]
 
 
+def test_policies_see_the_ceilings_of_packages_while_the_warden_reads_them_back(
+    new_host: Any, new_device: Any, new_package: Any
+) -> None:
+    host = new_host(new_device(0), new_package(0), mode_cpu="act")
+    host.governor._policies = Script(slow_cpu(1850))
+    for at_s in (2, 2.25):
+        asyncio.run(host.turn(at_s, 200, 80))
+    gpu, package = host.governor.state.devices
+    assert (package.ceiling_mhz, package.prior_ceiling_mhz) == (1800, 3400)
+    assert (gpu.ceiling_mhz, gpu.prior_ceiling_mhz) == (None, None)
+    host.warden.here = False
+    asyncio.run(host.turn(4, 200, 80))
+    assert host.governor.state.cpus[0].ceiling_mhz is None
+
+
 def test_a_policy_without_a_mode_only_observes(new_host: Any, new_package: Any) -> None:
     host = new_host(new_package(0), mode_cpu="act")
     host.governor._policies = Script(slow_cpu(1850, "of tomorrow"))

@@ -113,7 +113,17 @@ def test_all_three_knobs_of_a_package_are_explained(slowed: Any) -> None:
 def test_the_plan_of_a_package_tells_the_preference_that_goes_with_its_ceiling(slowed: Any) -> None:
     (made,) = agent_of(slowed).plan()["proposals"]
     assert (made["device"], made["knob"], made["unit"], made["high"]) == ("cpu0", "cpu_clock", "MHz", 1850)
-    assert (made["preference"], made["acts"], made["draws_w"]) == ("balance_power", True, pytest.approx(85))
+    assert (made["ceiling_mhz"], made["preference"]) == (1800, "balance_power")
+    assert (made["acts"], made["draws_w"]) == (True, pytest.approx(85))
+
+
+def test_the_plan_tells_when_a_wish_for_a_clock_is_one_for_no_ceiling(new_host: Any, new_package: Any) -> None:
+    host = new_host(new_package(0))
+    reason = "no process is on a GPU"
+    host.governor._policies = Asks(Proposal("cpu", Priority.EFFICIENCY, PACKAGE, KnobName.CPU_CLOCK, 3400, reason))
+    asyncio.run(host.turn(2))
+    (made,) = agent_of(host).plan()["proposals"]
+    assert (made["high"], made["ceiling_mhz"], made["preference"]) == (3400, None, None)
 
 
 def test_a_package_whose_limit_cannot_be_set_is_said_to_be_a_part_of_the_fixed_draw(

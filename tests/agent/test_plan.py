@@ -121,6 +121,16 @@ def test_a_packages_ceiling_at_the_top_is_none(with_package: Any) -> None:
     assert make_plan(with_package(), [below(3400.0)], {}, 0).vector is None
 
 
+@pytest.mark.parametrize(("asked_mhz", "held"), [(2000, {PACKAGE: 2000}), (2100, {}), (3000, {})])
+def test_a_packages_ceiling_is_never_above_its_owners(
+    with_package: Any, asked_mhz: float, held: dict[str, int]
+) -> None:
+    *gpus, package = with_package().devices
+    state = HostState((*gpus, replace(package, prior_ceiling_mhz=2100.0)))
+    vector = make_plan(state, [below(asked_mhz)], {}, 0).vector
+    assert (vector.clocks_mhz if vector else {}) == held
+
+
 @pytest.mark.parametrize(
     ("asked_mhz", "preferences"),
     [  # 0.6 of 3400 MHz is 2040: what counts is the ceiling, 2000 or 2100

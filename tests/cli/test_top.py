@@ -59,7 +59,7 @@ def test_a_package_without_a_limit_or_a_ceiling_shows_neither(status: dict[str, 
     package["cpu_clock"].update(held_mhz=3400, ours_mhz=None, state="baseline")
     package["cpu_preference"].update(state="baseline")
     status["devices"].append(package)
-    assert re.split(r"  +", frame(status)[-3]) == ["cpu0", "—", "85.2 W", "—", f"unwritable: {why}"]
+    assert re.split(r"  +", frame(status)[-3]) == ["cpu0", "—", "85.2 W", "—", f"limit unwritable: {why}"]
 
 
 def test_a_frame_of_a_simulated_host_says_so(status: dict[str, Any]) -> None:

@@ -228,12 +228,18 @@ def test_the_plan_of_a_package_is_a_line_with_ceiling_preference_and_stake(eagen
         "draws_w": 120.4,
         "stake_w": 41.6,
     }
-    agent.planned["proposals"] = [{**proposal, "preference": "balance_power"}, {**proposal, "preference": None}]
+    agent.planned["proposals"] = [
+        {**proposal, "ceiling_mhz": 1800, "preference": "balance_power"},
+        {**proposal, "ceiling_mhz": 1800, "preference": None},
+        {**proposal, "ceiling_mhz": None, "preference": None, "stake_w": None, "reason": "no process is on a GPU"},
+    ]
     assert eagent("plan").out.splitlines() == [
         "cpu0: cpu would, but only observes: cpu clock at most 1850 MHz and cpu preference balance_power, because it "
         "only feeds (draws 120 W now); 42 W at stake",
         "cpu0: cpu would, but only observes: cpu clock at most 1850 MHz, because it only feeds (draws 120 W now); 42 W "
         "at stake",
+        "cpu0: cpu would, but only observes: no ceiling on its cpu clock, because no process is on a GPU (draws 120 W "
+        "now)",
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +56,32 @@ def test_a_kept_budget_is_verified_and_what_is_broken_is_told(site: Site) -> Non
     assert host.await_true(lambda: "ALARM" in host.must("status"), 10)
     writers = of_group(host.eagent("doctor", "--watch=0.1s").stdout, "other writers")
     assert any("by somebody else" in line for line in writers)
+
+
+def test_the_cpus_of_a_host_are_looked_at_without_eagent(served_host: Callable[..., Any]) -> None:
+    made = served_host(gpus=1, permission="anyone")
+
+    def eagent(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "eagent", *words]
+        return subprocess.run(command, env=made.environ, capture_output=True, text=True, timeout=60, check=False)
+
+    found = of_group(eagent("doctor", "--watch=0.1s").stdout, "cpu")
+    assert found[0].startswith("  ok       cpufreq: 64 policies, driver intel_pstate, governor powersave, EPP ")
+    assert any(line.startswith("  ok       RAPL limit: ") for line in found)
+    assert not any("governor:" in line for line in found)
+    cpus = made.sysfs / "devices/system/cpu/cpufreq"
+    (cpus / "policy0/scaling_max_freq").write_text("1200000")
+    (cpus / "policy40/energy_performance_preference").write_text("power")
+    (cpus / "policy1/scaling_governor").write_text("performance")
+    found = of_group(eagent("doctor", "--watch=0.1s").stdout, "cpu")
+    assert any("  warning  governor: performance, of 1 of 64 policies: " in line for line in found)
+    shown = eagent("verify")
+    assert shown.returncode == 1, "nobody can be asked what is held"
+    rows = {tuple(line.split()[:3]): line.split()[3:5] for line in shown.stdout.split("\n") if line.startswith("cpu")}
+    assert rows["cpu0", "cpu", "clock"][1] == rows["cpu1", "cpu", "clock"][1] == "MHz"
+    assert int(rows["cpu0", "cpu", "clock"][0]) > 3000, "the greatest of its CPUs, which alone is a ceiling"
+    assert rows["cpu1", "cpu", "preference"][0] == "mixed"
+    assert float(rows["cpu0", "power", "limit"][0]) > 0
 
 
 def test_after_everything_was_killed_the_doctor_finds_the_dead_and_what_they_left(site: Site) -> None:

@@ -13,6 +13,7 @@ from eagent.doctor.finding import Finding, Severity
 from eagent.doctor.host import Host
 
 AS_ROOT = "run the warden as root on the host itself: `sudo eagent up`; a container needs /sys mounted read-write"
+CPUFREQ = "devices/system/cpu/cpufreq"
 EPP = "energy_performance_preference"
 LIMIT = re.compile(r"constraint_\d+_power_limit_uw")
 
@@ -21,11 +22,12 @@ def check(host: Host) -> Iterator[Finding]:
     """What is there, then whether it can be set."""
     yield from _cpufreq(host.roots.sysfs)
     yield from _rapl(host.roots.sysfs)
-    yield from _time(host.paths.proc / "stat")
+    if any((host.roots.sysfs / CPUFREQ).glob("policy*")):
+        yield from _time(host.paths.proc / "stat")
 
 
 def _cpufreq(sysfs: Path) -> Iterator[Finding]:
-    root = sysfs / "devices/system/cpu/cpufreq"
+    root = sysfs / CPUFREQ
     policies = [path for path in root.glob("policy*") if (path / "scaling_max_freq").exists()]
     if not policies:
         what = f"no policy under {root}: frequency can be neither read nor set, as in most virtual machines"

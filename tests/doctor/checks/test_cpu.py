@@ -97,8 +97,14 @@ def test_a_preference_that_can_not_be_set_is_noted_although_the_ceiling_can(
 
 def test_cpu_time_that_can_not_be_read_is_told_with_what_goes_without_it(host: Host, tell: Tell) -> None:
     stat = host.paths.proc / "stat"
+    cpufreq(host.roots.sysfs)
     for spoil in (lambda: stat.write_text("intr 1\n"), stat.unlink):
         spoil()
         severity, subject, what = tell(cpu.check(host))[-1]
         assert (severity, subject) == ("warning", "CPU time")
         assert what == f"{stat} can't be read: how busy the CPUs are is not known, and so the policy cpu never acts"
+
+
+def test_cpu_time_is_not_missed_where_no_frequency_can_be_set(host: Host, tell: Tell) -> None:
+    (host.paths.proc / "stat").unlink()
+    assert [found[1] for found in tell(cpu.check(host))] == ["cpufreq", "RAPL"]
