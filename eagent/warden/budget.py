@@ -11,26 +11,9 @@ from eagent.wire import mw, watts
 BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 
 
-def uncapped_mw(devices: Sequence[Device], budget: Budget | None) -> int:
-    """What devices that can't be capped count for: the most that they may draw.
-
-    A CPU package that can't be is a part of the fixed draw, unless the budget was made while it could.
-    """
-    return sum(
-        mw(device.max_limit_w)
-        for device in devices
-        if not device.power_limit.writable
-        and (device.kind is DeviceKind.GPU or (budget and device.uuid in budget.safe_caps_w))
-    )
-
-
 def safe_cap_mw(budget: Budget, device: Device) -> int:
-    """Where a device falls to under a budget; another one may stand in its place now, with other limits.
-
-    Unless the budget says so, a GPU falls to its least, and a CPU package stays where its owner had set it.
-    """
-    unsaid_w = device.max_limit_w if device.kind is DeviceKind.CPU else device.min_limit_w
-    return mw(min(max(budget.safe_caps_w.get(device.uuid, unsaid_w), device.min_limit_w), device.max_limit_w))
+    """Where a device falls to under a budget; another one may stand in its place now, with other limits."""
+    return mw(min(max(budget.safe_cap_w(device), device.min_limit_w), device.max_limit_w))
 
 
 def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
@@ -60,7 +43,7 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
         if device.uuid in budget.safe_caps_w:
             check_range(device, mw(budget.safe_caps_w[device.uuid]), "safe cap")
     safe_w = watts(sum(safe_cap_mw(budget, device) for device in writable))
-    uncapped_w = watts(uncapped_mw(devices, budget))
+    uncapped_w = sum(budget.uncapped_w(device) for device in devices)
     least_w = safe_w + uncapped_w + budget.fixed_w
     if budget.budget_w < least_w:
         parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"

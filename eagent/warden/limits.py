@@ -11,7 +11,7 @@ from eagent.hardware import package as packages
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
-from eagent.warden.budget import safe_cap_mw, uncapped_mw
+from eagent.warden.budget import safe_cap_mw
 from eagent.warden.journal import Entry, Journal
 from eagent.wire import Message, mw
 
@@ -165,7 +165,7 @@ class Limits:
         """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
         found = zip(self._devices, self._loop.limits(), strict=True)
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
-        return capped_mw + uncapped_mw(self._devices, budget)
+        return capped_mw + (sum(mw(budget.uncapped_w(device)) for device in self._devices) if budget else 0)
 
     def tick(self) -> bool:
         """Retire the entries of limits that are back; not while a lease or a budget stands. Whether there was one.

@@ -13,6 +13,7 @@ What holds for each kind of knob is in limits.py, clocks.py and processors.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from eagent.errors import ProtocolError, RefusedError
@@ -20,7 +21,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.warden import durable
-from eagent.warden.budget import check_budget, check_range, uncapped_mw
+from eagent.warden.budget import check_budget, check_range
 from eagent.warden.clocks import Clocks
 from eagent.warden.journal import Journal
 from eagent.warden.limits import Limits
@@ -99,8 +100,9 @@ class Warden:
         except (ProtocolError, OSError) as problem:
             # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
             self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
-            least_w = {device.uuid: device.min_limit_w for device in self._limits.writable().values()}
-            return Budget(sum(least_w.values()) + watts(uncapped_mw(self.devices, None)), 0.0, least_w)
+            least = Budget(0.0, 0.0, {uuid: device.min_limit_w for uuid, device in self._limits.writable().items()})
+            uncapped_w = sum(least.uncapped_w(device) for device in self.devices)
+            return replace(least, budget_w=sum(least.safe_caps_w.values()) + uncapped_w)
 
     @property
     def damaged(self) -> Mapping[tuple[str, KnobName], str]:
@@ -120,7 +122,7 @@ class Warden:
         self._loop.fall_back(limits_mw, self._clocks.fallback(), self._processors.fallback(), envelope_mw)
 
     def _uncapped_mw(self) -> int:
-        return uncapped_mw(self.devices, self.budget)
+        return sum(mw(self.budget.uncapped_w(device)) for device in self.devices) if self.budget else 0
 
     def _in_force(self) -> bool:
         return self._loop.governed(False) and self._limits.sum_mw(self.budget) <= self._envelope_mw()
