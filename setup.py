@@ -28,7 +28,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror"]  # our own C only: Cython's output is n
 LINK = [flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")]
 MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
 HEADERS = [str(path) for path in Path("native").rglob("*.h")]
-LOOP = [f"native/{stem}.c" for stem in ("ceiling", "govern", "nvml", "ring")]
+LOOP = [f"native/{stem}.c" for stem in ("attribute", "ceiling", "govern", "nvml", "ring", "sampler", "setting", "zone")]
 PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())
 
 

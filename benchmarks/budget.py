@@ -15,7 +15,6 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, publish
 from benchmarks.virtual import Governed, Ungoverned
-from eagent.policy.goals import Goals
 from eagent.sim.account import PowerLog, energy_j, latency_percentiles
 from eagent.sim.trace import Trace, assign, busiest_window, generate, read_azure_csv, zipf_weights
 from eagent.sim.workload import Serving, dispatched
@@ -49,8 +48,10 @@ def main() -> None:
 
 def _compare(directory: Path, trace: Trace, skew: float) -> list[Figure]:
     gpu_of = assign(trace, zipf_weights(8, skew), SEED)
-    hosts = {
-        "eagent": Governed(directory, f"eagent-{skew}", SEED, ENVELOPE_W, SAFE_W, Goals()),
+    governed = Governed(directory, f"eagent-{skew}", SEED)
+    governed.set_budget(ENVELOPE_W, SAFE_W)
+    hosts: dict[str, Ungoverned] = {
+        "eagent": governed,
         "static": Ungoverned(directory, f"static-{skew}", SEED),
         "unlimited": Ungoverned(directory, f"free-{skew}", SEED),
     }

@@ -1,41 +1,50 @@
-"""A governed simulated host in virtual time: real loop, warden, ring, telemetry, policies and arbiter, and no clock.
+"""A governed simulated host in virtual time: real loop, warden, ring, agent, policies and arbiter, and no clock.
 
-Only the asyncio shell of the agent is left out; a turn here does what one of its turns does.
+Only processes and sockets are left out: the agent's packets go straight to what answers them in the warden. CPU knobs,
+if asked for, go through the simulated /sys as the kernel's would: that one process is real, and knows the same time.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+from eagent.agent.feed import Feed
+from eagent.agent.loop import Governor
+from eagent.agent.processors import Processors
+from eagent.agent.warden import Warden as Client
+from eagent.config import Config
+from eagent.hardware import package
 from eagent.hardware._loop import Loop
-from eagent.model import Budget, HostState
-from eagent.policy import budget
-from eagent.policy.arbiter import arbitrate
+from eagent.model import Budget
 from eagent.policy.goals import Goals
-from eagent.policy.registry import Policies
 from eagent.sim import host as simulated
+from eagent.sim import sysfs
 from eagent.sim._plant import Host
 from eagent.telemetry._ring import RingReader
-from eagent.telemetry.fold import Fold
 from eagent.warden.journal import Journal
+from eagent.warden.server import dispatch
 from eagent.warden.warden import Warden
+from eagent.wire import encode
 
 PERIOD_S = 0.05
-TURN_S = 1.0
-TTL_S = 3.0
+TURN_S = 0.25
+LOOK_S = 1.0
 
 
 class Ungoverned:
-    """A simulated host with limits that stay where they are put."""
+    """A simulated host whose knobs stay where they are put."""
 
     def __init__(self, directory: Path, name: str, seed: int) -> None:
         self.made = simulated.create(directory, name, seed=seed, clock="virtual")
         self.plant = Host(self.made.plant)
 
     def set_limits(self, limit_w: float) -> None:
-        """The same limit for every GPU."""
+        """The same power limit for every GPU."""
         for gpu in range(self.plant.gpu_count):
             self.plant.set_power_limit(gpu, limit_w)
 
@@ -43,7 +52,7 @@ class Ungoverned:
         """Let time pass until the condition, looked at once a second, holds."""
         end_s = self.plant.time_s + most_s
         while self.plant.time_s < end_s and not until():
-            self.advance(self.plant.time_s + TURN_S)
+            self.advance(self.plant.time_s + LOOK_S)
 
     def advance(self, to_s: float) -> None:
         """Let time pass."""
@@ -54,42 +63,86 @@ class Ungoverned:
         self.plant.close()
 
 
-class Governed(Ungoverned):
-    """A simulated host that eagent governs under a budget."""
+class Direct(Client):
+    """The agent's client of a warden in the same process."""
 
-    def __init__(self, directory: Path, name: str, seed: int, envelope_w: float, safe_w: float, goals: Goals) -> None:
+    def __init__(self, warden: Warden) -> None:
+        super().__init__(Path("warden.sock"))
+        self._warden = warden
+        self._open = False
+        self.now_ns = 0
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has greeted."""
+        return self._greeted and self._open
+
+    def close(self) -> None:
+        """Forget it."""
+        self._greeted = self._open = False
+
+    async def _dial(self) -> None:
+        self._open = True
+
+    async def _exchange(self, request: bytes) -> bytes:
+        return encode(dispatch(self._warden, request, self.now_ns))
+
+
+class Governed(Ungoverned):
+    """A simulated host that eagent governs. A process has one NVML library, and so one of these at a time."""
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        seed: int,
+        config: Config | None = None,
+        goals: Goals | None = None,
+        *,
+        cpus: bool = False,
+    ) -> None:
+        """Governed from the start, without a budget; `cpus`: its CPU packages, too."""
         super().__init__(directory, name, seed)
-        os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks; one host at a time
+        os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks
+        if cpus:
+            sysfs.start(self.made)
+        psutil.PROCFS_PATH = str(self.made.procfs)
         ring = self.made.run / "ring"
+        self._cpus = cpus
         self._loop = Loop(str(self.made.lib / "libnvidia-ml.so.1"), str(ring), round(PERIOD_S * 1000), True)
         journal, budget_file = Journal(self.made.state / "journal"), self.made.state / "budget.json"
-        self.warden = Warden(self._loop, journal, budget_file, "virtual", lambda condition: condition())
-        self._reader = RingReader(ring)
-        self._fold = Fold(self.warden.devices)
-        self._goals = goals
-        self._policies = Policies()
+        packages = package.discover(self.made.sysfs)
+        self.warden = Warden(
+            self._loop, journal, budget_file, "virtual", lambda condition: condition(), packages=packages
+        )
+        self._client = Direct(self.warden)
+        self.governor = Governor(
+            self._client, Feed(lambda: RingReader(ring)), config or Config(), goals, busy_cpus=Processors().busy
+        )
+        self._asyncio = asyncio.new_event_loop()
+
+    def set_budget(self, envelope_w: float, safe_w: float) -> None:
+        """Put the GPUs under a budget."""
         caps_w = {device.uuid: safe_w for device in self.warden.devices}
         self.warden.budget_set(Budget(envelope_w, 0.0, caps_w), 0)
 
     def advance(self, to_s: float) -> None:
-        """Let time pass, step by step, with a turn of the agent once a second."""
+        """Let time pass, step by step, with the agent's turns in between."""
         while self.plant.time_s < to_s - PERIOD_S / 2:
             now_s = self.plant.time_s + PERIOD_S
+            now_ns = round(now_s * 1e9)
             self.plant.advance(now_s)
-            self._loop.step(round(now_s * 1e9))
+            self._loop.step(now_ns)
             if round(now_s / PERIOD_S) % round(TURN_S / PERIOD_S) == 0:
-                self._turn(round(now_s * 1e9))
-
-    def _turn(self, now_ns: int) -> None:
-        self._fold.add(self._reader.drain())
-        state = HostState(self._fold.states(now_ns), self.warden.budget)
-        # The others only observe by default, and so they do here.
-        proposals = [each for each in self._policies.propose(state, self._goals, now_ns) if each.policy == budget.NAME]
-        decided = arbitrate(self.warden.devices, proposals, now_ns)
-        self.warden.lease({each.uuid: round(each.value * 1000) for each in decided}, TTL_S, now_ns)
+                self._client.now_ns = now_ns
+                self._asyncio.run_until_complete(self.governor.step(now_ns))
+                self.warden.tick(now_ns)
 
     def close(self) -> None:
-        """Let the host go, and the library with it."""
-        self._reader.close()
+        """Let the host go, and with it the library and its /sys."""
+        self._asyncio.close()
+        self.governor.feed.close()
         self._loop.close()
+        if self._cpus:
+            self.made.mount.stop()
         super().close()

@@ -177,6 +177,23 @@ class Budget:
         """What is left for the devices' limits."""
         return self.budget_w - self.fixed_w
 
+    def safe_cap_w(self, device: Device) -> float:
+        """The limit that a device falls to when nobody governs it.
+
+        Where the budget does not say, a GPU's least limit; a CPU package keeps what it had, and so is never slowed.
+        """
+        unsaid_w = device.max_limit_w if device.kind is DeviceKind.CPU else device.min_limit_w
+        return self.safe_caps_w.get(device.uuid, unsaid_w)
+
+    def uncapped_w(self, device: Device) -> float:
+        """What a device takes of the envelope because its limit can't be set: the most that it draws.
+
+        A CPU package is a part of the fixed draw, unless the budget was made while its limit could be set.
+        """
+        if device.power_limit.writable or (device.kind is DeviceKind.CPU and device.uuid not in self.safe_caps_w):
+            return 0.0
+        return device.max_limit_w
+
 
 @dataclass(frozen=True, slots=True)
 class HostState:

@@ -1,22 +1,53 @@
 #include "govern.h"
 
+#include <errno.h>
+
 static const int64_t RETRY_NS = 1000000000;          /* after a write that failed or did not hold */
 static const int64_t RAISE_EVERY_NS = 1000000000;    /* per device: the hardware averages over a second */
 static const uint32_t RAISE_LEAST_PERCENT = 3;       /* a smaller raise under a lease is not worth a call ... */
 static const int64_t RAISE_PATIENCE_NS = 5000000000; /* ... until it has been wanted for this long */
 
+nvmlReturn_t limits_code(int error) {
+  switch (error) {
+    case 0:
+      return NVML_SUCCESS;
+    case -EACCES:
+    case -EPERM:
+      return NVML_ERROR_NO_PERMISSION;
+    case -ENOENT:
+    case -ENODATA:
+      return NVML_ERROR_NOT_SUPPORTED;
+    default:
+      return NVML_ERROR_UNKNOWN;
+  }
+}
+
+static nvmlReturn_t get_limit(const nvml_t *nvml, const limit_t *limit, unsigned int *mw) {
+  return limit->zone ? limits_code(zone_read_limit(limit->zone, mw)) : nvml->limit_get(limit->handle, mw);
+}
+
+static nvmlReturn_t set_limit(const nvml_t *nvml, limit_t *limit, uint32_t mw) {
+  if (!limit->zone) return nvml->limit_set(limit->handle, mw);
+  int error = zone_write_limit(limit->zone, mw);
+  limit->write_error = -error;
+  return limits_code(error);
+}
+
+static nvmlReturn_t get_enforced(const nvml_t *nvml, const limit_t *limit, unsigned int *mw) {
+  return !limit->zone && nvml->limit_enforced ? nvml->limit_enforced(limit->handle, mw) : NVML_ERROR_NOT_SUPPORTED;
+}
+
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   limit_t *limit = &limits->devices[i];
   unsigned int mw = 0;
-  limit->requested_code = limits->nvml->limit_get(limit->handle, &mw);
+  limit->requested_code = get_limit(limits->nvml, limit, &mw);
   limit->requested_mw = limit->requested_code == NVML_SUCCESS ? mw : 0;
   if (limit->held_mw && limit->requested_mw && limit->requested_mw != limit->held_mw) {
     limit->foreign++;
     limit->foreign_ns = now_ns;
     limit->held_mw = 0;
   }
-  limit->enforced_code =
-      limits->nvml->limit_enforced ? limits->nvml->limit_enforced(limit->handle, &mw) : NVML_ERROR_NOT_SUPPORTED;
+  limit->enforced_code = get_enforced(limits->nvml, limit, &mw);
   limit->enforced_mw = limit->enforced_code == NVML_SUCCESS ? mw : 0;
   limit->fresh = 1;
 }
@@ -24,7 +55,7 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
 /* Write one limit and read it back. Returns whether it is in force; else the next try is in RETRY_NS. */
 static int write_limit(limits_t *limits, uint32_t i, uint32_t limit_mw, int64_t now_ns) {
   limit_t *limit = &limits->devices[i];
-  limit->write_code = limits->nvml->limit_set(limit->handle, limit_mw);
+  limit->write_code = set_limit(limits->nvml, limit, limit_mw);
   if (limit->write_code == NVML_SUCCESS) limit->written_mw = limit_mw;
   limit->held_mw = 0; /* what is read next is ours, or a failure of ours */
   limits_read(limits, i, now_ns);

@@ -1,4 +1,4 @@
-/* Power limits: as the driver holds them, and brought to where they should be.
+/* Power limits of GPUs and CPU packages: as driver and kernel hold them, and brought to where they should be.
  *
  * Wishes are applied in one order: lower, read back, then raise, and a raise only into watts that reading back has
  * shown to be free under the envelope.
@@ -9,11 +9,14 @@
 #include <stdint.h>
 
 #include "nvml.h"
+#include "zone.h"
 
 #define LIMITS_MAX 64u
 
 typedef struct limit {
   nvmlDevice_t handle;
+  zone_t *zone;        /* a CPU package's; NULL: a GPU */
+  int write_error;     /* a package's last write as an errno; codes are NVML's for both kinds */
   uint32_t highest_mw; /* the greatest that the device takes: what it counts for while it can't be read */
   uint32_t requested_mw, enforced_mw; /* as read back; 0: the last read failed */
   nvmlReturn_t requested_code, enforced_code, write_code;
@@ -34,6 +37,9 @@ typedef struct limits {
   uint32_t count;
   uint64_t writes, write_errors;
 } limits_t;
+
+/* NVML's code for a failure (-errno) of a CPU package. */
+nvmlReturn_t limits_code(int error);
 
 /* Read what device i's limit is, at the monotonic time now_ns. */
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);

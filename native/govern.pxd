@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
+from zone cimport zone_t
 
 cdef extern from "govern.h" nogil:
     enum:
@@ -10,6 +11,8 @@ cdef extern from "govern.h" nogil:
 
     ctypedef struct limit_t:
         nvmlDevice_t handle
+        zone_t *zone
+        int write_error
         uint32_t highest_mw
         uint32_t requested_mw
         uint32_t enforced_mw
@@ -30,7 +33,6 @@ cdef extern from "govern.h" nogil:
         uint64_t writes
         uint64_t write_errors
 
-    void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
     int limits_govern(
         limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns
     )

@@ -1,21 +1,25 @@
-"""The hot loop: reads every GPU on time, and keeps the power limits where they were last told to be.
+"""The hot loop: reads every device on time, and keeps their knobs where they were last told to be.
 
 `step(now)` is the whole loop; the thread around it only waits for absolute deadlines. The thread never takes the GIL,
 so no Python code, ours or a signal's, can make it late, and a lease ends on time even when the rest of the process
-is stuck. How each knob gets where it should be is in govern.h and ceiling.h.
+is stuck. What is read and when is in sampler.h; how each knob gets where it should be in govern.h, ceiling.h and
+setting.h.
 
 Setpoints are two vectors. The lease holds until a time; after it, and before one came, the fallback holds. A knob with
-0 in the vector in force is left alone.
+0, or no text, in the vector in force is left alone.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, timespec
 
 from ceiling cimport *
 from govern cimport *
 from nvml cimport *
 from ring cimport *
+from sampler cimport *
+from setting cimport *
+from zone cimport *
 
 import os
 
@@ -42,24 +46,18 @@ cdef enum:
     CLOCKS_MAX = 512
 
 cdef int64_t SECOND_NS = 1_000_000_000
-cdef int64_t CLOCKS_PERIOD_NS = 250_000_000  # event reasons and clocks: a capped second shows in four looks
-cdef int64_t SLOW_PERIOD_NS = 1_000_000_000  # what changes slowly, and limits: a foreign writer shows in a second
-
-ctypedef struct device_t:
-    int64_t fast_ns        # when each group is due
-    int64_t clocks_ns
-    int64_t slow_ns
-    bint no_fields         # the driver lacks GetFieldValues or the instant field: read the plain one
 
 ctypedef struct vector_t:
     uint32_t limit_mw[LIMITS_MAX]
     uint32_t clock_mhz[CEILINGS_MAX]  # CEILING_FREE: not locked
+    setting_text_t text[SETTINGS_MAX]  # empty: left alone
 
 ctypedef struct setpoints_t:
     vector_t lease
     vector_t fallback
     int64_t lease_until_ns
     uint64_t envelope_mw   # the sum of limits must not pass it; 0: no budget
+    uint64_t owner_uw[LIMITS_MAX][ZONE_LIMITS]  # of packages: what their limits were before us
     uint64_t generation    # counts what Python said
 
 ctypedef struct loop_t:
@@ -67,8 +65,10 @@ ctypedef struct loop_t:
     ring_t ring
     limits_t limits
     ceilings_t ceilings
-    device_t devices[LIMITS_MAX]
-    uint32_t count
+    settings_t settings
+    zone_t zones[LIMITS_MAX]
+    sampler_t sampler
+    uint32_t gpus          # of the devices the GPUs come first, then the packages
     int64_t period_ns
     bint virtual_time
     bint running
@@ -79,146 +79,35 @@ ctypedef struct loop_t:
     pthread_mutex_t lock
 
 
-cdef inline int64_t clock_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec * SECOND_NS + now.tv_nsec
-
-
-cdef uint16_t status_of(nvmlReturn_t code) noexcept nogil:
-    if code == NVML_SUCCESS:
-        return RING_OK
-    if code == NVML_ERROR_NOT_SUPPORTED or code == NVML_ERROR_FUNCTION_NOT_FOUND:
-        return RING_NOT_SUPPORTED
-    if code == NVML_ERROR_NO_PERMISSION:
-        return RING_NO_PERMISSION
-    if code == NVML_ERROR_GPU_IS_LOST:
-        return RING_GPU_LOST
-    if code == NVML_ERROR_TIMEOUT:
-        return RING_TIMED_OUT
-    return RING_FAILED
-
-
-cdef void publish(
-    loop_t *loop, uint32_t i, uint16_t channel, nvmlReturn_t code, int64_t value, int64_t now
-) noexcept nogil:
-    cdef ring_record_t record
-    record.time_ns = now if loop.virtual_time else clock_ns()
-    record.value = value if code == NVML_SUCCESS else 0
-    record.device = <uint16_t> i
-    record.channel = channel
-    record.status = status_of(code)
-    record.reserved = 0
-    ring_push(&loop.ring, &record)
-    loop.ring.header.stats.reads += 1
-    if code != NVML_SUCCESS and record.status != RING_NOT_SUPPORTED:
-        loop.ring.header.stats.read_errors += 1
-
-
-cdef void read_power(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    """Power and energy, in one call where the driver has it."""
-    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
-    cdef nvmlFieldValue_t fields[2]
-    cdef nvmlReturn_t code = NVML_ERROR_NOT_SUPPORTED
-    cdef unsigned int power_mw = 0
-    cdef unsigned long long energy_mj = 0
-    if not loop.devices[i].no_fields and loop.nvml.field_values != NULL:
-        memset(fields, 0, sizeof(fields))
-        fields[0].fieldId = NVML_FI_DEV_POWER_INSTANT
-        fields[1].fieldId = NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
-        code = loop.nvml.field_values(handle, 2, fields)
-        if code == NVML_SUCCESS and fields[0].nvmlReturn != NVML_ERROR_NOT_SUPPORTED:
-            publish(loop, i, RING_POWER_INSTANT_MW, fields[0].nvmlReturn, fields[0].value.uiVal, now)
-            publish(loop, i, RING_ENERGY_MJ, fields[1].nvmlReturn, fields[1].value.ullVal, now)
-            return
-        if code == NVML_SUCCESS or code == NVML_ERROR_NOT_SUPPORTED:
-            loop.devices[i].no_fields = True
-    code = loop.nvml.power_usage(handle, &power_mw)
-    publish(loop, i, RING_POWER_INSTANT_MW, code, power_mw, now)
-    if loop.nvml.energy != NULL:
-        code = loop.nvml.energy(handle, &energy_mj)
-        publish(loop, i, RING_ENERGY_MJ, code, <int64_t> energy_mj, now)
-
-
-cdef void read_clocks(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
-    cdef unsigned long long reasons = 0
-    cdef unsigned int clock_mhz = 0
-    cdef nvmlReturn_t code
-    if loop.nvml.event_reasons != NULL:
-        code = loop.nvml.event_reasons(handle, &reasons)
-        publish(loop, i, RING_EVENT_REASONS, code, <int64_t> reasons, now)
-    if loop.nvml.clock != NULL:
-        code = loop.nvml.clock(handle, NVML_CLOCK_SM, &clock_mhz)
-        publish(loop, i, RING_SM_CLOCK_MHZ, code, clock_mhz, now)
-
-
-cdef void publish_limits(loop_t *loop, int64_t now) noexcept nogil:
-    """Into the ring, whatever was read of the limits since the last time."""
-    cdef uint32_t i
-    cdef limit_t *limit
-    for i in range(loop.count):
-        limit = &loop.limits.devices[i]
-        if limit.fresh:
-            limit.fresh = False
-            publish(loop, i, RING_LIMIT_REQUESTED_MW, limit.requested_code, limit.requested_mw, now)
-            publish(loop, i, RING_LIMIT_ENFORCED_MW, limit.enforced_code, limit.enforced_mw, now)
-
-
-cdef void read_slow(loop_t *loop, uint32_t i, int64_t now) noexcept nogil:
-    cdef nvmlDevice_t handle = loop.limits.devices[i].handle
-    cdef nvmlUtilization_t busy
-    cdef unsigned int celsius = 0
-    cdef unsigned int processes = 0
-    cdef nvmlReturn_t code
-    if loop.nvml.utilisation != NULL:
-        memset(&busy, 0, sizeof(busy))
-        code = loop.nvml.utilisation(handle, &busy)
-        publish(loop, i, RING_GPU_UTILISATION_PCT, code, busy.gpu, now)
-        publish(loop, i, RING_MEMORY_UTILISATION_PCT, code, busy.memory, now)
-    if loop.nvml.temperature != NULL:
-        code = loop.nvml.temperature(handle, NVML_TEMPERATURE_GPU, &celsius)
-        publish(loop, i, RING_TEMPERATURE_C, code, celsius, now)
-    if loop.nvml.compute_processes != NULL:
-        code = loop.nvml.compute_processes(handle, &processes, NULL)  # asks how many there are
-        if code == NVML_ERROR_INSUFFICIENT_SIZE:
-            code = NVML_SUCCESS
-        publish(loop, i, RING_COMPUTE_PROCESSES, code, processes, now)
-    limits_read(&loop.limits, i, now)
-
-
-cdef void sample(loop_t *loop, int64_t now) noexcept nogil:
-    cdef uint32_t i
-    cdef int64_t begun = clock_ns()
-    for i in range(loop.count):
-        if now >= loop.devices[i].fast_ns:
-            # A wake-up that is a little early still counts.
-            loop.devices[i].fast_ns = now + loop.period_ns - loop.period_ns // 8
-            read_power(loop, i, now)
-        if now >= loop.devices[i].clocks_ns:
-            loop.devices[i].clocks_ns = now + CLOCKS_PERIOD_NS
-            read_clocks(loop, i, now)
-        if now >= loop.devices[i].slow_ns:
-            loop.devices[i].slow_ns = now + SLOW_PERIOD_NS
-            read_slow(loop, i, now)
-    loop.ring.header.stats.read_ns += <uint64_t> (clock_ns() - begun)
+cdef void listen(loop_t *loop) noexcept nogil:
+    """Take over what Python said since the last turn."""
+    cdef uint32_t i, k
+    pthread_mutex_lock(&loop.lock)
+    if loop.setpoints.generation == loop.told.generation:
+        pthread_mutex_unlock(&loop.lock)
+        return
+    loop.setpoints = loop.told
+    pthread_mutex_unlock(&loop.lock)
+    for i in range(loop.gpus, loop.limits.count):
+        for k in range(ZONE_LIMITS):
+            loop.zones[i].owner_uw[k] = loop.setpoints.owner_uw[i][k]
 
 
 cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
-    cdef int64_t begun = clock_ns()
+    cdef int64_t begun = sampler_clock_ns()
     cdef bint leased, wrote
     cdef vector_t *wanted
-    pthread_mutex_lock(&loop.lock)
-    loop.setpoints = loop.told
-    pthread_mutex_unlock(&loop.lock)
+    cdef ring_stats_t *stats = &loop.ring.header.stats
+    listen(loop)
     leased = now < loop.setpoints.lease_until_ns
     wanted = &loop.setpoints.lease if leased else &loop.setpoints.fallback
     wrote = limits_govern(&loop.limits, &wanted.limit_mw[0], leased, loop.setpoints.envelope_mw, now)
     wrote = ceilings_govern(&loop.ceilings, &wanted.clock_mhz[0], now) or wrote
     if wrote:
-        loop.ring.header.stats.write_ns += <uint64_t> (clock_ns() - begun)
-        loop.ring.header.stats.writes = loop.limits.writes + loop.ceilings.writes
-        loop.ring.header.stats.write_errors = loop.limits.write_errors + loop.ceilings.write_errors
+        stats.write_ns += <uint64_t> (sampler_clock_ns() - begun)
+    settings_govern(&loop.settings, &wanted.text[0], now)
+    stats.writes = loop.limits.writes + loop.ceilings.writes + loop.settings.writes
+    stats.write_errors = loop.limits.write_errors + loop.ceilings.write_errors + loop.settings.write_errors
     pthread_mutex_lock(&loop.lock)
     loop.governed_generation = loop.setpoints.generation
     loop.governed_ns = now
@@ -228,33 +117,45 @@ cdef void govern(loop_t *loop, int64_t now) noexcept nogil:
 cdef void step(loop_t *loop, int64_t now) noexcept nogil:
     """One turn of the loop: govern first, because lowering must not wait for reads."""
     govern(loop, now)
-    sample(loop, now)
-    publish_limits(loop, now)
+    sampler_read(&loop.sampler, now)
+    sampler_publish_limits(&loop.sampler, now)
     loop.ring.header.stats.steps += 1
-    loop.ring.header.stats.heartbeat_ns = now if loop.virtual_time else clock_ns()
+    loop.ring.header.stats.heartbeat_ns = now if loop.virtual_time else sampler_clock_ns()
 
 
 cdef void run(loop_t *loop) noexcept nogil:
-    cdef int64_t due = clock_ns()
+    cdef int64_t due = sampler_clock_ns()
     cdef int64_t late
     cdef timespec until
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
     while loop.running:
-        step(loop, clock_ns())
+        step(loop, sampler_clock_ns())
         due += loop.period_ns
-        late = clock_ns() - due
+        late = sampler_clock_ns() - due
         if late > 0:  # the step took longer than a period: skip what was missed, keep the phase
             loop.ring.header.stats.missed += <uint64_t> (late // loop.period_ns + 1)
             due += (late // loop.period_ns + 1) * loop.period_ns
         until.tv_sec = due // SECOND_NS
         until.tv_nsec = due % SECOND_NS
         clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL)
-        late = clock_ns() - due
+        late = sampler_clock_ns() - due
         if late > <int64_t> loop.ring.header.stats.lateness_max_ns:
             loop.ring.header.stats.lateness_max_ns = <uint64_t> late
 
 
 CLOCK_FREE = CEILING_FREE  # as a clock: not locked
+
+
+cdef _copy(char *into, str text, size_t room):
+    """Copy a text with its end.
+
+    Raises:
+        DriverError: it is too long.
+    """
+    cdef bytes content = text.encode()
+    if len(content) >= room:
+        raise DriverError(f"{text[:200]}: longer than {room - 1} bytes")
+    memcpy(into, <char *> content, len(content) + 1)
 
 
 cdef class Loop:
@@ -292,8 +193,11 @@ cdef class Loop:
         if count > LIMITS_MAX:
             raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
         self._loop.running = True
-        self._loop.count = self._loop.limits.count = self._loop.ceilings.count = count
-        self._loop.limits.nvml = self._loop.ceilings.nvml = &self._loop.nvml
+        self._loop.gpus = self._loop.limits.count = self._loop.ceilings.count = count
+        self._loop.limits.nvml = self._loop.ceilings.nvml = self._loop.sampler.nvml = &self._loop.nvml
+        self._loop.sampler.ring, self._loop.sampler.limits = &self._loop.ring, &self._loop.limits
+        self._loop.sampler.gpus, self._loop.sampler.period_ns = count, self._loop.period_ns
+        self._loop.sampler.virtual_time = virtual_time
         for i in range(count):
             self._check(self._loop.nvml.device_by_index(i, &self._loop.limits.devices[i].handle), f"gpu{i}: handle")
             self._loop.ceilings.devices[i].handle = self._loop.limits.devices[i].handle
@@ -324,9 +228,62 @@ cdef class Loop:
         return self._loop.nvml.simulated_host().decode()
 
     @property
-    def count(self):
-        """How many devices there are."""
-        return self._loop.count
+    def gpus(self):
+        """How many GPUs there are. They are the first devices."""
+        return self._loop.gpus
+
+    def add_package(self, str energy_path, uint64_t range_uj, str enabled_path, list limit_paths, list owner_uw):
+        """Take in a CPU package as the next device, before the loop runs.
+
+        Args:
+            energy_path: Its energy counter, empty if there is none.
+            range_uj: The counter's greatest value.
+            enabled_path: What says whether its limits have force, empty if nothing does.
+            limit_paths: Its power limits, at most two.
+            owner_uw: What each of them is before us.
+
+        Returns:
+            The device's number.
+
+        Raises:
+            DriverError: there is no room for it.
+        """
+        cdef uint32_t i = self._loop.limits.count
+        cdef zone_t *zone = &self._loop.zones[i]
+        if i >= LIMITS_MAX or len(limit_paths) > ZONE_LIMITS:
+            raise DriverError(f"more than {LIMITS_MAX} devices, or {ZONE_LIMITS} power limits of one")
+        _copy(&zone.energy_path[0], energy_path, ATTRIBUTE_PATH)
+        _copy(&zone.enabled_path[0], enabled_path, ATTRIBUTE_PATH)
+        for k, path in enumerate(limit_paths):
+            _copy(&zone.limit_path[k][0], path, ATTRIBUTE_PATH)
+        zone.limits, zone.range_uj = len(limit_paths), range_uj
+        self._loop.limits.devices[i].zone = zone
+        self._loop.limits.count = i + 1
+        self.own(i, owner_uw)
+        return i
+
+    def own(self, uint32_t i, list owner_uw):
+        """Say what the limits of package `i` were before us: none is written above it. Thread-safe."""
+        cdef uint32_t k
+        pthread_mutex_lock(&self._loop.lock)
+        for k in range(len(owner_uw)):
+            self._loop.told.owner_uw[i][k] = owner_uw[k]
+        self._loop.told.generation += 1
+        pthread_mutex_unlock(&self._loop.lock)
+        self._loop.limits.devices[i].highest_mw = -(-max(owner_uw, default=0) // 1000)
+
+    def add_settings(self, list paths):
+        """Take in attributes that texts are written to, before the loop runs; later texts are in their order.
+
+        Raises:
+            DriverError: there is no room for them.
+        """
+        cdef uint32_t count = self._loop.settings.count
+        if count + len(paths) > SETTINGS_MAX:
+            raise DriverError(f"{count + len(paths)} attributes of CPUs; eagent governs at most {SETTINGS_MAX}")
+        for k, path in enumerate(paths):
+            _copy(&self._loop.settings.each[count + k].path[0], path, ATTRIBUTE_PATH)
+        self._loop.settings.count = count + len(paths)
 
     def describe(self, uint32_t i):
         """What the driver says of device `i`: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
@@ -386,28 +343,41 @@ cdef class Loop:
         cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.limits.devices[i].handle, limit_mw)
         return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
 
-    def lease(self, list limits_mw, list clocks_mhz, int64_t until_ns):
-        """Hold these (one per device, 0: leave alone, CLOCK_FREE: no lock) until the monotonic time. Thread-safe."""
+    def lease(self, list limits_mw, list clocks_mhz, list texts, int64_t until_ns):
+        """Hold these until the monotonic time. Thread-safe.
+
+        Args:
+            limits_mw: One per device, 0: leave it alone.
+            clocks_mhz: One per GPU, 0: leave it alone, CLOCK_FREE: no lock.
+            texts: One per setting, empty: leave it alone.
+            until_ns: The end.
+        """
+        cdef vector_t vector
+        self._fill(&vector, limits_mw, clocks_mhz, texts)
         pthread_mutex_lock(&self._loop.lock)
-        self._fill(&self._loop.told.lease.limit_mw[0], limits_mw)
-        self._fill(&self._loop.told.lease.clock_mhz[0], clocks_mhz)
+        self._loop.told.lease = vector
         self._loop.told.lease_until_ns = until_ns
         self._loop.told.generation += 1
         pthread_mutex_unlock(&self._loop.lock)
 
-    def fall_back(self, list limits_mw, list clocks_mhz, uint64_t envelope_mw):
+    def fall_back(self, list limits_mw, list clocks_mhz, list texts, uint64_t envelope_mw):
         """Hold these while no lease runs; never raise the sum of limits above the envelope (0: none). Thread-safe."""
+        cdef vector_t vector
+        self._fill(&vector, limits_mw, clocks_mhz, texts)
         pthread_mutex_lock(&self._loop.lock)
-        self._fill(&self._loop.told.fallback.limit_mw[0], limits_mw)
-        self._fill(&self._loop.told.fallback.clock_mhz[0], clocks_mhz)
+        self._loop.told.fallback = vector
         self._loop.told.envelope_mw = envelope_mw
         self._loop.told.generation += 1
         pthread_mutex_unlock(&self._loop.lock)
 
-    cdef _fill(self, uint32_t *vector, list limits_mw):
+    cdef _fill(self, vector_t *vector, list limits_mw, list clocks_mhz, list texts):
         cdef uint32_t i
-        for i in range(self._loop.count):
-            vector[i] = limits_mw[i]
+        for i in range(self._loop.limits.count):
+            vector.limit_mw[i] = limits_mw[i]
+        for i in range(self._loop.gpus):
+            vector.clock_mhz[i] = clocks_mhz[i]
+        for i in range(self._loop.settings.count):
+            _copy(&vector.text[i][0], texts[i], SETTING_TEXT)
 
     def release(self):
         """End the lease now. Thread-safe."""
@@ -434,7 +404,7 @@ cdef class Loop:
         self._loop.limits.devices[i].capped = capped
 
     def limit_now(self, uint32_t i):
-        """Ask the driver what the limit of device `i` is in this moment, in mW; None if it does not tell."""
+        """Ask the driver what the limit of GPU `i` is in this moment, in mW; None if it does not tell."""
         cdef unsigned int limit_mw = 0
         cdef nvmlReturn_t code
         cdef nvmlDevice_t handle = self._loop.limits.devices[i].handle
@@ -447,10 +417,12 @@ cdef class Loop:
         cdef uint32_t i
         cdef limit_t *device
         found = []
-        for i in range(self._loop.count):
+        for i in range(self._loop.limits.count):
             device = &self._loop.limits.devices[i]
             problem = None
-            if device.write_code != NVML_SUCCESS:
+            if device.write_error:
+                problem = os.strerror(device.write_error)
+            elif device.write_code != NVML_SUCCESS:
                 problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
             elif device.disagrees:
                 problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
@@ -458,16 +430,29 @@ cdef class Loop:
         return found
 
     def ceilings(self):
-        """Per device: the clock ceiling that our last write set (CLOCK_FREE: none, None: unknown), and its problem."""
+        """Per GPU: the clock ceiling that our last write set (CLOCK_FREE: none, None: unknown), and its problem."""
         cdef uint32_t i
         cdef ceiling_t *device
         found = []
-        for i in range(self._loop.count):
+        for i in range(self._loop.gpus):
             device = &self._loop.ceilings.devices[i]
             problem = None
             if device.code != NVML_SUCCESS:
                 problem = nvml_text(&self._loop.nvml, device.code).decode("utf-8", "replace")
             found.append((device.held_mhz or None, problem))
+        return found
+
+    def settings(self):
+        """Per setting: the text as read back since our last write, its errno, when somebody else changed it (ns).
+
+        None each where there is none.
+        """
+        cdef uint32_t i
+        cdef setting_t *one
+        found = []
+        for i in range(self._loop.settings.count):
+            one = &self._loop.settings.each[i]
+            found.append((one.held.decode("ascii", "replace") or None, one.error or None, one.foreign_ns or None))
         return found
 
     def step(self, int64_t now_ns):
@@ -477,7 +462,7 @@ cdef class Loop:
 
     def run(self):
         """Take turns until `stop`: the body of the loop's own thread. Holds no GIL while it runs."""
-        self._loop.ring.header.stats.started_ns = clock_ns()
+        self._loop.ring.header.stats.started_ns = sampler_clock_ns()
         with nogil:
             run(&self._loop)
 

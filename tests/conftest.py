@@ -55,9 +55,19 @@ class SimHost:
         return self.dir / "plant"
 
     @property
+    def kernel(self) -> Path:
+        """Where the two below are mounted."""
+        return self.dir / "kernel"
+
+    @property
     def sysfs(self) -> Path:
         """What stands for /sys there."""
-        return self.dir / "sys"
+        return self.kernel / "sys"
+
+    @property
+    def procfs(self) -> Path:
+        """What stands for /proc there."""
+        return self.kernel / "proc"
 
     def python(
         self, script: str, *arguments: str, environ: Mapping[str, str] | None = None, timeout_s: float = 60
@@ -81,7 +91,7 @@ class SimHost:
 
 
 def why_no_fuse() -> str | None:
-    """What this machine lacks to serve a simulated host's /sys, or None."""
+    """What this machine lacks to serve a simulated host's /sys and /proc, or None."""
     try:
         import mfusepy  # noqa: F401
     except ImportError:
@@ -126,14 +136,14 @@ def sim_host(tmp_path: Path) -> Iterator[SimHostFactory]:
 
 @pytest.fixture
 def fuse() -> None:
-    """Skips a test where a simulated host's /sys can't be served."""
+    """Skips a test where a simulated host's /sys and /proc can't be served."""
     if missing := why_no_fuse():
         pytest.skip(missing)
 
 
 @pytest.fixture
 def served_host(sim_host: SimHostFactory, fuse: None) -> SimHostFactory:  # noqa: ARG001  # only skips
-    """As `sim_host`, with its /sys served by a process of its own."""
+    """As `sim_host`, with its /sys and /proc served by a process of its own."""
     from eagent.sim import host, sysfs
 
     def make(**options: Any) -> SimHost:

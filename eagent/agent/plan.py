@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from eagent.agent.envelope import limit_mw, safe_cap_w, uncapped_w
+from eagent.agent.envelope import limit_mw
 from eagent.agent.warden import UNTOLD, KnobStatus, Told
 from eagent.model import Budget, Decision, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal
 from eagent.policy.arbiter import arbitrate
@@ -71,7 +71,7 @@ def make_plan(state: HostState, proposals: Sequence[Proposal], told: Mapping[str
         # A budget that nothing can be shared of, or may be, is no plan of ours: the warden holds the safe caps. A lease
         # of clocks names them too, and they would hold without it.
         problem = "nothing of the budget is shared: the safe caps stand" if capped else None
-        limits_mw = {each.uuid: limit_mw(each, safe_cap_w(each, state.budget)) for each in capped if clocks_mhz}
+        limits_mw = {each.uuid: limit_mw(each, state.budget.safe_cap_w(each)) for each in capped if clocks_mhz}
     return Plan(decisions, Vector(limits_mw, clocks_mhz, preferences) if limits_mw or clocks_mhz else None, problem)
 
 
@@ -108,9 +108,9 @@ def _undecided_mw(device: Device, budget: Budget, knob: KnobStatus | None) -> in
     """
     known = [knob.baseline_mw, knob.requested_mw] if knob else []
     limit = next((mw for mw in known if mw is not None), round(device.default_limit_w * 1000))
-    limit = min(limit, round(safe_cap_w(device, budget) * 1000))
+    limit = min(limit, round(budget.safe_cap_w(device) * 1000))
     return limit_mw(device, min(max(limit / 1000, device.min_limit_w), device.max_limit_w))
 
 
 def _draw_mw(devices: Sequence[Device], budget: Budget, limits_mw: Mapping[str, int]) -> int:
-    return sum(limits_mw.get(each.uuid, round(uncapped_w(each, budget) * 1000)) for each in devices)
+    return sum(limits_mw.get(each.uuid, round(budget.uncapped_w(each) * 1000)) for each in devices)

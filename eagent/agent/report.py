@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eagent import wire
-from eagent.agent.envelope import uncapped_w
 from eagent.agent.plan import ceiling_mhz, preference_below
 from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
 from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, Proposal, Reading
@@ -200,7 +199,7 @@ def _counted(described: Device, held: Budget | None) -> str:
 def _limit_in_force_w(state: DeviceState, knob: KnobStatus | None, held: Budget) -> float:
     described = state.device
     if not described.power_limit.writable:
-        return uncapped_w(described, held)
+        return held.uncapped_w(described)
     limit_w = _first_w(state.limit_w, knob.requested_mw if knob else None)
     return described.max_limit_w if limit_w is None else limit_w
 

@@ -138,6 +138,16 @@ class Warden:
     async def connect(self) -> Hello:
         """Connect anew and greet."""
         self.close()
+        await self._dial()
+        try:
+            hello = _hello(await self._ask("hello"))
+            self._greeted = True
+            return hello
+        except BaseException:  # whom we don't understand we are not connected to
+            self.close()
+            raise
+
+    async def _dial(self) -> None:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -150,13 +160,6 @@ class Warden:
             made.close()
             raise
         self._socket = made
-        try:
-            hello = _hello(await self._ask("hello"))
-            self._greeted = True
-            return hello
-        except BaseException:  # whom we don't understand we are not connected to
-            self.close()
-            raise
 
     async def status(self) -> WardenStatus:
         """Knobs, budget and alarms as they are now."""
@@ -204,11 +207,9 @@ class Warden:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         request = wire.encode({"op": op, **fields})
         async with self._turn:
-            if self._socket is None:
-                raise UnavailableError(f"no warden at {self._path}: not connected; trying again")
             try:
                 async with asyncio.timeout(timeout_s):
-                    packet = await _exchange(self._socket, request)
+                    packet = await self._exchange(request)
                 reply = wire.decode(packet)
             except OSError as problem:
                 self.close()
@@ -220,6 +221,18 @@ class Warden:
         if reply.get("ok") is not True:
             raise RefusedError(str(reply.get("error") or f"the warden refused {op} and did not say why"))
         return reply
+
+    async def _exchange(self, request: bytes) -> bytes:
+        """Send a packet and receive its answer."""
+        if self._socket is None:
+            raise UnavailableError(f"no warden at {self._path}: not connected; trying again")
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._socket, request)
+        # One byte more than a message may have, so that one too long is seen and not cut.
+        packet = await loop.sock_recv(self._socket, wire.MESSAGE_MAX_BYTES + 1)
+        if not packet:
+            raise ConnectionResetError(0, "closed the connection")
+        return packet
 
 
 class Backoff:
@@ -245,16 +258,6 @@ class Backoff:
         """A try went well: the next failure is a first one."""
         self._wait_ns = self._first_ns
         self._next_ns = None
-
-
-async def _exchange(connection: socket.socket, request: bytes) -> bytes:
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(connection, request)
-    # One byte more than a message may have, so that one too long is seen and not cut.
-    packet = await loop.sock_recv(connection, wire.MESSAGE_MAX_BYTES + 1)
-    if not packet:
-        raise ConnectionResetError(0, "closed the connection")
-    return packet
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ Examples:
   eagent sim create lab --gpus 8
   eval "$(eagent sim env lab)"                this shell now runs on the simulated host lab
   eagent up &                                 eagent governs its GPUs
-  eagent sim sysfs lab                        give it CPUs: cpufreq and powercap under $EAGENT_SYSFS
+  eagent sim sysfs lab                        give it CPUs, under $EAGENT_SYSFS and $EAGENT_PROC
   eagent sim load lab gang --gpus 0-3         a training job on four of them
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
@@ -59,7 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=POWERCAPS,
         help="how its RAPL zones are named and whether they have limits; default: the CPU's",
     )
-    tree = actions.add_parser("sysfs", help="serve the host's /sys: cpufreq and powercap, until `delete` or SIGTERM")
+    tree = actions.add_parser(
+        "sysfs", help="serve the host's CPUs as the kernel's files, until `delete` or SIGTERM: /sys and /proc/stat"
+    )
     tree.add_argument("name", metavar="NAME")
     tree.add_argument("--foreground", action="store_true", help="stay in this shell until Ctrl-C")
     for action, text in (("env", "print the host's environment, for eval in a shell"), ("delete", "remove a host")):
@@ -129,9 +131,9 @@ def _sysfs(args: argparse.Namespace) -> list[str]:
     found = host.find(host.root(os.environ), args.name)
     if args.foreground:
         sysfs.serve(found)
-        return [f"{found.sysfs} is unmounted."]
+        return [f"{found.kernel} is unmounted."]
     pid = sysfs.start(found)
-    return [f"{found.sysfs} is served by pid {pid}, until SIGTERM or `eagent sim delete {found.name}`."]
+    return [f"{found.kernel} is served by pid {pid}, until SIGTERM or `eagent sim delete {found.name}`."]
 
 
 def _delete(args: argparse.Namespace) -> list[str]:

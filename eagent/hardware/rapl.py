@@ -76,7 +76,7 @@ def limit_uw(zone: Zone, index: int) -> int:
     Raises:
         DriverError: it can't be read.
     """
-    return attribute.read_whole(_limit_path(zone, index))
+    return attribute.read_whole(limit_path(zone, index))
 
 
 def set_limit_uw(zone: Zone, index: int, uw: int) -> int:
@@ -85,12 +85,25 @@ def set_limit_uw(zone: Zone, index: int, uw: int) -> int:
     Raises:
         DriverError: it can't be written, or firmware has locked it.
     """
-    path = _limit_path(zone, index)
+    path = limit_path(zone, index)
     try:
         attribute.write(path, str(uw))
     except AttributeMissingError as problem:
         raise DriverError(f"{problem}; the firmware has locked this limit, or the processor has none") from None
     return attribute.read_whole(path)
+
+
+def limit_path(zone: Zone, index: int) -> Path:
+    """The attribute of one limit."""
+    return zone.path / f"constraint_{index}_power_limit_uw"
+
+
+def is_enabled(zone: Zone) -> bool:
+    """Whether the zone's limits have force; True where the kernel does not tell."""
+    try:
+        return attribute.read(zone.path / "enabled") != "0"
+    except DriverError:
+        return True
 
 
 def outermost(zones: Sequence[Zone]) -> tuple[Zone, ...]:
@@ -105,10 +118,6 @@ def outermost(zones: Sequence[Zone]) -> tuple[Zone, ...]:
     for zone in chosen:
         first.setdefault(zone.name, zone)
     return tuple(first.values())
-
-
-def _limit_path(zone: Zone, index: int) -> Path:
-    return zone.path / f"constraint_{index}_power_limit_uw"
 
 
 def _describe(path: Path) -> Zone | None:

@@ -1,4 +1,4 @@
-"""Shares a host's envelope among its GPUs: by what each uses, and by how much its limit holds it down.
+"""Shares a host's envelope among its devices: by what each uses, and by how much its limit holds it down.
 
 1. Every device starts at the least limit it takes, and is raised to its safe cap: a budget never treats a device worse
    than the fallback would, and a device that nobody can see keeps that.
@@ -46,7 +46,7 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
     """
     if state.budget is None:
         return []
-    uncapped_mw = sum(_mw(each.device.max_limit_w) for each in state.devices if not each.device.power_limit.writable)
+    uncapped_mw = sum(_mw(state.budget.uncapped_w(each.device)) for each in state.devices)
     pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw
     units = _units(state, goals, now_ns)
     limits = [unit.floor_mw for unit in units]
@@ -115,7 +115,7 @@ def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
     for members in _grouped(state):
         floor_mw = max(_mw(member.device.min_limit_w) for member in members)
         ceiling_mw = min(_ceiling_mw(member) for member in members)
-        assured_mw = max(_mw(state.budget.safe_caps_w.get(each.device.uuid, 0.0)) for each in members)
+        assured_mw = max(_mw(state.budget.safe_cap_w(each.device)) for each in members)
         needs = [_need(member, goals.sharing) for member in members]
         use_mw, _, reason = max(needs, key=lambda need: need[0])
         pressure = max(pressure for _, pressure, _ in needs)  # in a gang the slowest sets the pace

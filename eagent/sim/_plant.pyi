@@ -80,7 +80,9 @@ class _CpuView(TypedDict):
     min_request_khz: int
     max_request_khz: int
     current_khz: int
-    busy: float
+    busy: float  # now, as a share of time
+    busy_s: float  # since the host was made, up to the last 5 ms
+    idle_s: float  # likewise
 
 @type_check_only
 class _RaplView(TypedDict):
@@ -108,6 +110,8 @@ class Host:
     def clock(self) -> str: ...
     @property
     def time_s(self) -> float: ...
+    @property
+    def boot_unix_s(self) -> float: ...
     @property
     def full_logs(self) -> tuple[str, ...]: ...
     def advance(self, to_s: float) -> None: ...

@@ -1,4 +1,4 @@
-"""Attributes of a simulated sysfs: what a file shows, what writing to it does, and how the kernel reads numbers."""
+"""Files of a simulated kernel: what one shows, what writing to it does, and how the kernel reads numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 ULONG_MAX = 2**64 - 1
-SIZE = 4096  # what stat() says of every attribute
+SIZE = 4096  # what stat() says of every attribute of sysfs
 
 # As the kernel's kstrtoul(): no space before it, one newline after it, base 10 or by prefix.
 _DECIMAL = re.compile(r"\+?[0-9]+\n?\Z", re.ASCII)
 _PREFIXED = re.compile(r"\+?(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\n?\Z", re.ASCII)
 
-Show = Callable[[], object]  # the file's one line, without its newline
+Show = Callable[[], object]  # the file's text, without its last newline
 Store = Callable[[str, int], None]  # what was written, and the writer's process id
 
 
@@ -26,6 +26,7 @@ class Attribute:
     mode: int
     show: Show | None
     store: Store | None = None
+    size: int = SIZE
 
 
 @dataclass(frozen=True, slots=True)

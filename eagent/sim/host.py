@@ -2,7 +2,8 @@
 
 - `<root>/<name>/plant`: what a driver would hold
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
-- `<root>/<name>/sys/`: stands for /sys; empty unless its server runs (`eagent.sim.sysfs`)
+- `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; empty unless their server runs
+  (`eagent.sim.sysfs`)
 - `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
 """
 
@@ -61,14 +62,24 @@ class SimulatedHost:
         return self.path / "lib"
 
     @property
+    def kernel(self) -> Path:
+        """Where `sysfs` and `procfs` are mounted, both in one."""
+        return self.path / "kernel"
+
+    @property
     def sysfs(self) -> Path:
         """What stands for /sys on this host."""
-        return self.path / "sys"
+        return self.kernel / "sys"
+
+    @property
+    def procfs(self) -> Path:
+        """What stands for /proc on this host."""
+        return self.kernel / "proc"
 
     @property
     def mount(self) -> Mount:
-        """The mount of `sysfs`."""
-        return Mount(self.sysfs, self.path / "sysfs.lock")
+        """The mount of `kernel`."""
+        return Mount(self.kernel, self.path / "kernel.lock")
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ`, changed so that a process started with it runs on this host."""
@@ -87,6 +98,7 @@ class SimulatedHost:
             "EAGENT_RUN_DIR": str(self.run),
             "EAGENT_STATE_DIR": str(self.state),
             "EAGENT_SYSFS": str(self.sysfs),  # also while nothing is mounted: never the CPUs of the real host
+            "EAGENT_PROC": str(self.procfs),  # likewise
         }
 
 
@@ -176,14 +188,18 @@ def hosts(directory: Path) -> tuple[SimulatedHost, ...]:
 
 
 def delete(directory: Path, name: str) -> None:
-    """Remove a host and all that is in its directory; the server of its sysfs, if there is one, is ended first.
+    """Remove a host and all that is in its directory; the server of its /sys and /proc, if it has one, is ended first.
+
+    A host's directory that has lost its plant, or never got one, goes as well.
 
     Raises:
         InputError: there is none of that name.
         RefusedError: an agent or a warden runs on it.
-        DriverError: its sysfs can't be unmounted.
+        DriverError: its /sys and /proc can't be unmounted.
     """
-    host = find(directory, name)
+    host = SimulatedHost(_checked(directory, name))
+    if not all(part.is_dir() for part in (host.lib, host.run, host.state)):
+        host = find(directory, name)
     for lock in LOCKS:
         if _is_held(host.run / lock):
             raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
@@ -192,7 +208,7 @@ def delete(directory: Path, name: str) -> None:
 
 
 def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
-    for directory in (host.lib, host.run, host.state, host.sysfs):
+    for directory in (host.lib, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
         (host.lib / name).symlink_to(library)

@@ -1,4 +1,4 @@
-"""The mount of a simulated host's sysfs as others see it: whether it is there, who serves it, and how it ends.
+"""The mount of a simulated host's /sys and /proc as others see it: whether it is there, who serves it, and how it ends.
 
 One process serves it and holds a lock as long as it lives; its pid is the lock file's text. If it was killed, the mount
 stays behind, answers every access with ENOTCONN, and is cleared by the next who comes.

@@ -1,7 +1,7 @@
-"""A simulated host's /sys: cpufreq and powercap, served by one FUSE process on the host's plant.
+"""A simulated host's /sys (cpufreq and powercap) and /proc (stat and cpuinfo), served by one FUSE process on its plant.
 
-Files behave as the kernel's: an attribute is made when it is read from its beginning, each write is one command, and a
-file without write bits can't be opened for writing, not even by root.
+Files behave as the kernel's: one is made when it is read from its beginning, each write is one command, and a file
+without write bits can't be opened for writing, not even by root.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eagent.errors import DriverError, EagentError, RefusedError
-from eagent.sim import cpufreq, powercap
+from eagent.sim import cpufreq, powercap, procfs
 from eagent.sim._plant import Host
-from eagent.sim.attribute import SIZE, Attribute, Link, Tree
+from eagent.sim.attribute import Attribute, Link, Tree
 from eagent.sim.host import SimulatedHost
 from eagent.sim.mount import PATIENCE_S
 
@@ -39,18 +39,18 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
     fuse = _library()
     held = host.mount.hold()
     if held is None:
-        raise RefusedError(f"{host.sysfs} is served already, by pid {host.mount.server}")
+        raise RefusedError(f"{host.kernel} is served already, by pid {host.mount.server}")
     try:
         host.mount.clear()
-        host.sysfs.mkdir(exist_ok=True)
+        host.kernel.mkdir(exist_ok=True)
         with Host(host.plant) as plant:
             if plant.processor is None:
                 raise DriverError(f"{host.plant}: the host was made without processors")
-            files = Files({**cpufreq.tree(plant), **powercap.tree(plant)}, plant.permission == "nobody", fuse, ready)
+            files = Files(tree(plant), plant.permission == "nobody", fuse, ready)
             others = {"allow_other": True} if os.geteuid() == 0 else {}  # a user's mount is the user's own
             fuse.FUSE(
                 files,
-                str(host.sysfs),
+                str(host.kernel),
                 foreground=True,
                 nothreads=True,
                 direct_io=True,
@@ -61,9 +61,16 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
                 **others,
             )
     except RuntimeError as problem:  # libfuse has told the reason on stderr
-        raise DriverError(f"{host.sysfs}: FUSE cannot mount (status {problem})") from None
+        raise DriverError(f"{host.kernel}: FUSE cannot mount (status {problem})") from None
     finally:
         os.close(held)
+
+
+def tree(plant: Host) -> Tree:
+    """All files of a host's kernel: `sys` stands for /sys, `proc` for /proc."""
+    sys_files = {**cpufreq.tree(plant), **powercap.tree(plant)}
+    found: Tree = {f"sys/{path}": node for path, node in sys_files.items()}
+    return found | {f"proc/{path}": node for path, node in procfs.tree(plant).items()}
 
 
 def start(host: SimulatedHost) -> int:
@@ -84,11 +91,11 @@ def start(host: SimulatedHost) -> int:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise DriverError(f"{host.sysfs}: its server does not begin") from None
+        raise DriverError(f"{host.kernel}: its server does not begin") from None
     said = begun.stderr.decode(errors="replace").strip().splitlines()
     server = host.mount.server
     if said or server is None:
-        raise DriverError(said[-1] if said else f"{host.sysfs}: FUSE does not mount it")
+        raise DriverError(said[-1] if said else f"{host.kernel}: FUSE does not mount it")
     return server
 
 
@@ -157,7 +164,7 @@ class Files:
             raise OSError(errno.ENOENT, path)
         if isinstance(node, Link):
             return {"st_mode": stat.S_IFLNK | 0o777, "st_nlink": 1, "st_size": len(node.target), **self._owner}
-        return {"st_mode": stat.S_IFREG | node.mode, "st_nlink": 1, "st_size": SIZE, **self._owner}
+        return {"st_mode": stat.S_IFREG | node.mode, "st_nlink": 1, "st_size": node.size, **self._owner}
 
     def readdir(self, path: str, handle: int) -> list[str]:  # noqa: ARG002  # libfuse's
         """The names in a directory."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eagent.errors import RefusedError
-from eagent.model import Budget, Device
+from eagent.model import Budget, Device, DeviceKind
 from eagent.wire import mw, watts
 
 BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 
 
-def uncapped_mw(devices: Sequence[Device]) -> int:
-    """What devices that can't be capped count for: the most that they may draw."""
-    return sum(mw(device.max_limit_w) for device in devices if not device.power_limit.writable)
+def safe_cap_mw(budget: Budget, device: Device) -> int:
+    """Where a device falls to under a budget; another one may stand in its place now, with other limits."""
+    return mw(min(max(budget.safe_cap_w(device), device.min_limit_w), device.max_limit_w))
 
 
 def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
@@ -35,14 +35,15 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
         reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in devices)
         raise RefusedError(f"no power limit can be set on this host, so no budget can be kept: {reasons}")
     for device in devices:
-        if not device.max_limit_w:
+        if not device.max_limit_w and device.kind is DeviceKind.GPU:
             raise RefusedError(
                 f"{device.label} tells no maximum draw, so no budget can be kept: {device.power_limit.why}"
             )
     for device in writable:
-        check_range(device, mw(budget.safe_caps_w.get(device.uuid, device.min_limit_w)), "safe cap")
-    safe_w = sum(budget.safe_caps_w.get(device.uuid, device.min_limit_w) for device in writable)
-    uncapped_w = watts(uncapped_mw(devices))
+        if device.uuid in budget.safe_caps_w:
+            check_range(device, mw(budget.safe_caps_w[device.uuid]), "safe cap")
+    safe_w = watts(sum(safe_cap_mw(budget, device) for device in writable))
+    uncapped_w = sum(budget.uncapped_w(device) for device in devices)
     least_w = safe_w + uncapped_w + budget.fixed_w
     if budget.budget_w < least_w:
         parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
@@ -57,10 +58,12 @@ def check_range(device: Device, limit_mw: int, what: str = "limit") -> None:
     """Refuse a limit that the device does not take.
 
     Raises:
-        RefusedError: it is outside of the device's range.
+        RefusedError: it is outside of the device's range, or a package's is not in whole watts.
     """
     if not mw(device.min_limit_w) <= limit_mw <= mw(device.max_limit_w):
         raise RefusedError(
             f"{device.label}: a {what} of {watts(limit_mw):g} W is outside of its range, "
             f"{device.min_limit_w:g} to {device.max_limit_w:g} W"
         )
+    if device.kind is DeviceKind.CPU and limit_mw % 1000 and limit_mw != mw(device.max_limit_w):
+        raise RefusedError(f"{device.label}: a {what} of {watts(limit_mw):g} W: of a CPU it must be in whole watts")

@@ -38,15 +38,15 @@ class Clocks:
         self._devices: list[Device] = []
 
     def take(self, device: Device) -> Device:
-        """Take one device over, in the loop's order; returns it with what is known of its clock knob.
-
-        Raises:
-            OSError: an entry of another boot could not be retired.
-        """
+        """Take one device over, in the loop's order; returns it with what is known of its clock knob."""
         entry = self._journal.get(device.uuid, GPU_CLOCK)
-        if entry and entry.boot_id != self._boot_id:
-            self._journal.retire(device.uuid, GPU_CLOCK)
-        device = replace(device, clock=self._knob(device))
+        knob = self._knob(device)
+        try:
+            if entry and entry.boot_id != self._boot_id:
+                self._journal.retire(device.uuid, GPU_CLOCK)
+        except OSError as problem:
+            knob = Knob(False, f"the journal can't be written: {problem.strerror}")
+        device = replace(device, clock=knob)
         self._devices.append(device)
         return device
 

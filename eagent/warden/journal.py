@@ -7,9 +7,10 @@ where a knob can't be read, after the driver has taken the value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from eagent.errors import ProtocolError
 from eagent.model import KnobName
@@ -18,12 +19,16 @@ from eagent.warden import durable
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The value to go back to, in the knob's own unit, and the boot in which it was read or declared."""
+    """The value to go back to, in the knob's own unit, and the boot in which it was read or declared.
+
+    A knob that is many attributes of the kernel goes back by `texts`: what each of them held, by its name.
+    """
 
     uuid: str
     knob: KnobName
     prior: int
     boot_id: str
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -58,7 +63,9 @@ class Journal:
         """The entry of one knob, if it stands."""
         return self._entries.get((uuid, knob))
 
-    def enter(self, uuid: str, knob: KnobName, prior: int, boot_id: str) -> Entry:
+    def enter(
+        self, uuid: str, knob: KnobName, prior: int, boot_id: str, texts: Mapping[str, str] | None = None
+    ) -> Entry:
         """Put a knob's prior value on the disk, unless an entry stands already; return the entry that stands.
 
         Raises:
@@ -67,8 +74,9 @@ class Journal:
         standing = self._entries.get((uuid, knob))
         if standing is not None:
             return standing
-        entry = Entry(uuid, knob, prior, boot_id)
-        durable.store(self._path(uuid, knob), {"uuid": uuid, "knob": str(knob), "prior": prior, "boot_id": boot_id})
+        entry = Entry(uuid, knob, prior, boot_id, texts or {})
+        content = {"uuid": uuid, "knob": str(knob), "prior": prior, "boot_id": boot_id, "texts": dict(entry.texts)}
+        durable.store(self._path(uuid, knob), content)
         self._entries[uuid, knob] = entry
         return entry
 
@@ -92,6 +100,11 @@ def _suffix(knob: KnobName) -> str:
 def _entry(uuid: str, knob: KnobName, content: dict[str, object] | None, path: Path) -> Entry:
     match content:
         case {"uuid": str(named), "knob": str(kind), "prior": int(prior), "boot_id": str(boot_id)}:
-            if named == uuid and kind == knob and prior >= 0:
-                return Entry(uuid, knob, prior, boot_id)
+            texts = content.get("texts", {}) if content else {}
+            if named == uuid and kind == knob and prior >= 0 and _are_texts(texts):
+                return Entry(uuid, knob, prior, boot_id, texts)
     raise ProtocolError(f"{path}: not a journal entry of {uuid}")
+
+
+def _are_texts(texts: object) -> TypeGuard[dict[str, str]]:
+    return isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values())

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.config import Config, Paths
-from eagent.errors import UnavailableError
+from eagent.errors import DriverError, UnavailableError
+from eagent.hardware import package
 from eagent.hardware._loop import Loop
+from eagent.hardware.package import Package
+from eagent.model import KnobName
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden.journal import Journal
 from eagent.warden.server import Server
@@ -37,6 +40,7 @@ class Host:
     warden: Warden
     loop: Loop
     found_mw: list[int | None]  # the power limits before anything was put back
+    entered: frozenset[tuple[str, KnobName]]  # the knobs that an earlier warden had not put back
 
 
 @contextlib.contextmanager
@@ -59,14 +63,25 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         for claim in _claim(loop):
             stack.enter_context(claim)
         journal, boot_id = _open_journal(paths.journal), BOOT_ID.read_text().strip()
-        warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz)
+        entered = frozenset((entry.uuid, entry.knob) for entry in journal if entry.boot_id == boot_id)
+        packages = _find_packages(paths.sysfs)
+        warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz, packages)
         found_mw = [limit[0] for limit in loop.limits()]
         thread = threading.Thread(target=loop.run, name="hot loop")
         thread.start()
         stack.callback(thread.join)
         stack.callback(loop.stop)
         stack.callback(_let_go, warden)
-        yield Host(warden, loop, found_mw)
+        yield Host(warden, loop, found_mw, entered)
+
+
+def _find_packages(sysfs: Path) -> tuple[Package, ...]:
+    """The CPU packages; none where the kernel's trees can't be read, which must not cost the GPUs their warden."""
+    try:
+        return package.discover(sysfs)
+    except DriverError as problem:
+        log.warning("the CPUs are left alone: %s", problem)
+        return ()
 
 
 def _open_journal(directory: Path) -> Journal:
@@ -99,7 +114,9 @@ def run(paths: Paths, config: Config) -> None:
             if not device.power_limit.writable:
                 log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
         server = Server(host.warden, paths.warden_socket)
-        log.info("ready: %d GPUs, %s", len(host.warden.devices), "simulated" if host.loop.simulated_host else "real")
+        packages = len(host.warden.devices) - host.loop.gpus
+        kind = "simulated" if host.loop.simulated_host else "real"
+        log.info("ready: %d GPUs, %s, and %d CPU packages", host.loop.gpus, kind, packages)
         try:
             server.serve()
         finally:
@@ -112,7 +129,7 @@ def _claim(loop: Loop) -> list[socket.socket]:
     The claim dies with the process. It does not reach across network namespaces.
     """
     claims = []
-    for i in range(loop.count):
+    for i in range(loop.gpus):
         device = f"{loop.simulated_host or ''}:{loop.describe(i)['uuid']}"
         name = f"\0eagent-warden-{hashlib.sha256(device.encode()).hexdigest()}"
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Collection
 
 from eagent.config import Config, Paths
 from eagent.errors import RefusedError, UnavailableError
+from eagent.model import KnobName
 from eagent.warden.main import LET_GO_S, take_over, wait
+from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
 
 ANSWER_S = 5.0
@@ -40,17 +43,24 @@ def restore_through_warden(paths: Paths, *, clear_budget: bool = False) -> list[
             deadline = time.monotonic() + LET_GO_S
             while True:
                 status = _ask(connection, "status")
-                late = [knob for knob in status["knobs"] if knob["ours_mw"] not in (None, knob["requested_mw"])]
+                late = _late(status)
                 if not late:
                     break
                 if time.monotonic() > deadline:
-                    raise RefusedError(f"not back yet: {', '.join(knob['uuid'] for knob in late)}; see its log for why")
+                    raise RefusedError(f"not back yet: {', '.join(late)}; see its log for why")
                 time.sleep(POLL_S)
         except OSError as problem:
             reason = problem.strerror or "no answer"
             raise UnavailableError(f"the warden at {paths.warden_socket}: {reason}: is it stopped?") from None
-    where = "the safe caps hold, because a budget stands" if status["budget"] else "every limit is where it was before"
+    where = "the safe caps hold, because a budget stands" if status["budget"] else "every knob is where it was before"
     return [f"No agent runs. The warden has let go: {where}."]
+
+
+def _late(status: Message) -> list[str]:
+    """The knobs that are not yet where they belong without a lease."""
+    limits = [row for row in status["knobs"] if row["ours_mw"] not in (None, row["requested_mw"])]
+    others = [row for row in (*status["clocks"], *status["preferences"]) if row["state"] == "restoring"]
+    return [f"{row['knob']} of {row['uuid']}" for row in (*limits, *others)]
 
 
 def _socket() -> socket.socket:
@@ -85,9 +95,10 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
         if clear_budget and warden.budget:
             warden.budget_clear()
         wait(warden.at_rest, LET_GO_S)
-        after = warden.status(time.monotonic_ns())["knobs"]
-        damaged = {uuid for uuid, _ in warden.damaged}
-        lines, failures = [], []
+        status = warden.status(time.monotonic_ns())
+        after = status["knobs"]
+        damaged = {uuid for uuid, knob in warden.damaged if knob is KnobName.POWER_LIMIT}
+        lines, failures = _others(warden, host.entered, status)
         for device, found_mw, now in zip(warden.devices, host.found_mw, after, strict=True):
             where = "its safe cap, because a budget stands" if warden.budget else "its prior value"
             if device.uuid in damaged:
@@ -108,3 +119,18 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
             f"not back: {', '.join(failures)}; what the journal keeps is put back by another `eagent restore`"
         )
     return lines
+
+
+def _others(warden: Warden, entered: Collection[tuple[str, KnobName]], status: Message) -> tuple[list[str], list[str]]:
+    """Of the knobs beside power limits that the journal named, a line for each that is back, and what is not."""
+    lines, failures = [], []
+    labels = {device.uuid: device.label for device in warden.devices}
+    for row in (*status["clocks"], *status["preferences"]):
+        knob, what = KnobName(row["knob"]), f"{labels[row['uuid']]}: {row['knob'].replace('_', ' ')}"
+        if (row["uuid"], knob) in warden.damaged:
+            failures.append(f"{what} ({warden.damaged[row['uuid'], knob]})")
+        elif row["state"] == "restoring" or (row["state"] == "unwritable" and (row["uuid"], knob) in entered):
+            failures.append(f"{what} ({row['error'] or row['why'] or 'no answer'})")
+        elif (row["uuid"], knob) in entered:
+            lines.append(f"{what}: back where it was before eagent")
+    return lines, failures

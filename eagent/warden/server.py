@@ -44,10 +44,11 @@ def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
         case {"op": "status"}:
             return warden.status(now_ns)
         case {"op": "lease", "limits_mw": dict(limits_mw), "ttl_s": int() | float() as ttl_s}:
-            clocks_mhz = request.get("clocks_mhz", {})
+            clocks_mhz, preferences = request.get("clocks_mhz", {}), request.get("preferences", {})
             _check_whole("limits_mw", limits_mw, "milliwatts")
             _check_whole("clocks_mhz", clocks_mhz, "megahertz")
-            return warden.lease(limits_mw, float(ttl_s), now_ns, clocks_mhz)
+            _check_texts("preferences", preferences)
+            return warden.lease(limits_mw, float(ttl_s), now_ns, clocks_mhz, preferences)
         case {"op": "release"}:
             return warden.release()
         case {"op": "budget_set"}:
@@ -63,6 +64,11 @@ def _check_whole(field: str, values: object, unit: str) -> None:
     for value in values.values():
         if not isinstance(value, int) or isinstance(value, bool):
             raise ProtocolError(f"{field}: {value!r} is not a whole number of {unit}")
+
+
+def _check_texts(field: str, values: object) -> None:
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ProtocolError(f"{field}: not a map of devices to names")
 
 
 class Server:

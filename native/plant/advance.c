@@ -47,7 +47,7 @@ static void end_row(plant_file_t *file, state_t *state, int64_t tick) {
   for (uint32_t i = 0; i < file->spec.given.cpu.packages; i++) {
     package_t *package = &state->cpus.packages[i];
     double package_j, dram_j;
-    cores_energy_j(package, tick * TICK_NS, &package_j, &dram_j);
+    cores_energy_j(&state->cpus, i, tick * TICK_NS, &package_j, &dram_j);
     double energy_j = package_j + dram_j;
     if (row < ROWS_MAX) file->cpu_power_w[row][i] = (float)((energy_j - package->row_energy_j) / (ROW_TICKS * TICK_S));
     package->row_energy_j = energy_j;

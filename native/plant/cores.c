@@ -102,18 +102,39 @@ static uint32_t throttle(const spec_t *spec, const cpus_t *cpus, uint32_t packag
   return low;
 }
 
-void cores_energy_j(const package_t *package, int64_t time_ns, double *package_j, double *dram_j) {
-  double span_s = time_ns > package->since_ns ? (double)(time_ns - package->since_ns) * 1e-9 : 0;
+static int64_t since_change_ns(const cpus_t *cpus, int64_t time_ns) {
+  return time_ns > cpus->since_ns ? time_ns - cpus->since_ns : 0;
+}
+
+void cores_energy_j(const cpus_t *cpus, uint32_t index, int64_t time_ns, double *package_j, double *dram_j) {
+  const package_t *package = &cpus->packages[index];
+  double span_s = (double)since_change_ns(cpus, time_ns) * 1e-9;
   *package_j = package->energy_j + package->power_w * span_s;
   *dram_j = package->dram_j + package->dram_w * span_s;
 }
 
+static int64_t resident_ns(const cpus_t *cpus, uint32_t gpu, int64_t time_ns) {
+  return cpus->resident_ns[gpu] + (cpus->resident >> gpu & 1 ? since_change_ns(cpus, time_ns) : 0);
+}
+
+double cores_busy_s(const spec_t *spec, const cpus_t *cpus, uint32_t cpu, int64_t time_ns) {
+  uint32_t gpu = spec->wiring.gpu[cpu];
+  return gpu ? spec->wiring.busy[cpu] * (double)resident_ns(cpus, gpu - 1, time_ns) * 1e-9 : 0;
+}
+
+static void settle(const spec_t *spec, cpus_t *cpus, int64_t time_ns) {
+  for (uint32_t i = 0; i < kind(spec)->packages; i++)
+    cores_energy_j(cpus, i, time_ns, &cpus->packages[i].energy_j, &cpus->packages[i].dram_j);
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) cpus->resident_ns[gpu] = resident_ns(cpus, gpu, time_ns);
+  cpus->since_ns += since_change_ns(cpus, time_ns);
+}
+
 void cores_update(const spec_t *spec, cpus_t *cpus, uint32_t resident, int64_t time_ns) {
   const plant_cpu_model_t *model = kind(spec);
+  settle(spec, cpus, time_ns);
+  cpus->resident = resident;
   for (uint32_t i = 0; i < model->packages; i++) {
     package_t *package = &cpus->packages[i];
-    cores_energy_j(package, time_ns, &package->energy_j, &package->dram_j);
-    if (time_ns > package->since_ns) package->since_ns = time_ns;
     double busy = 0;
     for (uint32_t cpu = i * model->cores; cpu < (i + 1) * model->cores; cpu++) busy += cores_busy(spec, cpu, resident);
     package->throttle_khz = throttle(spec, cpus, i, resident);
@@ -145,8 +166,8 @@ static int is_energy(double joules) {
 }
 
 static int package_is_sane(const spec_t *spec, const package_t *package) {
-  return package->since_ns >= 0 && is_energy(package->energy_j) && is_energy(package->dram_j) &&
-         is_energy(package->power_w) && is_energy(package->dram_w) && package->throttle_khz >= kind(spec)->min_khz;
+  return is_energy(package->energy_j) && is_energy(package->dram_j) && is_energy(package->power_w) &&
+         is_energy(package->dram_w) && package->throttle_khz >= kind(spec)->min_khz;
 }
 
 int cores_are_sane(const spec_t *spec, const cpus_t *cpus) {
@@ -158,6 +179,7 @@ int cores_are_sane(const spec_t *spec, const cpus_t *cpus) {
   }
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!(cpus->pace[gpu] >= CPU_PACE_MIN && cpus->pace[gpu] <= 1)) return 0;
+    if (cpus->resident_ns[gpu] < 0 || cpus->resident_ns[gpu] > cpus->since_ns) return 0; /* and since_ns >= 0 */
   }
   return 1;
 }

@@ -19,6 +19,12 @@ static int has_package(const plant_host_t *host, uint32_t package) {
   return package < plant_host_cpu_model(host)->packages;
 }
 
+/* How far it is known who was busy: a process may yet have come in a tick that is not integrated. */
+static int64_t settled_ns(const state_t *state) {
+  int64_t ticked_ns = state->tick * TICK_NS;
+  return ticked_ns > state->cpus.since_ns ? ticked_ns : state->cpus.since_ns;
+}
+
 int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view) {
   if (!has_cpu(host, cpu)) return -ERANGE;
   session_t session;
@@ -35,7 +41,9 @@ int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view
       .max_request_khz = core->max_khz,
       .current_khz = cores_khz(session.spec, cpus, cpu, busy),
       .busy = busy,
+      .busy_s = cores_busy_s(session.spec, cpus, cpu, settled_ns(session.state)),
   };
+  view->idle_s = (double)settled_ns(session.state) * 1e-9 - view->busy_s;
   cores_range(session.spec, core, &view->min_khz, &view->max_khz);
   return session_end(&session, 0);
 }
@@ -55,7 +63,8 @@ int plant_host_rapl_view(plant_host_t *host, uint32_t index, plant_rapl_view_t *
   const package_t *package = &session.state->cpus.packages[index];
   uint64_t range_uj = session.spec->given.cpu.energy_range_uj;
   double package_j, dram_j;
-  cores_energy_j(package, session.now_ns / PLANT_RAPL_REFRESH_NS * PLANT_RAPL_REFRESH_NS, &package_j, &dram_j);
+  int64_t refreshed_ns = session.now_ns / PLANT_RAPL_REFRESH_NS * PLANT_RAPL_REFRESH_NS;
+  cores_energy_j(&session.state->cpus, index, refreshed_ns, &package_j, &dram_j);
   memset(view, 0, sizeof *view);
   view->energy_uj = counter_uj(package_j, range_uj);
   view->dram_uj = counter_uj(dram_j, range_uj);
@@ -150,7 +159,7 @@ int plant_host_cpu_energy_true(plant_host_t *host, uint32_t package, double *pac
   session_t session;
   int error = session_look(host, &session);
   if (error) return error;
-  cores_energy_j(&session.state->cpus.packages[package], session.now_ns, package_j, dram_j);
+  cores_energy_j(&session.state->cpus, package, session.now_ns, package_j, dram_j);
   return session_end(&session, 0);
 }
 

@@ -52,7 +52,8 @@ typedef struct plant_cpu_view {
   uint32_t min_khz, max_khz;                 /* as in force: the requests, brought into the hardware's range */
   uint32_t min_request_khz, max_request_khz; /* as written */
   uint32_t current_khz;
-  double busy;
+  double busy;           /* now, as a share of time */
+  double busy_s, idle_s; /* since the host's creation, up to the last 5 ms; neither ever falls */
 } plant_cpu_view_t;
 
 typedef struct plant_rapl_view {

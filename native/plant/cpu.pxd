@@ -19,7 +19,7 @@ cdef extern from "plant/cpu.h" nogil:
     ctypedef struct plant_cpu_view_t:
         uint32_t package, governor, epp
         uint32_t min_khz, max_khz, min_request_khz, max_request_khz, current_khz
-        double busy
+        double busy, busy_s, idle_s
 
     ctypedef struct plant_rapl_view_t:
         uint64_t energy_uj, dram_uj

@@ -63,6 +63,14 @@ static uint64_t unix_time_us(const spec_t *spec, int64_t time_ns, int64_t now_ns
   return (uint64_t)now.tv_sec * 1000000 + (uint64_t)(now.tv_nsec / 1000 - (now_ns - time_ns) / 1000);
 }
 
+int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us) {
+  session_t session;
+  int error = session_look(host, &session);
+  if (error) return error;
+  *unix_us = unix_time_us(session.spec, 0, session.now_ns);
+  return session_end(&session, 0);
+}
+
 static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
   view->memory_used_b = DRIVER_MEMORY_B;
   if (!gpu->resident || gpu->load == 0) return;

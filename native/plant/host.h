@@ -48,6 +48,9 @@ void plant_host_close(plant_host_t *host);
 uint32_t plant_host_gpu_count(const plant_host_t *host);
 enum plant_permission plant_host_permission(const plant_host_t *host);
 
+/* When the host came up, which is simulated time 0: microseconds since 1970. 0 or -errno. */
+int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us);
+
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
 

@@ -36,6 +36,7 @@ cdef extern from "plant/host.h" nogil:
     void plant_host_close(plant_host_t *host)
     uint32_t plant_host_gpu_count(const plant_host_t *host)
     plant_permission plant_host_permission(const plant_host_t *host)
+    int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us)
     int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view)
     int plant_host_set_power_limit(plant_host_t *host, uint32_t gpu, uint32_t limit_mw)
     int plant_host_lock_clocks(plant_host_t *host, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz)

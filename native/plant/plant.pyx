@@ -6,7 +6,7 @@ import os
 from cython cimport final
 
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
@@ -213,6 +213,13 @@ cdef class Host:
     def time_s(self):
         """Simulated seconds since the host was made; integrates up to now."""
         return self.now_ns() / 1e9
+
+    @property
+    def boot_unix_s(self):
+        """When the host came up, which is simulated time 0: seconds since 1970."""
+        cdef uint64_t unix_us = 0
+        check(plant_host_boot_us(self.open_host(), &unix_us), self.path)
+        return unix_us / 1e6
 
     cdef int64_t now_ns(self) except -1:
         cdef plant_host_t *host = self.open_host()

@@ -37,15 +37,17 @@ def test_a_host_is_made_listed_loaded_and_deleted(sim: Run) -> None:
 @pytest.mark.usefixtures("fuse")
 def test_the_hosts_sys_is_served_until_the_host_is_deleted(sim: Run, tmp_path: Path) -> None:
     sim("create", "lab", "--gpus", "1", "--cpu-model", "epyc-7543", "--powercap", "intel-rapl-mmio")
-    sysfs = tmp_path / "s/lab/sys"
-    assert f"export EAGENT_SYSFS={sysfs}" in sim("env", "lab").out
-    assert list(sysfs.iterdir()) == []
-    assert sim("sysfs", "lab").out.startswith(f"{sysfs} is served by pid ")
-    assert (sysfs / "class/powercap/intel-rapl-mmio:0").exists()
+    kernel = tmp_path / "s/lab/kernel"
+    assert f"export EAGENT_SYSFS={kernel}/sys\n" in sim("env", "lab").out
+    assert f"export EAGENT_PROC={kernel}/proc\n" in sim("env", "lab").out
+    assert list(kernel.iterdir()) == []
+    assert sim("sysfs", "lab").out.startswith(f"{kernel} is served by pid ")
+    assert (kernel / "sys/class/powercap/intel-rapl-mmio:0").exists()
+    assert (kernel / "proc/stat").exists()
     again = sim("sysfs", "lab")
     assert (again.code, "is served already" in again.err) == (1, True)
     assert sim("delete", "lab").code == 0
-    assert not sysfs.parent.exists()
+    assert not kernel.parent.exists()
 
 
 def test_a_gang_takes_all_gpus_unless_told_and_a_second_load_is_refused(sim: Run) -> None:

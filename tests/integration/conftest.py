@@ -120,12 +120,13 @@ class Site:
 
 
 @pytest.fixture
-def site(sim_host: Any) -> Iterator[Callable[..., Site]]:
-    """Makes sites: `site(gpus=4)`; nothing of them runs after the test."""
+def site(sim_host: Any, request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
+    """Makes sites: `site(gpus=4)`, `sysfs=True` with CPUs; nothing of them runs after the test."""
     made: list[Site] = []
 
-    def make(**options: Any) -> Site:
-        made.append(Site(sim_host(**{"gpus": 4, **options})))
+    def make(*, sysfs: bool = False, **options: Any) -> Site:
+        maker = request.getfixturevalue("served_host") if sysfs else sim_host
+        made.append(Site(maker(**{"gpus": 4, **options})))
         return made[-1]
 
     yield make

@@ -122,7 +122,7 @@ def test_with_only_a_warden_left_restore_asks_it(budgeted: Callable[..., Any]) -
     host.kill("agent")
     assert "the safe caps hold" in host.must("restore")
     assert host.limits_w() == [SAFE_W] * 4
-    assert "every limit is where it was before" in host.must("restore", "--clear-budget")
+    assert "every knob is where it was before" in host.must("restore", "--clear-budget")
     assert host.limits_w() == [400, PRIOR_W, 400, 400]
 
 

@@ -87,6 +87,29 @@ def test_a_host_in_use_is_not_deleted(tmp_path: Path, lock: str) -> None:
     assert not made.path.exists()
 
 
+def test_what_is_left_of_a_host_without_its_plant_can_be_deleted_by_name(tmp_path: Path) -> None:
+    made = host.create(tmp_path, "box", gpus=1)
+    made.plant.unlink()
+    with pytest.raises(InputError, match="no simulated host 'box'"):
+        host.find(tmp_path, "box")
+    with (made.run / "warden.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(RefusedError, match="in use"):
+            host.delete(tmp_path, "box")
+    host.delete(tmp_path, "box")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("parts", [(), ("lib",), ("lib", "run"), ("run", "state"), ("lib", "state", "kernel")])
+def test_a_directory_that_is_no_host_is_not_deleted(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    for part in ("", *parts):
+        (tmp_path / "box" / part).mkdir()
+    (tmp_path / "box/precious").write_text("")
+    with pytest.raises(InputError, match="no simulated host 'box'; there are: none"):
+        host.delete(tmp_path, "box")
+    assert (tmp_path / "box/precious").exists()
+
+
 def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> None:
     made = host.create(tmp_path, "box", gpus=1)
     assert made.environment({"HOME": "/x", "LD_LIBRARY_PATH": "/y"}) == {
@@ -95,7 +118,8 @@ def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> No
         "EAGENT_SIM_HOST": str(made.plant),
         "EAGENT_RUN_DIR": str(made.run),
         "EAGENT_STATE_DIR": str(made.state),
-        "EAGENT_SYSFS": str(made.sysfs),
+        "EAGENT_SYSFS": f"{made.path}/kernel/sys",
+        "EAGENT_PROC": f"{made.path}/kernel/proc",
     }
     assert made.environment({})["LD_LIBRARY_PATH"] == str(made.lib)
 

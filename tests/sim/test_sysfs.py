@@ -257,7 +257,7 @@ def test_it_is_unmounted_when_its_server_is_told_to_end(served_host: SimHostFact
     assert server is not None
     os.kill(server, signal.SIGTERM)
     wait_until_gone(made)
-    assert list(made.sysfs.iterdir()) == []
+    assert list(made.kernel.iterdir()) == []
 
 
 def test_only_one_process_serves_it(served_host: SimHostFactory) -> None:
@@ -277,7 +277,7 @@ def test_a_killed_server_leaves_a_dead_mount_which_the_next_one_clears(served_ho
     while simulated.mount.server is not None:
         assert time.monotonic() < deadline
     with pytest.raises(OSError, match="not connected"):
-        list(made.sysfs.iterdir())
+        list(made.kernel.iterdir())
     assert sysfs.start(simulated) != server
     assert (made.sysfs / CPUFREQ / "policy0/scaling_max_freq").read_text() == "2000000\n"  # the plant has it
 
@@ -310,10 +310,10 @@ def test_a_host_without_a_plant_is_one_line(served_host: SimHostFactory) -> None
 
 
 def on_host(made: SimHost, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program for which the simulated tree is /sys, in a mount namespace of its own."""
-    script = 'mount --make-rprivate / && mount --bind "$0" /sys && exec "$@"'
+    """Run a program for which the simulated files are those of /sys and /proc, in a mount namespace of its own."""
+    binds = 'mount --bind "$0/sys" /sys && for name in stat cpuinfo; do mount --bind "$0/proc/$name" /proc/$name; done'
     return subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, str(made.sysfs), *command],
+        ["unshare", "-m", "sh", "-c", f'mount --make-rprivate / && {binds} && exec "$@"', str(made.kernel), *command],
         capture_output=True,
         text=True,
         check=False,
@@ -343,11 +343,36 @@ def test_psutil_reads_it_unmodified(served_host: SimHostFactory) -> None:
     script = """
 import psutil
 print([each.max for each in psutil.cpu_freq(percpu=True)].count(2000.0))
-print(*map(int, psutil.cpu_freq()[1:]), psutil.cpu_count(logical=False))
+print(*map(int, psutil.cpu_freq()[1:]), psutil.cpu_count(), psutil.cpu_count(logical=False))
 """
     done = on_host(made, sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["1", "800", str((63 * 3400 + 2000) // 64), "64"]
+    assert done.stdout.split() == ["1", "800", str((63 * 3400 + 2000) // 64), "64", "64"]
+
+
+def test_psutil_reads_proc_where_it_is_told_to(served_host: SimHostFactory) -> None:
+    made = served_host(gpus=8, clock="virtual")
+    with Host(made.plant) as plant:
+        Square(duty=0.0).start(plant, [5], at_s=10.0)
+        plant.advance(35.0)
+    script = """
+import json, psutil, sys
+psutil.PROCFS_PATH = sys.argv[1]
+each = psutil.cpu_times(percpu=True)
+print(json.dumps({
+    "cpus": len(each), "busy": [cpu for cpu, times in enumerate(each) if times.user], "times": each[40],
+    "all": psutil.cpu_times(), "fields": psutil.cpu_times()._fields, "boot": psutil.boot_time(),
+    "stats": psutil.cpu_stats(), "counts": [psutil.cpu_count(), psutil.cpu_count(logical=False)],
+}))
+"""
+    found = made.python(script, str(made.procfs))
+    assert (found["cpus"], found["busy"], found["boot"]) == (64, [40, 41], 1_767_225_600)
+    times = dict(zip(found["fields"], found["times"], strict=True))
+    assert {name: spent for name, spent in times.items() if spent} == {"user": 25.0, "idle": 10.0}
+    assert dict(zip(found["fields"], found["all"], strict=True))["user"] == 50.0
+    assert sum(found["all"]) == 64 * 35
+    assert found["stats"] == [0, 0, 0, 0]
+    assert all(found["counts"])  # of the real /sys: psutil looks for it there, whatever it is told
 
 
 def test_cpupower_reads_and_writes_it_unmodified(served_host: SimHostFactory) -> None:

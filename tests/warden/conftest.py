@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eagent.hardware._loop import Loop
+from eagent.hardware.package import discover
 from eagent.model import Budget
 from eagent.sim._plant import Host
 from eagent.warden.journal import Journal
@@ -20,8 +21,9 @@ PERIOD_S = 0.05
 class Rig:
     """A host and, one after another, the wardens that govern it."""
 
-    def __init__(self, made: Any, gpus: int, clock_baseline_mhz: int | None) -> None:
+    def __init__(self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool) -> None:
         self.clock_baseline_mhz = clock_baseline_mhz
+        self.has_sysfs = has_sysfs
         self.made = made
         self.gpus = gpus
         self.plant = Host(made.plant)
@@ -40,7 +42,8 @@ class Rig:
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True)
         journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
-        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz)
+        packages = discover(self.made.sysfs) if self.has_sysfs else ()
+        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
         self.step()
         self.warden.tick(self.now_ns)
         return self.warden
@@ -84,16 +87,17 @@ class Rig:
 
 
 @pytest.fixture
-def rig(sim_host: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
-    """Makes rigs: `rig(gpus=4, permission="anyone")`, with a warden started."""
+def rig(sim_host: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
+    """Makes rigs: `rig(gpus=4, permission="anyone")`, with a warden started; `sysfs=True` with CPUs to govern."""
     made: list[Rig] = []
 
-    def make(gpus: int = 4, clock_baseline_mhz: int | None = None, **options: Any) -> Rig:
+    def make(gpus: int = 4, clock_baseline_mhz: int | None = None, sysfs: bool = False, **options: Any) -> Rig:
         for earlier in made:  # a process has one NVML library, and it one host at a time
             earlier.die()
-        host = sim_host(gpus=gpus, clock="virtual", **options)
+        maker = request.getfixturevalue("served_host") if sysfs else sim_host
+        host = maker(gpus=gpus, clock="virtual", **options)
         monkeypatch.setenv("EAGENT_SIM_HOST", str(host.dir / "plant"))
-        made.append(Rig(host, gpus, clock_baseline_mhz))
+        made.append(Rig(host, gpus, clock_baseline_mhz, sysfs))
         made[-1].start()
         return made[-1]
 

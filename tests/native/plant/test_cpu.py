@@ -109,6 +109,23 @@ def test_more_gpus_than_cores_is_a_host_too(lab: Lab) -> None:
     assert host.progress()[0]["steps"] == 3
 
 
+def test_busy_time_is_for_how_long_a_process_was_there(lab: Lab) -> None:
+    host = lab(gpus=4, cpu={"topology": {"threads_per_gpu": 1.25}})
+    QUIET.start(host, [0], at_s=1.0)
+    BUSY.start(host, [3], at_s=2.5)
+    host.advance(4.0)
+    host.set_cpu_max_khz(0, 1_000_000)  # a change in between; busy is busy at any clock
+    host.advance(6.0012)
+    host.stop_load()
+    host.advance(10.0)
+    BUSY.start(host, [0], at_s=12.0)
+    host.advance(15.5)
+    spans_s = {0: 5.0012 + 3.5, 1: (5.0012 + 3.5) / 4, 2: 0.0, 48: 3.5012, 49: 3.5012 / 4, 63: 0.0}
+    views = {cpu: host.cpu_view(cpu) for cpu in spans_s}
+    assert {cpu: view["busy_s"] for cpu, view in views.items()} == pytest.approx(spans_s, abs=1e-9)
+    assert [view["busy_s"] + view["idle_s"] for view in views.values()] == pytest.approx([15.5] * len(views))
+
+
 # ---- knobs -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,270 @@
+"""Power limits of GPUs and CPU packages as the warden holds them: leased, at safe caps, or as they were before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from eagent.errors import DriverError, RefusedError
+from eagent.hardware import nvml, rapl
+from eagent.hardware import package as packages
+from eagent.hardware._loop import Loop
+from eagent.hardware.package import Package
+from eagent.model import Budget, Device, Knob, KnobName
+from eagent.warden.budget import safe_cap_mw
+from eagent.warden.journal import Entry, Journal
+from eagent.wire import Message, mw
+
+POWER_LIMIT = KnobName.POWER_LIMIT
+FOREIGN_ALARM_NS = 60_000_000_000
+
+
+class Limits:
+    """The power limits of all devices of the host."""
+
+    def __init__(self, loop: Loop, journal: Journal, boot_id: str) -> None:
+        """Nothing is taken over yet.
+
+        Args:
+            loop: The hot loop that writes them.
+            journal: What an earlier warden left.
+            boot_id: This boot, which has reset whatever was written before it.
+        """
+        self._loop = loop
+        self._journal = journal
+        self._boot_id = boot_id
+        self._devices: list[Device] = []
+        self._packages: dict[str, Package] = {}
+
+    # -- taking over -------------------------------------------------------------------------------------------------
+
+    def take_gpu(self, i: int) -> Device:
+        """Take GPU `i` over, in the loop's order: nothing is written but a no-op, to learn whether it can be.
+
+        Raises:
+            DriverError: the driver does not answer.
+        """
+        device, facts = nvml.describe(self._loop, i)
+        limit_mw = facts["limit_mw"]
+        if limit_mw is None:
+            return self._took(device)
+        return self._took(
+            self._probed(device, limit_mw, {}, lambda: self._loop.probe(i, limit_mw), "root (CAP_SYS_ADMIN)")
+        )
+
+    def take_package(self, package: Package, index: int) -> Device:
+        """Take a CPU package over, after all GPUs: it becomes the loop's next device.
+
+        Raises:
+            DriverError: there is no room for it.
+        """
+        entry = self._standing(package.uuid)
+        present_uw = _limits_uw(package)
+        owner_uw = (entry and _owner_uw(package, entry)) or present_uw
+        zone = package.zone
+        self._loop.add_package(
+            str(zone.path / "energy_uj") if zone else "",
+            zone.max_energy_uj if zone else 0,
+            str(zone.path / "enabled") if zone and (zone.path / "enabled").exists() else "",
+            [str(path) for path in package.limit_paths] if owner_uw else [],
+            owner_uw,
+        )
+        self._packages[package.uuid] = package
+        device = packages.describe(package, index, owner_uw)
+        texts = _texts(package, owner_uw)
+        return self._took(self._probed(device, mw(device.max_limit_w), texts, lambda: _probe(package), "root"))
+
+    def _took(self, device: Device) -> Device:
+        self._devices.append(device)
+        self._loop.cap(len(self._devices) - 1, device.power_limit.writable)
+        return device
+
+    def _standing(self, uuid: str) -> Entry | None:
+        """The entry of a device, if it is of this boot."""
+        entry = self._journal.get(uuid, POWER_LIMIT)
+        return entry if entry and entry.boot_id == self._boot_id else None
+
+    def _probed(
+        self, device: Device, prior_mw: int, texts: Mapping[str, str], probe: Callable[[], str | None], needs: str
+    ) -> Device:
+        """The device, and whether a write of what is in force was taken. Its value is in the journal before."""
+        damage = self._journal.damaged.get((device.uuid, POWER_LIMIT))
+        if damage:
+            return _unwritable(device, damage)
+        if not device.power_limit.writable:
+            return device
+        standing = self._standing(device.uuid)
+        try:
+            if standing is None and self._journal.get(device.uuid, POWER_LIMIT):
+                self._journal.retire(device.uuid, POWER_LIMIT)
+            self._journal.enter(device.uuid, POWER_LIMIT, prior_mw, self._boot_id, texts)
+            refusal = probe()
+            if refusal is None:
+                return device
+            if standing is None:
+                self._journal.retire(device.uuid, POWER_LIMIT)
+        except OSError as problem:
+            return _unwritable(device, f"the journal can't be written: {problem.strerror}")
+        return _unwritable(device, f"the driver refuses: {refusal}; setting it takes {needs} on the host itself")
+
+    # -- what stands -------------------------------------------------------------------------------------------------
+
+    def writable(self) -> dict[str, Device]:
+        """By UUID, the devices whose limit can be set."""
+        return {device.uuid: device for device in self._devices if device.power_limit.writable}
+
+    def enter(self, uuids: Collection[str]) -> None:
+        """Journal where each of these stands now, unless an entry stands.
+
+        Raises:
+            RefusedError: one can't be read, or the journal not be written.
+        """
+        for i, device in enumerate(self._devices):
+            if device.uuid not in uuids or self._journal.get(device.uuid, POWER_LIMIT):
+                continue
+            # What was read last may be a second old, and its owner's no more.
+            package = self._packages.get(device.uuid)
+            owner_uw = _limits_uw(package) if package else []
+            present_mw = _ceiling_mw(owner_uw) if package else self._loop.limit_now(i)
+            if not present_mw:
+                raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
+            texts = _texts(package, owner_uw) if package else {}
+            try:
+                self._journal.enter(device.uuid, POWER_LIMIT, present_mw, self._boot_id, texts)
+            except OSError as problem:
+                raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
+            if package:
+                self._loop.own(i, owner_uw)
+
+    def wish(self, limits_mw: Mapping[str, int], budget: Budget | None) -> list[int]:
+        """Per device, in the loop's terms, what to hold under a lease of these; they are in the journal."""
+        wished = []
+        for device in self._devices:
+            limit_mw = limits_mw.get(device.uuid) or self._fallback(device, budget)
+            entry = self._journal.get(device.uuid, POWER_LIMIT)
+            if entry and device.uuid in self._packages:
+                limit_mw = min(limit_mw, entry.prior)  # its owner may have lowered it since it was described
+            wished.append(limit_mw)
+        return wished
+
+    def fallback(self, budget: Budget | None) -> list[int]:
+        """Per device, in the loop's terms, where it goes without a lease."""
+        return [self._fallback(device, budget) for device in self._devices]
+
+    def _fallback(self, device: Device, budget: Budget | None) -> int:
+        """0: it is where it belongs."""
+        if not device.power_limit.writable:
+            return 0
+        entry = self._journal.get(device.uuid, POWER_LIMIT)
+        if budget is None:
+            return entry.prior if entry else 0
+        safe_mw = safe_cap_mw(budget, device)
+        return min(safe_mw, entry.prior) if entry and device.uuid in self._packages else safe_mw
+
+    def sum_mw(self, budget: Budget | None) -> int:
+        """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
+        found = zip(self._devices, self._loop.limits(), strict=True)
+        capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
+        return capped_mw + (sum(mw(budget.uncapped_w(device)) for device in self._devices) if budget else 0)
+
+    def tick(self) -> bool:
+        """Retire the entries of limits that are back; not while a lease or a budget stands. Whether there was one.
+
+        Raises:
+            OSError: an entry could not be removed; it stands.
+        """
+        retired = False
+        for device, (requested_mw, *_) in zip(self._devices, self._loop.limits(), strict=True):
+            entry = self._journal.get(device.uuid, POWER_LIMIT)
+            if entry and entry.prior == requested_mw and device.power_limit.writable:
+                self._journal.retire(device.uuid, POWER_LIMIT)
+                retired = True
+        return retired
+
+    def at_rest(self, budget: Budget | None) -> bool:
+        """Whether every writable limit is where it falls back to."""
+        found = self._loop.limits()
+        return all(
+            self._fallback(device, budget) in (0, limit[0]) for device, limit in zip(self._devices, found, strict=True)
+        )
+
+    def status(
+        self, leased_mw: Mapping[str, int] | None, budget: Budget | None, now_ns: int
+    ) -> tuple[list[Message], list[str]]:
+        """Per device what is known of its limit, and the alarms. `leased_mw` is None without a lease."""
+        rows, alarms = [], []
+        for device, limit in zip(self._devices, self._loop.limits(), strict=True):
+            requested_mw, enforced_mw, foreign_ns, problem = limit
+            entry = self._journal.get(device.uuid, POWER_LIMIT)
+            ours_mw = self._fallback(device, budget) if leased_mw is None else leased_mw.get(device.uuid, 0)
+            if not device.power_limit.writable:
+                state = "unwritable"
+            elif leased_mw is not None and ours_mw:
+                state = "leased"
+            elif budget:
+                state = "safe"
+            else:
+                state = "restoring" if entry and entry.prior != requested_mw else "baseline"
+            if problem:
+                alarms.append(f"{device.label}: power limit: {problem}")
+            if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
+                ago_s = (now_ns - foreign_ns) / 1e9
+                alarms.append(f"{device.label}: power limit: changed by somebody else {ago_s:.0f} s ago, and overruled")
+            rows.append(
+                {
+                    "uuid": device.uuid,
+                    "knob": str(POWER_LIMIT),
+                    "requested_mw": requested_mw,
+                    "enforced_mw": enforced_mw,
+                    "ours_mw": ours_mw or None,
+                    "baseline_mw": entry.prior if entry else requested_mw,
+                    "state": state,
+                    "writable": device.power_limit.writable,
+                    "why": device.power_limit.why,
+                    "error": problem,
+                }
+            )
+        return rows, alarms
+
+
+def _unwritable(device: Device, why: str) -> Device:
+    return replace(device, power_limit=Knob(False, why))
+
+
+def _ceiling_mw(limits_uw: Collection[int]) -> int:
+    """What a package with these limits may draw, in whole milliwatts as the loop counts them."""
+    return -(-max(limits_uw, default=0) // 1000)
+
+
+def _limits_uw(package: Package) -> list[int]:
+    """A package's power limits now; none if one can't be read."""
+    try:
+        return [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
+    except DriverError:
+        return []
+
+
+def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:
+    return {
+        f"{path.parent.name}/{path.name}": str(uw) for path, uw in zip(package.limit_paths, limits_uw, strict=False)
+    }
+
+
+def _owner_uw(package: Package, entry: Entry) -> list[int]:
+    """What an entry says the limits were; none if it is not of the limits that are here."""
+    found = [entry.texts.get(f"{path.parent.name}/{path.name}", "") for path in package.limit_paths]
+    return [int(text) for text in found] if all(text.isascii() and text.isdigit() for text in found) else []
+
+
+def _probe(package: Package) -> str | None:
+    """Write the limits that are in force already; None if the kernel took them, else its reason."""
+    assert package.zone is not None
+    try:
+        for each in package.limits:
+            present_uw = rapl.limit_uw(package.zone, each.index)
+            told_uw = rapl.set_limit_uw(package.zone, each.index, present_uw)
+            if told_uw != present_uw:
+                return f"wrote {present_uw / 1e6:g} W, read back {told_uw / 1e6:g} W"
+    except DriverError as problem:
+        return str(problem)
+    return None

@@ -1,0 +1,246 @@
+"""CPU frequency ceilings and energy preferences as the warden holds them: under a lease, and given back after it.
+
+Each is one knob of a package, and of the kernel's attributes as many as the package has cpufreq policies. The journal
+keeps them one by one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from eagent.errors import DriverError, RefusedError
+from eagent.hardware import sysfs
+from eagent.hardware._loop import Loop
+from eagent.hardware.package import Package
+from eagent.model import Device, Knob, KnobName
+from eagent.warden.journal import Entry, Journal
+from eagent.wire import Message
+
+MIXED = "mixed"  # where the CPUs of a package differ
+FOREIGN_ALARM_NS = 60_000_000_000
+GONE = {errno.ENOENT, errno.ENODEV}  # the kernel has dropped the attribute, and what was written to it
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """One knob of one package: its attributes, whose settings begin at `first` in the loop."""
+
+    device: Device
+    knob: KnobName
+    paths: tuple[Path, ...]
+    first: int
+    found: tuple[str, ...]  # what they held when they were taken over: told, and never written
+
+    @property
+    def writable(self) -> Knob:
+        return self.device.clock if self.knob is KnobName.CPU_CLOCK else self.device.preference
+
+    def names(self) -> tuple[str, ...]:
+        """What the journal calls the attributes."""
+        return tuple(f"{path.parent.name}/{path.name}" for path in self.paths)
+
+
+class Processors:
+    """The frequency ceilings and preferences of all packages of the host."""
+
+    def __init__(self, loop: Loop, journal: Journal, boot_id: str) -> None:
+        """Nothing is taken over yet.
+
+        Args:
+            loop: The hot loop that writes them.
+            journal: What an earlier warden left.
+            boot_id: This boot, which has reset whatever was written before it.
+        """
+        self._loop = loop
+        self._journal = journal
+        self._boot_id = boot_id
+        self._groups: list[_Group] = []
+        self._packages: dict[str, Package] = {}
+        self._count = 0
+
+    def take(self, device: Device, package: Package) -> Device:
+        """Take one package over; returns it with what is known of its two knobs.
+
+        Raises:
+            DriverError: it has more attributes than the loop has room for.
+        """
+        self._packages[device.uuid] = package
+        clock = self._usable(device.uuid, KnobName.CPU_CLOCK, device.clock)
+        preference = self._usable(device.uuid, KnobName.CPU_PREFERENCE, device.preference)
+        device = replace(device, clock=clock, preference=preference)
+        for knob, paths in (
+            (KnobName.CPU_CLOCK, package.ceiling_paths),
+            (KnobName.CPU_PREFERENCE, package.preference_paths),
+        ):
+            self._loop.add_settings([str(path) for path in paths])
+            self._groups.append(_Group(device, knob, paths, self._count, _read(paths)))
+            self._count += len(paths)
+        return device
+
+    def _usable(self, uuid: str, knob: KnobName, found: Knob) -> Knob:
+        """The knob as found, unless its entry can't be used; one of another boot is retired."""
+        damage = self._journal.damaged.get((uuid, knob))
+        entry = self._journal.get(uuid, knob)
+        try:
+            if entry and entry.boot_id != self._boot_id:
+                self._journal.retire(uuid, knob)
+        except OSError as problem:
+            damage = f"the journal can't be written: {problem.strerror}"
+        return Knob(False, damage) if damage else found
+
+    def fallback(self) -> list[str]:
+        """Per setting, in the loop's terms, what it goes to without a lease."""
+        return [text for group in self._groups for text in self._fallback(group)]
+
+    def _entry(self, group: _Group) -> Entry | None:
+        return self._journal.get(group.device.uuid, group.knob) if group.writable.writable else None
+
+    def _fallback(self, group: _Group) -> list[str]:
+        entry = self._entry(group)
+        return [entry.texts.get(name, "") if entry else "" for name in group.names()]
+
+    def wish(self, clocks_mhz: Mapping[str, int], preferences: Mapping[str, str]) -> list[str]:
+        """Check what a lease asks for and journal where those knobs go back to.
+
+        Returns:
+            Per setting, in the loop's terms, what to hold under the lease.
+
+        Raises:
+            RefusedError: no such package, not writable, not a value of its, or the journal can't be written.
+        """
+        asked: dict[KnobName, Mapping[str, int | str]] = {
+            KnobName.CPU_CLOCK: clocks_mhz,
+            KnobName.CPU_PREFERENCE: preferences,
+        }
+        strangers = (clocks_mhz.keys() | preferences.keys()) - self._packages.keys()
+        if strangers:
+            raise RefusedError(f"{min(strangers)[:80]}: no CPU package of this host")
+        wanted = [group for group in self._groups if group.device.uuid in asked[group.knob]]
+        for group in wanted:
+            self._check(group, asked[group.knob][group.device.uuid])
+        for group in wanted:
+            self._enter(group)
+        return [
+            text
+            for group in self._groups
+            for text in (
+                self._texts(group, asked[group.knob][group.device.uuid]) if group in wanted else self._fallback(group)
+            )
+        ]
+
+    def _check(self, group: _Group, value: int | str) -> None:
+        device = group.device
+        if not group.writable.writable:
+            raise RefusedError(f"{device.label}: its {_words(group.knob)} can't be set: {group.writable.why}")
+        if group.knob is KnobName.CPU_CLOCK and value not in device.clocks_mhz:
+            low, high = device.clocks_mhz[0], device.clocks_mhz[-1]
+            raise RefusedError(f"{device.label}: {value} MHz is not one of its frequencies, {low} to {high} MHz")
+        if group.knob is KnobName.CPU_PREFERENCE and value not in device.preferences:
+            raise RefusedError(
+                f"{device.label}: {str(value)[:40]!r} is not one of its preferences: {', '.join(device.preferences)}"
+            )
+
+    def _enter(self, group: _Group) -> None:
+        """Journal what its attributes hold now, unless an entry stands."""
+        if self._journal.get(group.device.uuid, group.knob):
+            return
+        try:
+            texts = dict(zip(group.names(), map(sysfs.read, group.paths), strict=True))
+            prior = max(int(text) for text in texts.values()) // 1000 if group.knob is KnobName.CPU_CLOCK else 0
+            self._journal.enter(group.device.uuid, group.knob, prior, self._boot_id, texts)
+        except (DriverError, ValueError) as problem:
+            raise RefusedError(f"{group.device.label}: {problem}, so it could not be put back") from None
+        except OSError as problem:
+            raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
+
+    def _texts(self, group: _Group, value: int | str) -> list[str]:
+        """What each attribute is to hold; never more than its owner had allowed; empty for one that came since."""
+        prior = self._fallback(group)
+        if isinstance(value, str):
+            return [value if text else "" for text in prior]
+        policies = self._packages[group.device.uuid].policies
+        return [
+            str(min(int(text), max(policy.hardware_min_khz, value * 1000))) if text else ""
+            for text, policy in zip(prior, policies, strict=True)
+        ]
+
+    def at_rest(self) -> bool:
+        """Whether every attribute is back where it was, or gone."""
+        found = self._loop.settings()
+        return all(self._is_back(group, found) for group in self._groups)
+
+    def _is_back(self, group: _Group, found: Sequence[tuple[str | None, int | None, int | None]]) -> bool:
+        return all(
+            text in ("", held) or error in GONE
+            for text, (held, error, _) in zip(self._fallback(group), found[group.first :], strict=False)
+        )
+
+    def tick(self) -> bool:
+        """Retire the entries of knobs that are back; not while a lease runs. Returns whether there was one.
+
+        Raises:
+            OSError: an entry could not be removed; it stands.
+        """
+        found = self._loop.settings()
+        back = [group for group in self._groups if self._entry(group) and self._is_back(group, found)]
+        for group in back:
+            self._journal.retire(group.device.uuid, group.knob)
+        return bool(back)
+
+    def status(
+        self, clocks_mhz: Mapping[str, int], preferences: Mapping[str, str], now_ns: int
+    ) -> tuple[list[Message], list[Message], list[str]]:
+        """What is known of ceilings and of preferences, a row for each package, and the alarms."""
+        found = self._loop.settings()
+        rows: dict[KnobName, list[Message]] = {KnobName.CPU_CLOCK: [], KnobName.CPU_PREFERENCE: []}
+        alarms = []
+        for group in self._groups:
+            mine = found[group.first : group.first + len(group.paths)]
+            ours = (clocks_mhz if group.knob is KnobName.CPU_CLOCK else preferences).get(group.device.uuid)
+            entry = self._entry(group)
+            state = "unwritable" if not group.writable.writable else "leased" if ours else "baseline"
+            if state == "baseline" and entry and not self._is_back(group, found):
+                state = "restoring"
+            codes = [error for _, error, _ in mine if error]
+            problem = os.strerror(codes[0]) if codes and entry else None
+            changed_ns = max((foreign_ns for *_, foreign_ns in mine if foreign_ns), default=None)
+            what = f"{group.device.label}: {_words(group.knob)}"
+            if problem:
+                alarms.append(f"{what}: {problem}, for {len(codes)} of {len(mine)} policies")
+            if changed_ns and now_ns - changed_ns < FOREIGN_ALARM_NS:
+                alarms.append(
+                    f"{what}: changed by somebody else {(now_ns - changed_ns) / 1e9:.0f} s ago, and overruled"
+                )
+            held = [text for text, *_ in mine if text]
+            prior = [text for text in self._fallback(group) if text] or group.found
+            row: Message = {"uuid": group.device.uuid, "knob": str(group.knob), "state": state}
+            row |= {"writable": group.writable.writable, "why": group.writable.why, "error": problem}
+            unit, read = ("_mhz", _least_mhz) if group.knob is KnobName.CPU_CLOCK else ("", _common)
+            rows[group.knob].append(
+                {**row, f"held{unit}": read(held), f"ours{unit}": ours, f"baseline{unit}": read(prior)}
+            )
+        return rows[KnobName.CPU_CLOCK], rows[KnobName.CPU_PREFERENCE], alarms
+
+
+def _read(paths: Sequence[Path]) -> tuple[str, ...]:
+    """What they hold; nothing if one can't be read."""
+    try:
+        return tuple(map(sysfs.read, paths))
+    except DriverError:
+        return ()
+
+
+def _words(knob: KnobName) -> str:
+    return "frequency ceiling" if knob is KnobName.CPU_CLOCK else "energy preference"
+
+
+def _least_mhz(khz: Sequence[str]) -> int | None:
+    return min((int(text) // 1000 for text in khz if text.isdigit()), default=None)
+
+
+def _common(texts: Sequence[str]) -> str | None:
+    return None if not texts else texts[0] if len(set(texts)) == 1 else MIXED

@@ -1,0 +1,24 @@
+"""Attributes that are held at a text, as setting.h gives them."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "setting.h" nogil:
+    enum:
+        SETTINGS_MAX
+        SETTING_TEXT
+
+    ctypedef char setting_text_t[24]
+
+    ctypedef struct setting_t:
+        char path[160]
+        char held[24]
+        int error
+        int64_t foreign_ns
+
+    ctypedef struct settings_t:
+        setting_t each[1024]
+        uint32_t count
+        uint64_t writes
+        uint64_t write_errors
+
+    int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t now_ns)

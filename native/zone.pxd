@@ -1,0 +1,18 @@
+"""CPU packages as zone.h gives them."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "zone.h" nogil:
+    enum:
+        ATTRIBUTE_PATH
+        ZONE_LIMITS
+
+    ctypedef struct zone_t:
+        char energy_path[160]
+        char enabled_path[160]
+        char limit_path[2][160]
+        uint32_t limits
+        uint64_t owner_uw[2]
+        uint64_t range_uj
+
+    int zone_read_limit(const zone_t *zone, uint32_t *limit_mw)

@@ -1,0 +1,195 @@
+"""The hot loop's CPU side on plain files, for what a kernel's attributes do that simulated ones don't, and its pace."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eagent.errors import DriverError
+from eagent.hardware._loop import Loop
+from eagent.sim._plant import Host
+from eagent.sim.workload import Square
+from eagent.telemetry._ring import RingReader
+
+STEP_NS = 50_000_000
+ENERGY_MJ, POWER_MW = 3, 1
+
+
+class Bench:
+    """A loop in virtual time over one simulated GPU and whatever files a test makes."""
+
+    def __init__(self, made: Any, tmp_path: Path) -> None:
+        self.made = made
+        self.ring = tmp_path / "ring"
+        self.loop = Loop(str(made.dir / "lib" / "libnvidia-ml.so.1"), str(self.ring), 50, True)
+        self.now_ns = 10_000_000_000
+
+    def step(self, turns: int = 1) -> None:
+        for _ in range(turns):
+            self.now_ns += STEP_NS
+            self.loop.step(self.now_ns)
+
+    def hold(self, *texts: str) -> None:
+        devices = len(self.loop.limits())
+        self.loop.fall_back([0] * devices, [0], list(texts), 0)
+
+
+@pytest.fixture
+def bench(sim_host: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = sim_host(gpus=1, clock="virtual")
+    monkeypatch.setenv("EAGENT_SIM_HOST", str(made.plant))
+    one = Bench(made, tmp_path)
+    yield one
+    one.loop.close()
+
+
+def file(directory: Path, name: str, content: str) -> str:
+    path = directory / name
+    path.write_text(content)
+    return str(path)
+
+
+def told(reader: RingReader, channel: int) -> list[tuple[int, int]]:
+    """Value and status of what a package's channel told."""
+    return [(value, status) for _, value, place, kind, status in reader.drain() if place == 1 and kind == channel]
+
+
+def test_an_energy_counter_that_wraps_counts_on(bench: Bench, tmp_path: Path) -> None:
+    counter = tmp_path / "energy_uj"
+    counter.write_text("999000000\n")
+    bench.loop.add_package(str(counter), 1_000_000_000, "", [], [])
+    reader = RingReader(bench.ring)
+    bench.step()
+    counter.write_text("4000000\n")  # one joule to the end of the range, and four more
+    bench.step(2)
+    records = reader.drain()
+    reader.close()
+    joules = [value for _, value, place, kind, _ in records if place == 1 and kind == ENERGY_MJ]
+    powers = [value for _, value, place, kind, _ in records if place == 1 and kind == POWER_MW]
+    assert joules == [999_000, 1_004_000]
+    assert powers == [50_000]  # 5 J in 100 ms; the first reading has no past
+
+
+@pytest.mark.parametrize(("content", "status"), [(None, 1), ("", 5), ("12x", 5), ("-3", 5), ("9" * 30, 5)])
+def test_a_counter_that_can_t_be_read_is_no_number(
+    bench: Bench, tmp_path: Path, content: str | None, status: int
+) -> None:
+    path = tmp_path / "energy_uj"
+    if content is not None:
+        path.write_text(content)
+    bench.loop.add_package(str(path), 10**9, "", [], [])
+    reader = RingReader(bench.ring)
+    bench.step()
+    assert told(reader, POWER_MW) == [(0, status)]
+    reader.close()
+
+
+def test_many_settings_are_written_over_several_turns_and_all_are(bench: Bench, tmp_path: Path) -> None:
+    paths = [file(tmp_path, f"s{n}", "1") for n in range(100)]
+    bench.loop.add_settings(paths)
+    bench.hold(*["2"] * 100)
+    bench.step()
+    written = sum(Path(path).read_text() == "2" for path in paths)
+    assert 0 < written < 100
+    bench.step(10)
+    assert all(Path(path).read_text() == "2" for path in paths)
+    assert [held for held, *_ in bench.loop.settings()] == ["2"] * 100
+
+
+def test_a_setting_with_an_empty_wish_is_left_alone(bench: Bench, tmp_path: Path) -> None:
+    path = file(tmp_path, "s", "1")
+    bench.loop.add_settings([path])
+    bench.hold("")
+    bench.step(5)
+    assert Path(path).read_text() == "1"
+    assert bench.loop.settings() == [(None, None, None)]
+
+
+def test_a_setting_that_fails_is_tried_again_once_a_second_and_told(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "later"
+    bench.loop.add_settings([str(path), file(tmp_path, "well", "1")])
+    bench.hold("2", "2")
+    bench.step(4)
+    assert bench.loop.settings() == [(None, errno.ENOENT, None), ("2", None, None)]
+    path.write_text("1")
+    bench.step(5)
+    assert path.read_text() == "1"  # not yet
+    bench.step(20)
+    assert path.read_text() == "2"
+    assert bench.loop.settings()[0] == ("2", None, None)
+
+
+def test_what_the_kernel_makes_of_a_text_is_what_is_held(bench: Bench, tmp_path: Path) -> None:
+    path = file(tmp_path, "s", "1")
+    bench.loop.add_settings([path])
+    bench.hold("1999999")
+    bench.step()
+    Path(path).write_text("1900000\n")  # a step that the hardware has
+    bench.step(2)
+    assert bench.loop.settings()[0][0] is None  # it may be on its way
+    bench.step(8)
+    assert bench.loop.settings()[0] == ("1900000", None, None)
+    Path(path).write_text("1500000\n")
+    bench.step(22)
+    assert Path(path).read_text().strip() == "1999999"
+    assert bench.loop.settings()[0][2] is not None
+
+
+def test_paths_and_texts_that_are_too_long_are_refused_and_nothing_changes(bench: Bench, tmp_path: Path) -> None:
+    path = file(tmp_path, "s", "1")
+    with pytest.raises(DriverError, match="longer than 159 bytes"):
+        bench.loop.add_settings(["/" + "x" * 200])
+    bench.loop.add_settings([path])
+    with pytest.raises(DriverError, match="longer than 23 bytes"):
+        bench.hold("9" * 30)
+    bench.step(2)
+    assert Path(path).read_text() == "1"
+
+
+# ---- how often a GPU is read -----------------------------------------------------------------------------------------
+
+UTILISATION, CLOCK, PROCESSES = 5, 4, 11
+
+
+def counts(bench: Bench, reader: RingReader, plant: Host, seconds: float) -> Counter[int]:
+    """How often each channel of the GPU was read in this time."""
+    reader.drain()
+    for _ in range(round(seconds * 20)):
+        plant.advance(plant.time_s + 0.05)
+        bench.step()
+    return Counter(channel for _, _, place, channel, _ in reader.drain() if place == 0)
+
+
+def test_a_busy_gpu_is_read_each_period_and_an_idle_one_once_a_second(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        plant.advance(2.0)
+        counts(bench, reader, plant, 2)
+        idle = counts(bench, reader, plant, 10)
+        assert all(9 <= idle[channel] <= 11 for channel in (POWER_MW, ENERGY_MJ, UTILISATION, CLOCK, PROCESSES))
+        Square(period_s=1.0, duty=1.0).start(plant, [0])
+        counts(bench, reader, plant, 2)
+        busy = counts(bench, reader, plant, 10)
+        assert 195 <= busy[POWER_MW] <= 205
+        assert 39 <= busy[UTILISATION] <= 41
+        assert 9 <= busy[PROCESSES] <= 11
+
+
+def test_work_that_comes_to_an_idle_gpu_is_seen_within_a_second_and_read_fast_at_once(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        plant.advance(2.0)
+        counts(bench, reader, plant, 3.4)
+        Square(period_s=1.0, duty=1.0).start(plant, [0])
+        assert counts(bench, reader, plant, 2.1)[POWER_MW] >= 20
+
+
+def test_work_with_short_pauses_is_not_idle(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        Square(period_s=1.0, duty=0.1).start(plant, [0])
+        counts(bench, reader, plant, 2)
+        assert counts(bench, reader, plant, 5)[POWER_MW] >= 95
