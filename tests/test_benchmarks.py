@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
-from benchmarks import budget
-from eagent.sim.trace import generate
+from benchmarks import budget, firstlight, hindsight
+from benchmarks.work import Work, between, merged
+from eagent.config import Config
+from eagent.sim.trace import generate, scale_rate
 
 
 def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(
@@ -20,3 +24,54 @@ def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(
         "skew 0.7: energy per request / static",
     ]
     assert all(figure.value > 0 and set(figure.peers) == {"eagent", "static", "unlimited"} for figure in figures)
+
+
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch, fuse: None) -> None:  # noqa: ARG001  # only skips
+    """A governed host sets these for its own process."""
+    monkeypatch.setenv("EAGENT_SIM_HOST", "")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
+
+
+@pytest.fixture
+def minute() -> Work:
+    """A minute of the load that is benchmarked: 56 requests."""
+    return firstlight.assigned(scale_rate(generate(60.0, seed=1), 0.16, seed=1))
+
+
+@pytest.mark.usefixtures("virtual")
+def test_a_minute_of_firstlight_saves_most_of_what_hindsight_does_for_little_latency(minute: Work) -> None:
+    figures = {figure.figure: figure for figure in firstlight.compare(minute)}
+    assert figures["energy saved / best in hindsight"].value > 0.6
+    assert figures["p99 latency / without"].holds
+    assert figures["requests answered / without"].holds
+    alone = [figures[f"{knob} alone: saved / best in hindsight"].value for knob in ("idle GPU ceilings", "CPU ceiling")]
+    assert min(alone) > 0.2
+    assert sum(alone) == pytest.approx(figures["energy saved / best in hindsight"].value, rel=0.1)
+
+
+@pytest.mark.usefixtures("virtual")
+def test_a_host_on_which_eagent_only_observes_saves_nothing(minute: Work) -> None:
+    free = hindsight.play(minute, firstlight.SEED)
+    observed = firstlight._governed("observing", Config(), minute)
+    assert observed.energy_j == pytest.approx(free.energy_j, rel=1e-9)
+    assert observed.latency == free.latency
+
+
+def test_hindsight_lowers_a_clock_only_in_gaps_and_writes_at_most_once_a_second(minute: Work) -> None:
+    free = hindsight.play(minute, firstlight.SEED)
+    came = hindsight.play(minute, firstlight.SEED, events=hindsight.idle_gpus(free, minute))
+    assert came.latency.p99_s == pytest.approx(free.latency.p99_s, rel=1e-3)
+    assert came.gpu_j < 0.97 * free.gpu_j
+    for spans in free.busy:
+        lows = hindsight._writable(between(spans, 0.0, minute.end_s), minute.end_s)
+        writes = [at_s for low in lows for at_s in low]
+        assert all(b - a >= 1 for a, b in pairwise(writes))
+        assert not any(down_s < end_s and begin_s < up_s for down_s, up_s in lows for begin_s, end_s in spans)
+
+
+def test_spans_that_touch_are_one_and_what_lies_between_them_is_not_work() -> None:
+    spans = merged([(5.0, 6.0), (1.0, 3.0), (2.0, 4.0), (6.0, 7.0)])
+    assert spans == ((1.0, 4.0), (5.0, 7.0))
+    assert between(spans, 0.0, 9.0) == ((0.0, 1.0), (4.0, 5.0), (7.0, 9.0))
+    assert between(spans, 1.0, 7.0) == ((4.0, 5.0),)
