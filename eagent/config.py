@@ -101,7 +101,7 @@ class Config:
     mode_idle: str = "observe"
     idle_consent: tuple[str, ...] = ()
     mode_cpu: str = "observe"
-    cpu_slowdown: float = 0.02
+    cpu_slowdown: float = 0.03
     cpu_safe_cap_w: float | None = None
 
 

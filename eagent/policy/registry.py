@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from eagent.model import HostState, Proposal
-from eagent.policy import budget, idle, pin
+from eagent.policy import budget, cpu, idle, pin
 from eagent.policy.goals import Goals
 
 Policy = Callable[[HostState, Goals, int], list[Proposal]]
+# One that goes by the past is given what it asked to be remembered the last time, None at first.
+Remembering = Callable[[HostState, Goals, int, Any], tuple[list[Proposal], Any]]
 SECOND_NS = 1_000_000_000
 
 
@@ -17,14 +20,19 @@ SECOND_NS = 1_000_000_000
 class Entry:
     """A policy, and how often it is worth asking: between two askings what it asked for stands."""
 
-    decide: Policy
+    decide: Remembering
     every_ns: int = 0
 
 
+def _without_memory(decide: Policy) -> Remembering:
+    return lambda state, goals, now_ns, _: (decide(state, goals, now_ns), None)
+
+
 POLICIES: dict[str, Entry] = {
-    budget.NAME: Entry(budget.decide, SECOND_NS),  # limits act on means of a second: more often only writes more
-    pin.NAME: Entry(pin.decide),
-    idle.NAME: Entry(idle.decide),
+    budget.NAME: Entry(_without_memory(budget.decide), SECOND_NS),  # limits act on means of a second
+    pin.NAME: Entry(_without_memory(pin.decide)),
+    idle.NAME: Entry(_without_memory(idle.decide)),
+    cpu.NAME: Entry(cpu.decide),
 }
 
 
@@ -34,6 +42,7 @@ class Policies:
     def __init__(self) -> None:
         """None has been asked yet."""
         self._asked: dict[str, tuple[int, list[Proposal]]] = {}
+        self._memories: dict[str, Any] = {}
 
     def forget(self) -> None:
         """Ask all of them the next time: what they go by has changed by command."""
@@ -44,5 +53,6 @@ class Policies:
         for name, entry in POLICIES.items():
             last = self._asked.get(name)
             if last is None or now_ns - last[0] >= entry.every_ns:
-                self._asked[name] = (now_ns, entry.decide(state, goals, now_ns))
-        return [proposal for _, proposals in self._asked.values() for proposal in proposals]
+                proposals, self._memories[name] = entry.decide(state, goals, now_ns, self._memories.get(name))
+                self._asked[name] = (now_ns, proposals)
+        return [proposal for _, asked in self._asked.values() for proposal in asked]

@@ -237,7 +237,9 @@ def test_a_ceiling_of_the_cpus_becomes_a_lease_only_when_its_policy_may_act(
     held = ({"CPU-0": 1800}, {"CPU-0": "balance_power"})
     assert (host.warden.clocks_mhz, host.warden.preferences) == (held if mode == "act" else ({}, {}))
     asyncio.run(host.turn(2.25))
-    assert host.governor.state.cpus[0].clock_held is (mode == "act")
+    cpu = host.governor.state.cpus[0]
+    assert (cpu.clock_held, cpu.ceiling_mhz) == ((True, 1800) if mode == "act" else (False, 3400))
+    assert cpu.prior_ceiling_mhz == 3400
     assert [each.policy for each in host.governor.proposals] == ["cpu"]
 
 

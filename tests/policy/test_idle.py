@@ -9,7 +9,7 @@ from eagent.model import NEVER, DeviceState, HostState, Knob, KnobName, Priority
 from eagent.policy.goals import Goals, Idling
 from eagent.policy.idle import decide
 
-CLOCKS = (210, 690, 705, 720, 1410)
+CLOCKS = (210, 900, 915, 930, 1410)
 CONSENTED = Goals(idle=Idling(consent=frozenset({"GPU-00", "GPU-01"})))
 
 
@@ -40,9 +40,9 @@ def ceilings(*states: DeviceState, goals: Goals = CONSENTED, gang: bool = False)
     return {each.uuid: each.high for each in decide(HostState(states, gangs=gangs), goals, 0)}
 
 
-def test_a_quiet_process_whose_operator_consented_gets_half_the_clock(quiet: Any) -> None:
+def test_a_quiet_process_whose_operator_consented_gets_a_low_ceiling(quiet: Any) -> None:
     (proposal,) = decide(HostState((quiet(),)), CONSENTED, 0)
-    assert (proposal.knob, proposal.high, proposal.priority) == (KnobName.GPU_CLOCK, 705, Priority.IDLE)
+    assert (proposal.knob, proposal.high, proposal.priority) == (KnobName.GPU_CLOCK, 915, Priority.IDLE)
     assert "may be slowed" in proposal.reason
 
 
@@ -51,13 +51,13 @@ def test_without_consent_a_process_that_waits_is_left_alone(quiet: Any) -> None:
 
 
 def test_without_a_process_no_consent_is_needed_if_the_clocks_are_up(quiet: Any) -> None:
-    assert ceilings(quiet(compute_processes=ok(0)), goals=Goals()) == {"GPU-00": 705}
+    assert ceilings(quiet(compute_processes=ok(0)), goals=Goals()) == {"GPU-00": 915}
     assert ceilings(quiet(compute_processes=ok(0), sm_clock_mhz=ok(210)), goals=Goals()) == {}
 
 
 def test_what_we_hold_down_stays_down_while_it_is_idle(quiet: Any) -> None:
-    assert ceilings(quiet(sm_clock_mhz=ok(705), clock_held=True)) == {"GPU-00": 705}
-    assert ceilings(quiet(sm_clock_mhz=ok(705))) == {}
+    assert ceilings(quiet(sm_clock_mhz=ok(915), clock_held=True)) == {"GPU-00": 915}
+    assert ceilings(quiet(sm_clock_mhz=ok(915))) == {}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_work_or_a_missing_reading_is_never_idle(quiet: Any, change: dict[str, R
 
 
 def test_a_gang_is_idle_only_together(quiet: Any) -> None:
-    assert ceilings(quiet(0), quiet(1), gang=True) == {"GPU-00": 705, "GPU-01": 705}
+    assert ceilings(quiet(0), quiet(1), gang=True) == {"GPU-00": 915, "GPU-01": 915}
     assert ceilings(quiet(0), quiet(1, gpu_utilisation=ok(1)), gang=True) == {}
-    assert ceilings(quiet(0), quiet(1, gpu_utilisation=ok(1))) == {"GPU-00": 705}
+    assert ceilings(quiet(0), quiet(1, gpu_utilisation=ok(1))) == {"GPU-00": 915}
 
 
 def test_a_gpu_whose_clocks_cannot_be_locked_is_left_alone(quiet: Any) -> None:

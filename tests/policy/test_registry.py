@@ -3,9 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from eagent.model import Budget, HostState
+import pytest
+
+from eagent.model import Budget, HostState, Proposal
+from eagent.policy import registry
 from eagent.policy.goals import Goals, Pin
-from eagent.policy.registry import SECOND_NS, Policies
+from eagent.policy.registry import SECOND_NS, Entry, Policies
 
 PINNED = Goals(pins=(Pin("GPU-00", 250),))
 
@@ -25,3 +28,20 @@ def test_what_a_policy_asked_for_stands_until_it_is_due_again_or_all_are_asked_a
     policies.propose(state, PINNED, 2 * SECOND_NS)
     policies.forget()
     assert policies.propose(without, Goals(), 2 * SECOND_NS) == []
+
+
+def test_what_a_policy_asked_to_be_remembered_it_is_given_again_whatever_was_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def count(state: HostState, goals: Goals, now_ns: int, memory: int | None) -> tuple[list[Proposal], int]:  # noqa: ARG001  # the shape of a policy
+        given.append(memory)
+        return [], (memory or 0) + 1
+
+    given: list[int | None] = []
+    monkeypatch.setattr(registry, "POLICIES", {"count": Entry(count)})
+    policies = Policies()
+    policies.propose(HostState(()), Goals(), 0)
+    policies.forget()
+    policies.propose(HostState(()), Goals(), 1)
+    policies.propose(HostState(()), Goals(), 2)
+    assert given == [None, 1, 2]
