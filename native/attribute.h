@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ATTRIBUTE_PATH 160u
+#define ATTRIBUTE_PATH 512u
 
 /* The text without blanks at its end, terminated. 0 or -errno; -EMSGSIZE if it does not fit. */
 int attribute_read(const char *path, char *text, size_t room);

@@ -258,6 +258,7 @@ cdef class Loop:
             _copy(&zone.limit_path[k][0], path, ATTRIBUTE_PATH)
         zone.limits, zone.range_uj = len(limit_paths), range_uj
         self._loop.limits.devices[i].zone = zone
+        zone_read_limit(zone, &self._loop.limits.devices[i].requested_mw)
         self._loop.limits.count = i + 1
         self.own(i, owner_uw)
         return i

@@ -8,7 +8,7 @@
 
 #include "attribute.h"
 
-#define SETTINGS_MAX 1024u
+#define SETTINGS_MAX 2048u
 #define SETTING_TEXT 24u
 
 typedef char setting_text_t[SETTING_TEXT];

@@ -10,13 +10,13 @@ cdef extern from "setting.h" nogil:
     ctypedef char setting_text_t[24]
 
     ctypedef struct setting_t:
-        char path[160]
+        char path[512]
         char held[24]
         int error
         int64_t foreign_ns
 
     ctypedef struct settings_t:
-        setting_t each[1024]
+        setting_t each[2048]
         uint32_t count
         uint64_t writes
         uint64_t write_errors

@@ -8,9 +8,9 @@ cdef extern from "zone.h" nogil:
         ZONE_LIMITS
 
     ctypedef struct zone_t:
-        char energy_path[160]
-        char enabled_path[160]
-        char limit_path[2][160]
+        char energy_path[512]
+        char enabled_path[512]
+        char limit_path[2][512]
         uint32_t limits
         uint64_t owner_uw[2]
         uint64_t range_uj

@@ -10,7 +10,7 @@ the corner of the voltage power falls only in proportion, and the lowest clock w
 
 from __future__ import annotations
 
-from eagent.model import DeviceState, HostState, KnobName, Priority, Proposal
+from eagent.model import DeviceKind, DeviceState, HostState, KnobName, Priority, Proposal
 from eagent.policy.goals import Goals
 from eagent.policy.groups import grouped
 
@@ -20,7 +20,7 @@ NAME = "idle"
 def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:  # noqa: ARG001  # the shape of a policy
     """A clock ceiling for each GPU that is idle, and whose clocks are up or held down by us already."""
     proposals = []
-    for members in grouped(state, lambda each: each.device.clock.writable):
+    for members in grouped(state, lambda each: each.device.clock.writable and each.device.kind is DeviceKind.GPU):
         evidence = [_evidence(member, goals) for member in members]
         if any(reason is None for reason in evidence):
             continue
@@ -53,4 +53,8 @@ def _evidence(state: DeviceState, goals: Goals) -> str | None:
         return "no process holds it"
     if state.device.uuid not in goals.idle.consent:
         return None
-    return f"its {processes:.0f} processes are quiet and may be slowed"
+    return (
+        "its process is quiet and may be slowed"
+        if processes == 1
+        else f"its {processes:.0f} quiet processes may be slowed"
+    )

@@ -5,6 +5,7 @@ Real processes and `kill -9`; the truth is what driver and kernel of the simulat
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,8 @@ def held(site: Site) -> Callable[..., Any]:
         host.config.write_text(host.config.read_text() + CONFIG)
         host.plant.set_cpu_max_khz(40, OWNERS_KHZ)
         host.plant.set_cpu_epp(3, OWNERS_EPP)
-        Square(period_s=600.0, duty=1e-4).start(host.plant, [0, 1])  # a model that is loaded and not asked
+        # A model that is loaded and not asked.
+        Square(period_s=600.0, duty=1e-4).start(host.plant, [0, 1], pid=os.getpid())
         host.prior = knobs(host)
         host.up(*options)
         host.must("pin", "set", "cpu0", f"{PIN_W:g}W")
@@ -77,7 +79,7 @@ def test_every_knob_returns_to_its_prior_value(
 def put_back_since(host: Any, killed_s: float) -> bool:
     """Whether each knob was written back to what it was, by the logs of driver and kernel."""
     locks = {gpu for at_s, gpu, _, high_mhz, _ in host.plant.lock_log() if at_s > killed_s and high_mhz == 0}
-    writes = [entry for entry in host.plant.cpu_log() if entry[0] > killed_s]
+    writes = [entry for entry in host.plant.cpu_log() if entry[0] > killed_s and entry[4] != entry[5]]
     back = {(what, place, constraint): new for _, what, place, constraint, _, new, _ in reversed(writes)}
     _, ceilings, epps, limits = host.prior
     return (
@@ -123,8 +125,8 @@ def test_a_halt_gives_every_knob_back(held: Callable[..., Any]) -> None:
 
 def test_work_that_comes_has_its_clocks_within_a_second_and_a_half(held: Callable[..., Any]) -> None:
     host = held()
-    host.plant.stop()
-    Square(period_s=1.0, duty=1.0).start(host.plant, [0])
+    host.plant.stop_load()
+    Square(period_s=1.0, duty=1.0).start(host.plant, [0], pid=os.getpid())
     began_s = host.plant.time_s
     assert host.await_true(lambda: knobs(host)[0][0] == 0, 5)
     back_s = max(at_s for at_s, gpu, _, high_mhz, _ in host.plant.lock_log() if gpu == 0 and high_mhz == 0)
