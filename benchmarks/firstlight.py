@@ -1,7 +1,7 @@
 """The policies `idle` and `cpu` beside the best use of their knobs in hindsight, in virtual time on one trace.
 
     make bench NAME=firstlight                       a generated trace of 20 minutes
-    make bench NAME=firstlight TRACE=FILE            the public Azure LLM inference CSV, all of it: some six minutes
+    make bench NAME=firstlight TRACE=FILE            the public Azure LLM inference CSV, all of it: some two minutes
 
 Eight simulated A100s and two CPU packages that feed them. The trace's rate is scaled so that without eagent the GPUs
 are busy for 30 % of the time by their own utilisation reading. The operator consents that quiet processes be slowed.
@@ -16,13 +16,13 @@ from pathlib import Path
 
 from benchmarks import hindsight
 from benchmarks.figures import Figure, publish
-from benchmarks.virtual import Governed, Ungoverned
+from benchmarks.virtual import Governed
 from benchmarks.work import LEAD_S, Outcome, Work, outcome
 from eagent.config import Config
-from eagent.sim.trace import Trace, assign, generate, read_azure_csv, scale_rate, zipf_weights
+from eagent.sim.thinning import thinned
+from eagent.sim.trace import generate, read_azure_csv
 
 LOAD = 0.30
-LOAD_SLACK = 0.005
 SKEW = 0.7  # Zipf's exponent for the popularity of what each GPU serves, as in the demo
 GPUS = 8
 GENERATED_S = 1200.0
@@ -39,42 +39,13 @@ MODES = {
 def main() -> None:
     """Run all, print, and write the figures."""
     source = os.environ.get("TRACE")
-    trace, load = at_load(read_azure_csv(source) if source else generate(GENERATED_S, SEED))
+    trace = read_azure_csv(source) if source else generate(GENERATED_S, SEED)
+    load = thinned(trace, LOAD, gpus=GPUS, skew=SKEW, seed=SEED)
     print(
-        f"{len(trace.requests)} requests in {trace.duration_s:.0f} s, {trace.source}; "
-        f"GPUs busy for {load:.1%} without eagent; simulated joules"
+        f"{len(load.trace.requests)} requests in {load.trace.duration_s:.0f} s, {load.trace.source}; "
+        f"GPUs busy for {load.busy_share:.1%} without eagent; simulated joules"
     )
-    publish("firstlight", compare(assigned(trace)))
-
-
-def assigned(trace: Trace) -> Work:
-    """A trace as work for the GPUs of one host."""
-    return Work(trace, assign(trace, zipf_weights(GPUS, SKEW), SEED))
-
-
-def at_load(trace: Trace) -> tuple[Trace, float]:
-    """The trace with its rate scaled so that the GPUs are busy for `LOAD` of the time, and for how much they are."""
-    low, high = 0.0, 2.0
-    while True:
-        factor = (low + high) / 2
-        scaled = scale_rate(trace, factor, SEED)
-        load = _busy_share(assigned(scaled))
-        if abs(load - LOAD) <= LOAD_SLACK or high - low < 1e-4:
-            return scaled, load
-        low, high = (factor, high) if load < LOAD else (low, factor)
-
-
-def _busy_share(work: Work) -> float:
-    """Mean utilisation of all GPUs over the trace, as the driver tells it, without eagent."""
-    told = []
-    with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
-        host = Ungoverned(Path(directory), "load", SEED)
-        work.start(host.plant)
-        for second in range(1, int(work.trace.duration_s) + 1):
-            host.advance(LEAD_S + second)
-            told += [host.plant.view(gpu)["gpu_utilisation_pct"] for gpu in range(GPUS)]
-        host.close()
-    return sum(told) / len(told) / 100
+    publish("firstlight", compare(Work(load.trace, load.gpu_of)))
 
 
 def compare(work: Work) -> list[Figure]:

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import budget, firstlight, hindsight
 from benchmarks.work import Work, between, merged
 from eagent.config import Config
-from eagent.sim.trace import generate, scale_rate
+from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
 
 
 def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(
@@ -36,7 +36,8 @@ def virtual(monkeypatch: pytest.MonkeyPatch, fuse: None) -> None:  # noqa: ARG00
 @pytest.fixture
 def minute() -> Work:
     """A minute of the load that is benchmarked: 56 requests."""
-    return firstlight.assigned(scale_rate(generate(60.0, seed=1), 0.16, seed=1))
+    trace = scale_rate(generate(60.0, seed=1), 0.16, seed=1)
+    return Work(trace, assign(trace, zipf_weights(firstlight.GPUS, firstlight.SKEW), seed=1))
 
 
 @pytest.mark.usefixtures("virtual")

@@ -1,7 +1,8 @@
 """Watch eagent share a budget on simulated GPUs, then watch everything be killed.
 
 Two simulated hosts serve the same requests under the same budget: one with an equal static split of the watts, one with
-eagent. No GPU and no root is needed; all watts and joules are simulated.
+eagent. Then two others serve a load with pauses, without a budget: eagent slows GPUs that rest and CPUs that wait. No
+GPU and no root is needed; all watts and joules are simulated.
 
 Examples:
   eagent demo
@@ -31,6 +32,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=arguments.duration, default=60.0, help="length of the busiest window that is played (60s)"
     )
+    parser.add_argument(
+        "--quiet-seconds",
+        type=arguments.duration,
+        default=60.0,
+        help="length of the window that is then played without a budget (60s)",
+    )
+    parser.add_argument("--budget-only", action="store_true", help="end after the budget")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
 
 
@@ -44,9 +52,12 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     if target is not None and not target.parent.is_dir():
         raise InputError(f"--json {target}: there is no directory {target.parent}")
     trace = traces.read_azure_csv(args.trace) if args.trace else traces.generate(GENERATED_S, GENERATOR_SEED)
-    document = play(trace, args.seconds, os.environ)
+    document = play(trace, args.seconds, 0.0 if args.budget_only else args.quiet_seconds, os.environ)
     print("", *report.summary(document), sep="\n")
+    if "quiet" in document:
+        print("", *report.quiet_summary(document["quiet"]), sep="\n")
     if target is not None:
         target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         print(f"figures written to {target}")
-    return 0 if document["promises_kept"] and document["limits_over_budget_s"] == 0 else FAILED
+    restored = document.get("quiet", {}).get("knobs_restored", True)
+    return 0 if document["promises_kept"] and document["limits_over_budget_s"] == 0 and restored else FAILED

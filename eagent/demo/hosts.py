@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eagent.demo.scenario import GPUS, MODEL, SEED, Scenario
+from eagent.demo.scenario import GPUS, MODEL, SEED
 from eagent.errors import EagentError
 from eagent.sim import host as simulated
 from eagent.sim._plant import Host
-from eagent.sim.workload import Serving
+from eagent.sim.workload import Dispatched, Serving
 
 READY_S = 30.0
 POLL_S = 0.05
@@ -41,9 +41,9 @@ class Bench:
         for gpu, limit_w in enumerate(limits_w):
             self.plant.set_power_limit(gpu, limit_w)
 
-    def serve(self, scenario: Scenario, at_s: float) -> None:
-        """Let the trace's requests come, from `at_s` on this host's clock."""
-        Serving().start(self.plant, scenario.requests(), at_s=at_s, pid=os.getpid())
+    def serve(self, requests: Sequence[Dispatched], at_s: float) -> None:
+        """Let requests come, from `at_s` on this host's clock."""
+        Serving().start(self.plant, requests, at_s=at_s, pid=os.getpid())
 
     def done(self) -> int:
         """How many requests have been answered."""
@@ -53,9 +53,10 @@ class Bench:
 class Governor:
     """eagent on a simulated host: `eagent up` and what can be done to its processes."""
 
-    def __init__(self, bench: Bench) -> None:
-        """Nothing runs yet."""
+    def __init__(self, bench: Bench, config: Path | None = None) -> None:
+        """Nothing runs yet; `config` is the configuration to run with, else the defaults."""
         self._bench = bench
+        self._options = [] if config is None else [f"--config={config}"]
         self._environ = bench.made.environment(os.environ)
         self._log = bench.made.path / "up.log"
         self._up: subprocess.Popen[bytes] | None = None
@@ -67,7 +68,8 @@ class Governor:
         Raises:
             EagentError: it does not start; its log is in the message.
         """
-        command = [sys.executable, "-m", "eagent", "up", "--no-restart"]  # what is killed stays dead: it is to be seen
+        # What is killed stays dead: it is to be seen.
+        command = [sys.executable, "-m", "eagent", *self._options, "up", "--no-restart"]
         with self._log.open("ab") as log:
             said = self._log.stat().st_size
             self._up = subprocess.Popen(command, env=self._environ, stdout=log, stderr=log, start_new_session=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from eagent.demo import quiet
 from eagent.demo.acts import Act
 from eagent.demo.hosts import Bench
 from eagent.demo.scenario import Scenario
-from eagent.sim.account import PowerLog, RunAccount, account
+from eagent.sim.account import Percentiles, PowerLog, RunAccount, account
+
+REST_W = 1000.0  # declared for what a host draws beside GPUs, CPU packages and DRAM, which the plant does not model
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,52 +65,103 @@ def document(
     }
 
 
-def _host(run: RunAccount) -> dict[str, Any]:
-    done = run.latency.finished
+def quiet_document(outcome: quiet.Outcome) -> dict[str, Any]:
+    """The part `quiet` of that document: GPUs, CPU packages and DRAM, all simulated, without a budget."""
+    free, governed = outcome.free, outcome.governed
+    saved_j = free.energy_j - governed.energy_j
     return {
-        "energy_j": run.energy_j,
-        "requests_done": done,
-        "requests_unfinished": run.latency.unfinished,
-        "energy_per_request_j": run.energy_j / done if done else None,
-        "p50_latency_s": run.latency.p50_s,
-        "p95_latency_s": run.latency.p95_s,
-        "p99_latency_s": run.latency.p99_s,
-        "p99_first_token_s": run.first_token.p99_s,
+        "trace": outcome.load.trace.source,
+        "requests": len(outcome.load.trace.requests),
+        "busy_share": outcome.load.busy_share,
+        "measured_s": free.seconds,
+        "cpu_left_out": outcome.cpu_left_out,
+        "knobs_restored": outcome.knobs_restored,
+        "saved_share": saved_j / free.energy_j,
+        "declared_rest_w": REST_W,
+        "saved_share_with_rest": saved_j / (free.energy_j + REST_W * free.seconds),
+        "without": _side(free),
+        "eagent": _side(governed),
     }
+
+
+def _side(side: quiet.Side) -> dict[str, Any]:
+    parts = {"gpu_energy_j": side.gpu_energy_j, "cpu_energy_j": side.cpu_energy_j}
+    return {**_figures(side.energy_j, side.latency, side.first_token), **parts}
+
+
+def _host(run: RunAccount) -> dict[str, Any]:
+    return _figures(run.energy_j, run.latency, run.first_token)
+
+
+def _figures(energy_j: float, latency: Percentiles, first_token: Percentiles) -> dict[str, Any]:
+    done = latency.finished
+    return {
+        "energy_j": energy_j,
+        "requests_done": done,
+        "requests_unfinished": latency.unfinished,
+        "energy_per_request_j": energy_j / done if done else None,
+        "p50_latency_s": latency.p50_s,
+        "p95_latency_s": latency.p95_s,
+        "p99_latency_s": latency.p99_s,
+        "p99_first_token_s": first_token.p99_s,
+    }
+
+
+ROWS = (
+    ("requests answered", "requests_done", "{:.0f}", 1.0),
+    ("energy, simulated (kJ)", "energy_j", "{:.1f}", 1e-3),
+    ("energy per request, simulated (J)", "energy_per_request_j", "{:.1f}", 1.0),
+    ("latency p50 (s)", "p50_latency_s", "{:.2f}", 1.0),
+    ("latency p95 (s)", "p95_latency_s", "{:.2f}", 1.0),
+    ("latency p99 (s)", "p99_latency_s", "{:.2f}", 1.0),
+    ("first token p99 (s)", "p99_first_token_s", "{:.2f}", 1.0),
+)
+PARTS = (
+    ("  of GPUs (kJ)", "gpu_energy_j", "{:.1f}", 1e-3),
+    ("  of CPU packages and DRAM (kJ)", "cpu_energy_j", "{:.1f}", 1e-3),
+)
 
 
 def summary(document: dict[str, Any]) -> list[str]:
     """The same for a person, a line each."""
-    rows = [
-        ("requests answered", "requests_done", "{:.0f}"),
-        ("energy, simulated (kJ)", "energy_j", "{:.1f}"),
-        ("energy per request, simulated (J)", "energy_per_request_j", "{:.1f}"),
-        ("latency p50 (s)", "p50_latency_s", "{:.2f}"),
-        ("latency p95 (s)", "p95_latency_s", "{:.2f}"),
-        ("latency p99 (s)", "p99_latency_s", "{:.2f}"),
-        ("first token p99 (s)", "p99_first_token_s", "{:.2f}"),
-    ]
-    static, governed = document["static"], document["eagent"]
-    lines = [
+    share = document["nvml_time_share"]
+    return [
         f"{document['requests']} requests ({document['trace']}), budget {document['budget_w']:.0f} W "
         f"({document['envelope_w']:.0f} W for the GPUs). All watts and joules are simulated.",
         "",
-        f"{'':<36}{'static split':>14}{'eagent':>14}{'eagent/static':>16}",
-    ]
-    for title, key, form in rows:
-        left, right = static[key], governed[key]
-        if left is None or right is None:
-            lines.append(f"{title:<36}{'-':>14}{'-':>14}")
-            continue
-        scale = 1e-3 if key == "energy_j" else 1.0
-        ratio = f"{right / left:.3f}" if left else "-"
-        lines.append(f"{title:<36}{form.format(left * scale):>14}{form.format(right * scale):>14}{ratio:>16}")
-    share = document["nvml_time_share"]
-    lines += [
+        *_table(ROWS, "static split", document["static"], document["eagent"]),
         "",
         f"limits above the budget: {document['limits_over_budget_s']:.3f} s; "
         f"drawn above it: {document['measured_overshoot_j']:.1f} J in 1 s means, simulated; "
         f"time inside NVML: {'unknown' if share is None else f'{share:.2%}'}; "
         f"{document['limit_changes']} limit writes",
     ]
+
+
+def quiet_summary(part: dict[str, Any]) -> list[str]:
+    """The same of the part without a budget."""
+    lines = [
+        f"{part['requests']} requests ({part['trace']}), no budget, "
+        f"GPUs busy for {part['busy_share']:.0%} of the time. All joules are simulated.",
+        "",
+        *_table((*ROWS[:2], *PARTS, *ROWS[2:]), "without", part["without"], part["eagent"]),
+        "",
+        f"saved: {part['saved_share']:.1%} of what GPUs, CPU packages and DRAM draw, "
+        f"{part['saved_share_with_rest']:.1%} with {part['declared_rest_w']:.0f} W declared for the rest of a host; "
+        f"every clock {'is' if part['knobs_restored'] else 'IS NOT'} back",
+    ]
+    if part["cpu_left_out"] is not None:
+        lines.append(f"CPUs were left out: {part['cpu_left_out']}")
     return lines
+
+
+def _table(
+    rows: Sequence[tuple[str, str, str, float]], peer: str, left: dict[str, Any], right: dict[str, Any]
+) -> Iterator[str]:
+    yield f"{'':<36}{peer:>14}{'eagent':>14}{f'eagent/{peer.split()[0]}':>16}"
+    for title, key, form, scale in rows:
+        if left[key] is None or right[key] is None:
+            yield f"{title:<36}{'-':>14}{'-':>14}"
+            continue
+        ratio = f"{right[key] / left[key]:.3f}" if left[key] else "-"
+        yield f"{title:<36}{form.format(left[key] * scale):>14}{form.format(right[key] * scale):>14}{ratio:>16}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from eagent.demo import report
+from eagent.demo import quiet, report
 from eagent.demo.acts import perform
 from eagent.demo.hosts import Bench, Governor
 from eagent.demo.scenario import GPUS, Scenario, plan
@@ -23,12 +23,13 @@ LEAD_S = 1.0  # between telling both plants of the trace and its first request
 DRAIN = 3.0  # the trace must be answered within this many times its length, else the demo has failed
 
 
-def run(trace: Trace, seconds: float, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Play the trace on both hosts, kill everything, and give the account.
+def run(trace: Trace, seconds: float, quiet_seconds: float, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Play the trace on both hosts, kill everything, play it without a budget, and give the account.
 
     Args:
         trace: The requests; the busiest `seconds` of it are played.
         seconds: Length of that window.
+        quiet_seconds: Length of the window that is played without a budget; 0: none.
         environ: Where simulated hosts are put, see `eagent.sim.host.root`.
 
     Returns:
@@ -48,11 +49,16 @@ def run(trace: Trace, seconds: float, environ: Mapping[str, str]) -> dict[str, A
         governor = Governor(governed)
         try:
             with View(scenario) as view:
-                return _play(scenario, static, governed, governor, view)
+                document = _play(scenario, static, governed, governor, view)
         finally:
             governor.stop()
             for bench in (static, governed):
                 bench.plant.close()
+        if quiet_seconds:
+            print(flush=True)
+            part = quiet.run(trace, quiet_seconds, Path(directory), lambda line: print(line, flush=True))
+            document["quiet"] = report.quiet_document(part)
+        return document
 
 
 def _remove_if_empty(directory: Path) -> None:
@@ -73,7 +79,7 @@ def _play(scenario: Scenario, static: Bench, governed: Bench, governor: Governor
 
     starts_s = [bench.plant.time_s + LEAD_S for bench in (static, governed)]
     for bench, start_s in zip((static, governed), starts_s, strict=True):
-        bench.serve(scenario, start_s)
+        bench.serve(scenario.requests(), start_s)
     _watch_trace(scenario, static, governed, view, starts_s)
     ends_s = [bench.plant.time_s for bench in (static, governed)]
     length_s = min(end_s - start_s for start_s, end_s in zip(starts_s, ends_s, strict=True))
