@@ -233,7 +233,7 @@ cdef class Loop:
         return self._loop.gpus
 
     def add_package(self, str energy_path, uint64_t range_uj, str enabled_path, list limit_paths, list owner_uw):
-        """Take in a CPU package as the next device, before the loop runs.
+        """Take in a CPU package as the next device, before the loop runs, and read its limit.
 
         Args:
             energy_path: Its energy counter, empty if there is none.
@@ -260,6 +260,8 @@ cdef class Loop:
         self._loop.limits.devices[i].zone = zone
         self._loop.limits.count = i + 1
         self.own(i, owner_uw)
+        listen(&self._loop)
+        limits_read(&self._loop.limits, i, 0)
         return i
 
     def own(self, uint32_t i, list owner_uw):
@@ -413,7 +415,11 @@ cdef class Loop:
         return limit_mw if code == NVML_SUCCESS else None
 
     def limits(self):
-        """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem."""
+        """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem.
+
+        The last is the wish that is in force, in mW: of a package all of its limits are where it puts them. None each
+        where there is none.
+        """
         cdef uint32_t i
         cdef limit_t *device
         found = []
@@ -426,7 +432,17 @@ cdef class Loop:
                 problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
             elif device.disagrees:
                 problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
-            found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign_ns or None, problem))
+                if device.is_uneven:
+                    problem += ", and less of its other limit"
+            found.append(
+                (
+                    device.requested_mw or None,
+                    device.enforced_mw or None,
+                    device.foreign_ns or None,
+                    problem,
+                    device.held_mw or None,
+                )
+            )
         return found
 
     def ceilings(self):

@@ -174,9 +174,9 @@ class Limits:
             OSError: an entry could not be removed; it stands.
         """
         retired = False
-        for device, (requested_mw, *_) in zip(self._devices, self._loop.limits(), strict=True):
+        for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            if entry and entry.prior == requested_mw and device.power_limit.writable:
+            if entry and entry.prior == held_mw and device.power_limit.writable:
                 self._journal.retire(device.uuid, POWER_LIMIT)
                 retired = True
         return retired
@@ -185,7 +185,8 @@ class Limits:
         """Whether every writable limit is where it falls back to."""
         found = self._loop.limits()
         return all(
-            self._fallback(device, budget) in (0, limit[0]) for device, limit in zip(self._devices, found, strict=True)
+            self._fallback(device, budget) in (0, held_mw)
+            for device, (*_, held_mw) in zip(self._devices, found, strict=True)
         )
 
     def status(
@@ -194,7 +195,7 @@ class Limits:
         """Per device what is known of its limit, and the alarms. `leased_mw` is None without a lease."""
         rows, alarms = [], []
         for device, limit in zip(self._devices, self._loop.limits(), strict=True):
-            requested_mw, enforced_mw, foreign_ns, problem = limit
+            requested_mw, enforced_mw, foreign_ns, problem, held_mw = limit
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             ours_mw = self._fallback(device, budget) if leased_mw is None else leased_mw.get(device.uuid, 0)
             if not device.power_limit.writable:
@@ -204,7 +205,7 @@ class Limits:
             elif budget:
                 state = "safe"
             else:
-                state = "restoring" if entry and entry.prior != requested_mw else "baseline"
+                state = "restoring" if entry and entry.prior != held_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
             if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
