@@ -45,6 +45,8 @@ cdef enum:
     TEXT_MAX = 512
     CLOCKS_MAX = 512
 
+    CALLS_LEAST = 32  # of the kernel for CPUs in one turn: 64 of them are done in four, and a turn takes milliseconds
+
 cdef int64_t SECOND_NS = 1_000_000_000
 
 ctypedef struct vector_t:
@@ -285,7 +287,10 @@ cdef class Loop:
             raise DriverError(f"{count + len(paths)} attributes of CPUs; eagent governs at most {SETTINGS_MAX}")
         for k, path in enumerate(paths):
             _copy(&self._loop.settings.each[count + k].path[0], path, ATTRIBUTE_PATH)
-        self._loop.settings.count = count + len(paths)
+        count += len(paths)
+        self._loop.settings.count = count
+        # However many there are and however rare the turns, in a second each of them has had its own.
+        self._loop.settings.calls_max = max(CALLS_LEAST, 1 + count * self._loop.period_ns // SECOND_NS)
 
     def describe(self, uint32_t i):
         """What the driver says of device `i`: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.

@@ -16,8 +16,9 @@ cdef extern from "setting.h" nogil:
         int64_t foreign_ns
 
     ctypedef struct settings_t:
-        setting_t each[1024]
+        setting_t each[4096]
         uint32_t count
+        uint32_t calls_max
         uint64_t writes
         uint64_t write_errors
 

@@ -18,7 +18,9 @@ int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t
   return 0;
 }
 
-static uint64_t milliwatts(uint64_t uw) { return uw / 1000 + (uw % 1000 != 0); }
+static uint64_t milliwatts(uint64_t uw) {
+  return uw / 1000 + (uw % 1000 != 0);
+}
 
 int zone_read_limit(const zone_t *zone, uint32_t *limit_mw, int *is_uneven) {
   uint64_t enabled = 1, uw = 0, mw[ZONE_LIMITS];
