@@ -12,7 +12,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden.budget import safe_cap_mw
-from eagent.warden.journal import Entry, Journal
+from eagent.warden.journal import PRIOR_MAX, Entry, Journal
 from eagent.wire import Message, mw
 
 POWER_LIMIT = KnobName.POWER_LIMIT
@@ -254,7 +254,9 @@ def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:
 def _owner_uw(package: Package, entry: Entry) -> list[int]:
     """What an entry says the limits were; none if it is not of the limits that are here."""
     found = [entry.texts.get(f"{path.parent.name}/{path.name}", "") for path in package.limit_paths]
-    return [int(text) for text in found] if all(text.isascii() and text.isdigit() for text in found) else []
+    if not all(text.isdigit() and int(text) // 1000 <= PRIOR_MAX for text in found):
+        return []
+    return [int(text) for text in found]
 
 
 def _probe(package: Package) -> str | None:
