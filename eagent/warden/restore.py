@@ -63,7 +63,7 @@ def _late(status: Message) -> list[str]:
         for row in status["knobs"]
         if row["state"] == "restoring" or row["ours_mw"] not in (None, row["requested_mw"])
     ]
-    others = [row for row in (*status["clocks"], *status["preferences"]) if row["state"] == "restoring"]
+    others = [row for row in (*status["clocks"], *status.get("preferences", ())) if row["state"] == "restoring"]
     return [f"{row['knob']} of {row['uuid']}" for row in (*limits, *others)]
 
 
