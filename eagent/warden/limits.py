@@ -167,8 +167,8 @@ class Limits:
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
         return capped_mw + (sum(mw(budget.uncapped_w(device)) for device in self._devices) if budget else 0)
 
-    def tick(self) -> bool:
-        """Retire the entries of limits that are back; not while a lease or a budget stands. Whether there was one.
+    def tick(self, leased: Collection[str]) -> bool:
+        """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether there was one.
 
         Raises:
             OSError: an entry could not be removed; it stands.
@@ -176,7 +176,8 @@ class Limits:
         retired = False
         for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            if entry and entry.prior == held_mw and device.power_limit.writable:
+            is_back = entry is not None and entry.prior == held_mw and device.power_limit.writable
+            if is_back and device.uuid not in leased:
                 self._journal.retire(device.uuid, POWER_LIMIT)
                 retired = True
         return retired

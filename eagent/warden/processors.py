@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -190,14 +190,16 @@ class Processors:
             for text, (held, error, _) in zip(self._fallback(group), found[group.first :], strict=False)
         )
 
-    def tick(self) -> bool:
-        """Retire the entries of knobs that are back; not while a lease runs. Returns whether there was one.
+    def tick(self, clocks: Collection[str], preferences: Collection[str]) -> bool:
+        """Retire the entries of knobs that are back, but of those that a lease holds. Returns whether there was one.
 
         Raises:
             OSError: an entry could not be removed; it stands.
         """
         found = self._loop.settings()
-        back = [group for group in self._groups if self._entry(group) and self._is_back(group, found)]
+        leased = {KnobName.CPU_CLOCK: clocks, KnobName.CPU_PREFERENCE: preferences}
+        free = [group for group in self._groups if group.device.uuid not in leased[group.knob]]
+        back = [group for group in free if self._entry(group) and self._is_back(group, found)]
         for group in back:
             self._journal.retire(group.device.uuid, group.knob)
         return bool(back)

@@ -132,16 +132,22 @@ class Warden:
         return now_ns < self._lease_until_ns
 
     def tick(self, now_ns: int) -> None:
-        """Retire the journal entries of knobs that are back. Call it a few times a second.
+        """Retire the journal entries of knobs that no lease holds and that are back. Call it a few times a second.
 
         Raises:
             OSError: an entry could not be removed; it stands, and the next tick tries again.
         """
-        if self.leased(now_ns) or not self._loop.governed(True):
+        leased = self.leased(now_ns)
+        if not self._loop.governed(not leased):
             return
-        for knobs in (self._clocks, self._processors, *(() if self.budget else (self._limits,))):
-            if knobs.tick():
-                self._tell_fallback()
+        held = (self._lease_mw, self._lease_mhz, self._lease_preferences)
+        limits, clocks, preferences = held if leased else ({}, {}, {})
+        if self._clocks.tick(clocks):
+            self._tell_fallback()
+        if self._processors.tick(clocks, preferences):
+            self._tell_fallback()
+        if not self.budget and self._limits.tick(limits):
+            self._tell_fallback()
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
@@ -258,8 +264,10 @@ class Warden:
         self.budget = budget
         self._alarms.clear()
         self._tell_fallback()
-        if self.leased(now_ns) and sum(self._lease_mw.values()) + self._uncapped_mw() > self._envelope_mw():
-            self.release()
+        envelope_mw = self._envelope_mw() - self._uncapped_mw()
+        is_whole = self._lease_mw.keys() == self._limits.writable().keys()
+        if self.leased(now_ns) and not (is_whole and sum(self._lease_mw.values()) <= envelope_mw):
+            self.release()  # who is not in it would stay where it was
         return {"in_force": self._settle(self._in_force)}
 
     def budget_clear(self) -> Message:

@@ -200,6 +200,19 @@ def test_a_power_limit_binds_both_windows_and_each_goes_back_to_its_own(host: An
     assert journalled(host.state) == 0
 
 
+def test_a_package_that_a_lease_leaves_out_is_its_owners_once_it_is_back(host: Any, journalled: Journalled) -> None:
+    host.warden.lease({}, 9, host.now_ns, {CPU0: 1500, CPU1: 1500}, {CPU0: "power", CPU1: "power"})
+    host.step(SETTLED_S)
+    host.warden.lease({}, 9, host.now_ns, {CPU1: 1500}, {CPU1: "power"})
+    host.step(SETTLED_S)
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 2
+    host.warden.lease({}, 9, host.now_ns, {CPU1: 1500}, {CPU1: "power"})
+    host.plant.set_cpu_max_khz(3, 2_000_000)
+    host.step(2.0)
+    assert (ceilings_khz(host)[3], ceilings_khz(host)[33]) == (2_000_000, 1_500_000)
+
+
 @pytest.mark.parametrize("term", [0, 1])
 def test_a_kill_between_the_writes_of_two_windows_leaves_neither_behind(
     host: Any, journalled: Journalled, term: int
