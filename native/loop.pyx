@@ -234,7 +234,7 @@ cdef class Loop:
         """How many GPUs there are. They are the first devices."""
         return self._loop.gpus
 
-    def add_package(self, str energy_path, uint64_t range_uj, str enabled_path, list limit_paths, list owner_uw):
+    def add_package(self, str energy_path, range_uj, str enabled_path, list limit_paths, list owner_uw):
         """Take in a CPU package as the next device, before the loop runs, and read its limit.
 
         Args:
@@ -248,7 +248,7 @@ cdef class Loop:
             The device's number.
 
         Raises:
-            DriverError: there is no room for it.
+            DriverError: there is no room for it, or no such counter.
         """
         cdef uint32_t i = self._loop.limits.count
         cdef zone_t *zone = &self._loop.zones[i]
@@ -258,7 +258,11 @@ cdef class Loop:
         _copy(&zone.enabled_path[0], enabled_path, ATTRIBUTE_PATH)
         for k, path in enumerate(limit_paths):
             _copy(&zone.limit_path[k][0], path, ATTRIBUTE_PATH)
-        zone.limits, zone.range_uj = len(limit_paths), range_uj
+        try:
+            zone.range_uj = range_uj
+        except OverflowError:
+            raise DriverError(f"{energy_path}: counts up to {range_uj}, which is none that a counter has") from None
+        zone.limits = len(limit_paths)
         self._loop.limits.devices[i].zone = zone
         self._loop.limits.count = i + 1
         self.own(i, owner_uw)

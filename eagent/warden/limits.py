@@ -56,7 +56,7 @@ class Limits:
         """Take a CPU package over, after all GPUs: it becomes the loop's next device.
 
         Raises:
-            DriverError: there is no room for it.
+            DriverError: there is no room for it. Nothing was taken over then.
         """
         entry = self._standing(package.uuid)
         present_uw = _limits_uw(package)
@@ -239,11 +239,12 @@ def _ceiling_mw(limits_uw: Collection[int]) -> int:
 
 
 def _limits_uw(package: Package) -> list[int]:
-    """A package's power limits now; none if one can't be read."""
+    """A package's power limits now; none if one can't be read, or is none that a host could have."""
     try:
-        return [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
+        found = [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
     except DriverError:
         return []
+    return found if _ceiling_mw(found) <= PRIOR_MAX else []
 
 
 def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:

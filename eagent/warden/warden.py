@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eagent.errors import ProtocolError, RefusedError
+from eagent.errors import DriverError, ProtocolError, RefusedError
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
@@ -74,7 +74,8 @@ class Warden:
         self._lease_until_ns = 0
         self._alarms: list[str] = []
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
-        self.devices = (*gpus, *(self._take_package(package, i) for i, package in enumerate(packages)))
+        taken = (self._take_package(package, i) for i, package in enumerate(packages))
+        self.devices = (*gpus, *(device for device in taken if device is not None))
         self.budget = self._load_budget()
         self._tell_fallback()
 
@@ -83,8 +84,12 @@ class Warden:
     def _take_gpu(self, i: int) -> Device:
         return self._clocks.take(self._limits.take_gpu(i))
 
-    def _take_package(self, package: Package, index: int) -> Device:
-        return self._processors.take(self._limits.take_package(package, index), package)
+    def _take_package(self, package: Package, index: int) -> Device | None:
+        try:
+            return self._processors.take(self._limits.take_package(package, index), package)
+        except DriverError as problem:  # it must not cost the others their warden
+            self._alarms.append(f"cpu{index} is left alone: {problem}")
+            return None
 
     def _load_budget(self) -> Budget | None:
         try:

@@ -159,6 +159,25 @@ def test_more_policies_than_there_is_room_for_cost_their_knobs_and_not_the_warde
     assert made.warden.status(made.now_ns)["clocks"][1]["state"] == "unwritable"
 
 
+def test_a_limit_beyond_all_numbers_costs_its_knob_and_not_the_warden(host: Any) -> None:
+    place = host.tree.root / "class/powercap/intel-rapl:0"
+    place.mkdir(parents=True)
+    for name, text in {
+        "name": "package-0",
+        "energy_uj": "5",
+        "max_energy_range_uj": "1000000000",
+        "constraint_0_name": "long_term",
+        "constraint_0_power_limit_uw": "18446744073709551615",
+    }.items():
+        (place / name).write_text(text)
+    host.start()
+    assert host.warden.devices[1].power_limit.why == "its power limits can't be read"
+    (place / "max_energy_range_uj").write_text("9" * 30)
+    host.start()
+    assert len(host.warden.devices) == 1
+    assert any("cpu0 is left alone" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+
+
 def test_two_sockets_of_192_cores_with_two_threads_each_have_room(rig: MakeRig, tmp_path: Path) -> None:
     made = rig(gpus=1)
     made.sysfs = Tree(tmp_path / "sys", cpus=768).root
