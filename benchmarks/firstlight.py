@@ -1,7 +1,7 @@
 """The policies `idle` and `cpu` beside the best use of their knobs in hindsight, in virtual time on one trace.
 
     make bench NAME=firstlight                       a generated trace of 20 minutes
-    make bench NAME=firstlight TRACE=FILE            the public Azure LLM inference CSV, all of it: some two minutes
+    make bench NAME=firstlight TRACE=FILE            the public Azure LLM inference CSV, all of it: some minutes
 
 Eight simulated A100s and two CPU packages that feed them. The trace's rate is scaled so that without eagent the GPUs
 are busy for 30 % of the time by their own utilisation reading. The operator consents that quiet processes be slowed.

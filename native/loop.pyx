@@ -264,7 +264,6 @@ cdef class Loop:
             raise DriverError(f"{energy_path}: counts up to {range_uj}, which is none that a counter has") from None
         zone.limits = len(limit_paths)
         self._loop.limits.devices[i].zone = zone
-        zone_read_limit(zone, &self._loop.limits.devices[i].requested_mw)
         self._loop.limits.count = i + 1
         self.own(i, owner_uw)
         listen(&self._loop)

@@ -15,4 +15,3 @@ cdef extern from "zone.h" nogil:
         uint64_t owner_uw[2]
         uint64_t range_uj
 
-    int zone_read_limit(const zone_t *zone, uint32_t *limit_mw)
