@@ -179,6 +179,19 @@ def test_what_the_kernel_makes_of_a_text_is_what_is_held(bench: Bench, tmp_path:
     assert bench.loop.settings()[0][2] is not None
 
 
+def test_what_becomes_of_a_text_that_the_kernel_held_down_is_no_foreign_writers(bench: Bench, tmp_path: Path) -> None:
+    path = file(tmp_path, "s", "1000000")
+    bench.loop.add_settings([path])
+    bench.hold("2000000")
+    bench.step()
+    Path(path).write_text("1500000")  # the platform's own ceiling of the moment
+    bench.step(10)
+    assert bench.loop.settings()[0] == ("1500000", None, None)
+    Path(path).write_text("2000000")
+    bench.step(22)
+    assert bench.loop.settings()[0] == ("2000000", None, None)
+
+
 def test_paths_and_texts_that_are_too_long_are_refused_and_nothing_changes(bench: Bench, tmp_path: Path) -> None:
     path = file(tmp_path, "s", "1")
     with pytest.raises(DriverError, match="longer than 159 bytes"):
