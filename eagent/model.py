@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -195,7 +195,12 @@ class Budget:
         """
         if device.power_limit.writable or (device.kind is DeviceKind.CPU and device.uuid not in self.safe_caps_w):
             return 0.0
-        return device.max_limit_w
+        return max(device.max_limit_w, self.safe_caps_w.get(device.uuid, 0.0))
+
+    def absent_w(self, devices: Iterable[Device]) -> float:
+        """What packages take of the envelope that the budget names and the kernel does not show now: they draw on."""
+        here = {device.uuid for device in devices}
+        return sum(cap_w for uuid, cap_w in self.safe_caps_w.items() if uuid.startswith("CPU-") and uuid not in here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,12 @@ static void look(setting_t *setting, int64_t now_ns) {
   setting->error = -attribute_read(setting->path, text, sizeof text);
   setting->due_ns = now_ns + LOOK_NS;
   if (setting->error) return;
-  if (setting->held[0] && strcmp(text, setting->held) != 0) {
+  const int is_asked = strcmp(text, setting->asked) == 0; /* at last, where something had held it down */
+  if (setting->held[0] && !is_asked && strcmp(text, setting->held) != 0) {
     setting->foreign_ns = now_ns;
     setting->asked[0] = setting->held[0] = 0; /* overruled: the next turn asks again */
     setting->due_ns = now_ns;
-  } else if (strcmp(text, setting->asked) == 0 || now_ns >= setting->asked_ns + SETTLE_NS) {
+  } else if (is_asked || now_ns >= setting->asked_ns + SETTLE_NS) {
     strcpy(setting->held, text);
   } else {
     setting->due_ns = now_ns;

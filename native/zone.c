@@ -2,14 +2,19 @@
 
 #include <errno.h>
 
+static const double MOST_W = 10000; /* no package draws that: its counter has not wrapped */
+
 int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t *mean_mw) {
   if (!zone->energy_path[0]) return -ENOENT;
   uint64_t counter_uj = 0;
   int error = attribute_read_whole(zone->energy_path, &counter_uj);
   if (error) return error;
   uint64_t more_uj = counter_uj - zone->counter_uj;
-  if (counter_uj < zone->counter_uj) more_uj += zone->range_uj;
   int64_t span_ns = zone->read_ns ? now_ns - zone->read_ns : 0;
+  if (counter_uj < zone->counter_uj) {
+    more_uj += zone->range_uj;
+    if ((double)more_uj * 1e3 > MOST_W * (double)span_ns) more_uj = 0; /* it began anew, as after a suspend */
+  }
   *mean_mw = span_ns > 0 ? (uint64_t)((double)more_uj * 1e6 / (double)span_ns) : 0;
   zone->energy_uj += more_uj;
   zone->counter_uj = counter_uj;

@@ -113,4 +113,5 @@ def _undecided_mw(device: Device, budget: Budget, knob: KnobStatus | None) -> in
 
 
 def _draw_mw(devices: Sequence[Device], budget: Budget, limits_mw: Mapping[str, int]) -> int:
-    return sum(limits_mw.get(each.uuid, round(budget.uncapped_w(each) * 1000)) for each in devices)
+    here_mw = sum(limits_mw.get(each.uuid, round(budget.uncapped_w(each) * 1000)) for each in devices)
+    return here_mw + round(budget.absent_w(devices) * 1000)

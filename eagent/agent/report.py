@@ -49,6 +49,7 @@ def budget(held: Budget | None, state: HostState, told: ToldByUuid) -> Json | No
     if held is None:
         return None
     limits_w = sum(_limit_in_force_w(each, told.get(each.device.uuid, UNTOLD).limit, held) for each in state.devices)
+    limits_w += held.absent_w(each.device for each in state.devices)
     return {
         "budget_w": held.budget_w,
         "fixed_w": held.fixed_w,

@@ -12,8 +12,17 @@ BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 
 
 def safe_cap_mw(budget: Budget, device: Device) -> int:
-    """Where a device falls to under a budget; another one may stand in its place now, with other limits."""
-    return mw(min(max(budget.safe_cap_w(device), device.min_limit_w), device.max_limit_w))
+    """Where a device falls to under a budget; another one may stand in its place now, with other limits.
+
+    A package's least limit is no bound of the hardware's, and moves with what its owner has set.
+    """
+    least_w = 0.0 if device.kind is DeviceKind.CPU else device.min_limit_w
+    return mw(min(max(budget.safe_cap_w(device), least_w), device.max_limit_w))
+
+
+def uncapped_mw(budget: Budget, devices: Sequence[Device]) -> int:
+    """What of the envelope is not to be had for limits, because it can't be limited."""
+    return sum(mw(budget.uncapped_w(device)) for device in devices) + mw(budget.absent_w(devices))
 
 
 def check_budget(budget: Budget, devices: Sequence[Device]) -> None:

@@ -11,7 +11,7 @@ from eagent.hardware import package as packages
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
-from eagent.warden.budget import safe_cap_mw
+from eagent.warden.budget import safe_cap_mw, uncapped_mw
 from eagent.warden.journal import PRIOR_MAX, Entry, Journal
 from eagent.wire import Message, mw
 
@@ -152,12 +152,12 @@ class Limits:
         return [self._fallback(device, budget) for device in self._devices]
 
     def _fallback(self, device: Device, budget: Budget | None) -> int:
-        """0: it is where it belongs."""
-        if not device.power_limit.writable:
-            return 0
-        entry = self._journal.get(device.uuid, POWER_LIMIT)
+        """0: it is where it belongs. What can't be leased any more is to go back all the same."""
+        entry = self._standing(device.uuid)
         if budget is None:
             return entry.prior if entry else 0
+        if not device.power_limit.writable:
+            return 0
         safe_mw = safe_cap_mw(budget, device)
         return min(safe_mw, entry.prior) if entry and device.uuid in self._packages else safe_mw
 
@@ -165,7 +165,7 @@ class Limits:
         """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
         found = zip(self._devices, self._loop.limits(), strict=True)
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
-        return capped_mw + (sum(mw(budget.uncapped_w(device)) for device in self._devices) if budget else 0)
+        return capped_mw + (uncapped_mw(budget, self._devices) if budget else 0)
 
     def tick(self, leased: Collection[str]) -> bool:
         """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether there was one.
@@ -176,8 +176,7 @@ class Limits:
         retired = False
         for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            is_back = entry is not None and entry.prior == held_mw and device.power_limit.writable
-            if is_back and device.uuid not in leased:
+            if entry and entry.prior == held_mw and device.uuid not in leased:
                 self._journal.retire(device.uuid, POWER_LIMIT)
                 retired = True
         return retired

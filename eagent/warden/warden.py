@@ -21,7 +21,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.warden import durable
-from eagent.warden.budget import check_budget, check_range
+from eagent.warden.budget import check_budget, check_range, uncapped_mw
 from eagent.warden.clocks import Clocks
 from eagent.warden.journal import Journal
 from eagent.warden.limits import Limits
@@ -106,7 +106,7 @@ class Warden:
             # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
             self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
             least = Budget(0.0, 0.0, {uuid: device.min_limit_w for uuid, device in self._limits.writable().items()})
-            uncapped_w = sum(least.uncapped_w(device) for device in self.devices)
+            uncapped_w = watts(uncapped_mw(least, self.devices))
             return replace(least, budget_w=sum(least.safe_caps_w.values()) + uncapped_w)
 
     @property
@@ -127,7 +127,7 @@ class Warden:
         self._loop.fall_back(limits_mw, self._clocks.fallback(), self._processors.fallback(), envelope_mw)
 
     def _uncapped_mw(self) -> int:
-        return sum(mw(self.budget.uncapped_w(device)) for device in self.devices) if self.budget else 0
+        return uncapped_mw(self.budget, self.devices) if self.budget else 0
 
     def _in_force(self) -> bool:
         return self._loop.governed(False) and self._limits.sum_mw(self.budget) <= self._envelope_mw()

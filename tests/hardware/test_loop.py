@@ -76,6 +76,26 @@ def test_an_energy_counter_that_wraps_counts_on(bench: Bench, tmp_path: Path) ->
     assert powers == [50_000]  # 5 J in 100 ms; the first reading has no past
 
 
+def test_an_energy_counter_that_began_anew_is_no_wrap(bench: Bench, tmp_path: Path) -> None:
+    counter = tmp_path / "energy_uj"
+    counter.write_text("500000000")
+    bench.loop.add_package(str(counter), 262_143_328_850, "", [], [])
+    reader = RingReader(bench.ring)
+    bench.step()
+    counter.write_text("400000000")  # after a suspend: whence it has counted is not known
+    bench.step(2)
+    counter.write_text("410000000")
+    bench.step(2)
+    records = reader.drain()
+    reader.close()
+    assert [value for _, value, place, kind, _ in records if place == 1 and kind == ENERGY_MJ] == [
+        500_000,
+        500_000,
+        510_000,
+    ]
+    assert [value for _, value, place, kind, _ in records if place == 1 and kind == POWER_MW] == [100_000]
+
+
 @pytest.mark.parametrize(("content", "status"), [(None, 1), ("", 5), ("12x", 5), ("-3", 5), ("9" * 30, 5)])
 def test_a_counter_that_can_t_be_read_is_no_number(
     bench: Bench, tmp_path: Path, content: str | None, status: int
@@ -157,6 +177,19 @@ def test_what_the_kernel_makes_of_a_text_is_what_is_held(bench: Bench, tmp_path:
     bench.step(22)
     assert Path(path).read_text().strip() == "1999999"
     assert bench.loop.settings()[0][2] is not None
+
+
+def test_what_becomes_of_a_text_that_the_kernel_held_down_is_no_foreign_writers(bench: Bench, tmp_path: Path) -> None:
+    path = file(tmp_path, "s", "1000000")
+    bench.loop.add_settings([path])
+    bench.hold("2000000")
+    bench.step()
+    Path(path).write_text("1500000")  # the platform's own ceiling of the moment
+    bench.step(10)
+    assert bench.loop.settings()[0] == ("1500000", None, None)
+    Path(path).write_text("2000000")
+    bench.step(22)
+    assert bench.loop.settings()[0] == ("2000000", None, None)
 
 
 def test_paths_and_texts_that_are_too_long_are_refused_and_nothing_changes(bench: Bench, tmp_path: Path) -> None:

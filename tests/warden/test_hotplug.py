@@ -159,6 +159,33 @@ def test_more_policies_than_there_is_room_for_cost_their_knobs_and_not_the_warde
     assert made.warden.status(made.now_ns)["clocks"][1]["state"] == "unwritable"
 
 
+def test_limits_that_are_switched_off_at_a_start_go_back_when_they_are_on(host: Any, journalled: Journalled) -> None:
+    place = host.tree.root / "class/powercap/intel-rapl:0"
+    place.mkdir(parents=True)
+    for name, text in {
+        "name": "package-0",
+        "enabled": "1",
+        "energy_uj": "5",
+        "max_energy_range_uj": "1000000000",
+        "constraint_0_name": "long_term",
+        "constraint_0_power_limit_uw": "250000000",
+    }.items():
+        (place / name).write_text(text)
+    limit = place / "constraint_0_power_limit_uw"
+    host.start()
+    host.warden.lease({CPU0: 200_000}, 3, host.now_ns)
+    host.step(1.0)
+    assert limit.read_text() == "200000000"
+    (place / "enabled").write_text("0")
+    host.start()
+    assert "switched off" in host.warden.devices[1].power_limit.why
+    host.step(1.0)
+    (place / "enabled").write_text("1")
+    host.step(2.0)
+    host.warden.tick(host.now_ns)
+    assert (limit.read_text(), journalled(host.state)) == ("250000000", 0)
+
+
 def test_a_limit_beyond_all_numbers_costs_its_knob_and_not_the_warden(host: Any) -> None:
     place = host.tree.root / "class/powercap/intel-rapl:0"
     place.mkdir(parents=True)

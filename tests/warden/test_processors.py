@@ -294,6 +294,39 @@ def test_a_package_that_was_capped_when_the_budget_was_made_counts_in_full_when_
     assert host.limits_w() == [250]
 
 
+def test_packages_that_a_budget_counts_are_reserved_while_the_kernel_does_not_show_them(
+    host: Any, tmp_path: Path
+) -> None:
+    gpu = host.warden.devices[0].uuid
+    host.warden.budget_set(Budget(700, 0, {gpu: 100, CPU0: 300, CPU1: 300}), host.now_ns)
+    seen, host.sysfs = host.sysfs, tmp_path / "nothing"
+    host.start()
+    assert any("not here" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+    with pytest.raises(RefusedError, match="above the envelope"):
+        host.warden.lease({gpu: 150_000}, 3, host.now_ns)
+    host.step(2.0)
+    assert host.limits_w() == [100]
+    host.sysfs = tmp_path / "without_rapl"
+    (host.sysfs / "devices/system").mkdir(parents=True)
+    (host.sysfs / "devices/system/cpu").symlink_to(seen / "devices/system/cpu")
+    host.start()
+    assert len(host.warden.devices) == 3
+    with pytest.raises(RefusedError, match="above the envelope"):
+        host.warden.lease({gpu: 150_000}, 3, host.now_ns)
+
+
+def test_a_safe_cap_is_kept_though_its_owner_has_raised_a_package_since(host: Any) -> None:
+    gpu = host.warden.devices[0].uuid
+    host.warden.budget_set(Budget(400, 0, {gpu: 100, CPU0: 150, CPU1: 150}), host.now_ns)
+    host.die()
+    for term in (0, 1):
+        host.plant.set_rapl_limit_uw(0, term, 400_000_000)
+    host.boot_id = "boot-2"
+    host.start()
+    host.step(SETTLED_S)
+    assert limits_uw(host, 0) == limits_uw(host, 1) == [150_000_000, 150_000_000]
+
+
 def test_energy_and_power_of_packages_are_in_the_ring(host: Any) -> None:
     reader = RingReader(host.made.dir / "run" / "ring")
     host.step(1.0)
