@@ -107,10 +107,10 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
             where = "its safe cap, because a budget stands" if warden.budget else "its prior value"
             if device.uuid in damaged:
                 failures.append(f"{device.label}, at {watts(found_mw or 0):g} W ({now['why']})")
+            elif now["state"] == "restoring" or now["ours_mw"] not in (None, now["requested_mw"]):
+                failures.append(f"{device.label} ({now['error'] or now['why'] or 'no answer'})")
             elif not now["writable"]:
                 lines.append(f"{device.label}: power limit not touched: {now['why']}")
-            elif now["state"] == "restoring" or now["ours_mw"] not in (None, now["requested_mw"]):
-                failures.append(f"{device.label} ({now['error'] or 'no answer'})")
             elif found_mw == now["requested_mw"]:
                 lines.append(f"{device.label}: power limit {watts(now['requested_mw']):g} W: it was at {where}")
             else:

@@ -233,12 +233,16 @@ class Warden:
                 raise RefusedError(
                     f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
                 )
-        self._limits.enter(limits_mw.keys())  # retired unused if another knob is refused
         packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
         asked_mhz, preferences = dict(clocks_mhz or {}), dict(preferences or {})
-        wished_mhz = self._clocks.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid not in packages})
-        texts = self._processors.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences)
-        self._tell_fallback()  # before the lease: it is where the lease ends
+        try:
+            self._limits.enter(limits_mw.keys())
+            texts = self._processors.wish(
+                {uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences
+            )  # before the GPUs' clocks: what is entered for them can't be retired without a write
+            wished_mhz = self._clocks.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid not in packages})
+        finally:  # before the lease: it is where the lease ends; and what was entered for a refused one goes back there
+            self._tell_fallback()
         until_ns = now_ns + int(ttl_s * 1e9)
         self._loop.lease(self._limits.wish(limits_mw, self.budget), wished_mhz, texts, until_ns)
         self._lease_mw, self._lease_mhz, self._lease_preferences = dict(limits_mw), asked_mhz, preferences
@@ -261,11 +265,15 @@ class Warden:
             RefusedError: it could not be kept, or not be stored. Nothing has changed then.
         """
         check_budget(budget, self.devices)
-        self._limits.enter(self._limits.writable().keys())
         try:
+            self._limits.enter(self._limits.writable().keys())
             durable.store(self._budget_file, pack_budget(budget))
         except OSError as problem:
+            self._tell_fallback()  # where what was entered for it goes back to
             raise RefusedError(f"the budget can't be stored: {problem.strerror}") from None
+        except RefusedError:
+            self._tell_fallback()
+            raise
         self.budget = budget
         self._alarms.clear()
         self._tell_fallback()

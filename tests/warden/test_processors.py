@@ -149,6 +149,21 @@ def test_a_lease_with_a_wrong_value_is_refused_whole(
     assert set(ceilings_khz(host)) == {TOP_KHZ, OWNERS_KHZ}
 
 
+def test_what_was_journalled_for_a_lease_that_was_refused_is_retired(host: Any, journalled: Journalled) -> None:
+    gpu = host.warden.devices[0].uuid
+    with pytest.raises(RefusedError):
+        host.warden.lease({gpu: 250_000, CPU0: 200_000}, 3, host.now_ns, {gpu: 1200, CPU0: 1500}, {CPU1: "thrifty"})
+    host.step(SETTLED_S)
+    host.warden.tick(host.now_ns)
+    assert (journalled(host.state), host.plant.lock_log()) == (0, [])
+    (host.state / "budget.json").mkdir()
+    with pytest.raises(RefusedError, match="can't be stored"):
+        host.warden.budget_set(Budget(2000, 0, {gpu: 100}), host.now_ns)
+    host.step(SETTLED_S)
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+
+
 def test_a_damaged_entry_costs_its_knob_alone(host: Any) -> None:
     host.warden.lease({}, 3, host.now_ns, {CPU0: 1500, CPU1: 1500})
     host.step(SETTLED_S)
