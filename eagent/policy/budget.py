@@ -46,7 +46,8 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
     """
     if state.budget is None:
         return []
-    uncapped_mw = sum(_mw(state.budget.uncapped_w(each.device)) for each in state.devices)
+    devices = [each.device for each in state.devices]
+    uncapped_mw = sum(_mw(state.budget.uncapped_w(device)) for device in devices) + _mw(state.budget.absent_w(devices))
     pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw
     units = _units(state, goals, now_ns)
     limits = [unit.floor_mw for unit in units]

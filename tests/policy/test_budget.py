@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.model import Budget, DeviceState, HostState, Priority, Reading, Status
+from eagent.model import Budget, DeviceKind, DeviceState, HostState, Priority, Reading, Status
 from eagent.policy.budget import decide
 from eagent.policy.goals import Goals, Pin, Sharing
 
@@ -232,3 +232,17 @@ def test_every_device_gets_its_safe_cap_whenever_all_of_them_fit(gpus: Any, data
     safe_w = data.draw(st.integers(100, 400))
     envelope_w = safe_w * len(powers) + data.draw(st.integers(0, 1000))
     assert all(share >= safe_w for share in shares(host(states, envelope_w, safe_w=safe_w), goals))
+
+
+def test_a_cpu_package_that_the_budget_names_and_the_kernel_does_not_show_keeps_its_share(gpus: Any) -> None:
+    state = host([gpus.state(gpus.device(n), 300) for n in range(2)], 700)
+    assert sum(shares(state)) == 700
+    assert state.budget is not None
+    named = replace(state.budget, safe_caps_w={**state.budget.safe_caps_w, "CPU-0": 150.0})
+    assert sum(shares(replace(state, budget=named))) == 550
+
+
+def test_a_cpu_package_shares_like_a_gpu(gpus: Any) -> None:
+    package = replace(gpus.device(1, low=125, high=250), kind=DeviceKind.CPU, uuid="CPU-0")
+    state = host([gpus.state(gpus.device(0), 300), gpus.state(package, 140)], 450, safe_w=125)
+    assert shares(state, MISERLY) == [300, 140]
