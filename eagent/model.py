@@ -68,6 +68,9 @@ class Knob:
     why: str = ""
 
 
+NO_PREFERENCE = Knob(False, "it has none")
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One GPU as the driver describes it, or one CPU package as the kernel does.
@@ -89,7 +92,7 @@ class Device:
     clock: Knob = Knob(False, "not looked at")
     clocks_mhz: tuple[int, ...] = ()  # that it can be held below, ascending
     kind: DeviceKind = DeviceKind.GPU
-    preference: Knob = Knob(False, "it has none")  # the CPU's energy performance preference
+    preference: Knob = NO_PREFERENCE  # the CPU's energy performance preference
     preferences: tuple[str, ...] = ()  # that it takes
     cpus: int = 0  # of a package
 

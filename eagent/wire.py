@@ -21,7 +21,7 @@ from typing import Any
 import msgpack
 
 from eagent.errors import ProtocolError
-from eagent.model import Budget, Device, DeviceKind, Knob
+from eagent.model import NO_PREFERENCE, Budget, Device, DeviceKind, Knob
 
 VERSION = 1
 MESSAGE_MAX_BYTES = 65_536
@@ -109,10 +109,11 @@ def unpack_device(message: Message) -> Device:
         power_limit=Knob(**message["power_limit"]),
         clock=Knob(**message["clock"]),
         clocks_mhz=tuple(message["clocks_mhz"]),
-        kind=DeviceKind(message["kind"]),
-        preference=Knob(**message["preference"]),
-        preferences=tuple(message["preferences"]),
-        cpus=message["cpus"],
+        # Absent in what a warden says that knows of no packages.
+        kind=DeviceKind(message.get("kind", DeviceKind.GPU)),
+        preference=Knob(**message["preference"]) if "preference" in message else NO_PREFERENCE,
+        preferences=tuple(message.get("preferences", ())),
+        cpus=message.get("cpus", 0),
     )
 
 

@@ -22,8 +22,9 @@ nvmlReturn_t limits_code(int error) {
   }
 }
 
-static nvmlReturn_t get_limit(const nvml_t *nvml, const limit_t *limit, unsigned int *mw) {
-  return limit->zone ? limits_code(zone_read_limit(limit->zone, mw)) : nvml->limit_get(limit->handle, mw);
+static nvmlReturn_t get_limit(const nvml_t *nvml, limit_t *limit, unsigned int *mw) {
+  if (!limit->zone) return nvml->limit_get(limit->handle, mw);
+  return limits_code(zone_read_limit(limit->zone, mw, &limit->is_uneven));
 }
 
 static nvmlReturn_t set_limit(const nvml_t *nvml, limit_t *limit, uint32_t mw) {
@@ -42,7 +43,7 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   unsigned int mw = 0;
   limit->requested_code = get_limit(limits->nvml, limit, &mw);
   limit->requested_mw = limit->requested_code == NVML_SUCCESS ? mw : 0;
-  if (limit->held_mw && limit->requested_mw && limit->requested_mw != limit->held_mw) {
+  if (limit->held_mw && limit->requested_mw && (limit->requested_mw != limit->held_mw || limit->is_uneven)) {
     limit->foreign++;
     limit->foreign_ns = now_ns;
     limit->held_mw = 0;
@@ -60,8 +61,11 @@ static int write_limit(limits_t *limits, uint32_t i, uint32_t limit_mw, int64_t 
   limit->held_mw = 0; /* what is read next is ours, or a failure of ours */
   limits_read(limits, i, now_ns);
   limits->writes++;
-  limit->disagrees = limit->write_code == NVML_SUCCESS && limit->requested_mw != limit_mw;
-  if (limit->write_code == NVML_SUCCESS && !limit->disagrees) return 1;
+  limit->disagrees = limit->write_code == NVML_SUCCESS && (limit->requested_mw != limit_mw || limit->is_uneven);
+  if (limit->write_code == NVML_SUCCESS && !limit->disagrees) {
+    limit->held_mw = limit_mw;
+    return 1;
+  }
   limits->write_errors++;
   limit->retry_ns = now_ns + RETRY_NS;
   return 0;
@@ -86,11 +90,14 @@ static int worth_raising(const limit_t *limit, uint32_t wanted_mw, int64_t now_n
           now_ns >= limit->short_ns + RAISE_PATIENCE_NS);
 }
 
+static int is_short(const limit_t *limit, uint32_t wanted_mw) {
+  return wanted_mw > limit->requested_mw || (wanted_mw == limit->requested_mw && limit->is_uneven);
+}
+
 /* Note how a limit stands to its wish; returns whether there is something to do. */
 static int is_due(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
-  limit->held_mw = wanted_mw && wanted_mw == limit->requested_mw ? wanted_mw : 0;
-  const int is_short = wanted_mw > limit->requested_mw;
-  limit->short_ns = !is_short ? 0 : limit->short_ns ? limit->short_ns : now_ns;
+  limit->held_mw = wanted_mw && wanted_mw == limit->requested_mw && !limit->is_uneven ? wanted_mw : 0;
+  limit->short_ns = !is_short(limit, wanted_mw) ? 0 : limit->short_ns ? limit->short_ns : now_ns;
   return wanted_mw && !limit->held_mw;
 }
 
@@ -105,7 +112,7 @@ int limits_govern(limits_t *limits, const uint32_t *wanted_mw, int leased, uint6
   }
   for (uint32_t i = 0; i < limits->count; i++) {
     limit_t *limit = &limits->devices[i];
-    if (wanted_mw[i] <= limit->requested_mw || limit->requested_mw == 0 || now_ns < limit->retry_ns) continue;
+    if (!is_short(limit, wanted_mw[i]) || limit->requested_mw == 0 || now_ns < limit->retry_ns) continue;
     if (leased && !worth_raising(limit, wanted_mw[i], now_ns)) continue;
     if (!fits(limits, i, wanted_mw[i], envelope_mw)) continue;
     if (write_limit(limits, i, wanted_mw[i], now_ns)) limit->raised_ns = now_ns;

@@ -21,6 +21,7 @@ typedef struct limit {
   uint32_t requested_mw, enforced_mw; /* as read back; 0: the last read failed */
   nvmlReturn_t requested_code, enforced_code, write_code;
   uint32_t written_mw; /* our last write; 0: none yet */
+  int is_uneven;       /* a package's: one of its limits is lower than the other one's wish would have it */
   int disagrees;       /* the read-back was not what we wrote */
   int fresh;           /* read since the caller last cleared this */
   int capped;          /* whether it can be set at all; else the caller has taken it out of the envelope */

@@ -20,9 +20,11 @@ cdef extern from "govern.h" nogil:
         nvmlReturn_t enforced_code
         nvmlReturn_t write_code
         uint32_t written_mw
+        bint is_uneven
         bint disagrees
         bint fresh
         bint capped
+        uint32_t held_mw
         uint64_t foreign
         int64_t foreign_ns
 
@@ -33,6 +35,7 @@ cdef extern from "govern.h" nogil:
         uint64_t writes
         uint64_t write_errors
 
+    void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
     int limits_govern(
         limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns
     )

@@ -45,6 +45,8 @@ cdef enum:
     TEXT_MAX = 512
     CLOCKS_MAX = 512
 
+    CALLS_LEAST = 32  # of the kernel for CPUs in one turn: 64 of them are done in four, and a turn takes milliseconds
+
 cdef int64_t SECOND_NS = 1_000_000_000
 
 ctypedef struct vector_t:
@@ -232,8 +234,8 @@ cdef class Loop:
         """How many GPUs there are. They are the first devices."""
         return self._loop.gpus
 
-    def add_package(self, str energy_path, uint64_t range_uj, str enabled_path, list limit_paths, list owner_uw):
-        """Take in a CPU package as the next device, before the loop runs.
+    def add_package(self, str energy_path, range_uj, str enabled_path, list limit_paths, list owner_uw):
+        """Take in a CPU package as the next device, before the loop runs, and read its limit.
 
         Args:
             energy_path: Its energy counter, empty if there is none.
@@ -246,7 +248,7 @@ cdef class Loop:
             The device's number.
 
         Raises:
-            DriverError: there is no room for it.
+            DriverError: there is no room for it, or no such counter.
         """
         cdef uint32_t i = self._loop.limits.count
         cdef zone_t *zone = &self._loop.zones[i]
@@ -256,11 +258,17 @@ cdef class Loop:
         _copy(&zone.enabled_path[0], enabled_path, ATTRIBUTE_PATH)
         for k, path in enumerate(limit_paths):
             _copy(&zone.limit_path[k][0], path, ATTRIBUTE_PATH)
-        zone.limits, zone.range_uj = len(limit_paths), range_uj
+        try:
+            zone.range_uj = range_uj
+        except OverflowError:
+            raise DriverError(f"{energy_path}: counts up to {range_uj}, which is none that a counter has") from None
+        zone.limits = len(limit_paths)
         self._loop.limits.devices[i].zone = zone
         zone_read_limit(zone, &self._loop.limits.devices[i].requested_mw)
         self._loop.limits.count = i + 1
         self.own(i, owner_uw)
+        listen(&self._loop)
+        limits_read(&self._loop.limits, i, 0)
         return i
 
     def own(self, uint32_t i, list owner_uw):
@@ -284,7 +292,10 @@ cdef class Loop:
             raise DriverError(f"{count + len(paths)} attributes of CPUs; eagent governs at most {SETTINGS_MAX}")
         for k, path in enumerate(paths):
             _copy(&self._loop.settings.each[count + k].path[0], path, ATTRIBUTE_PATH)
-        self._loop.settings.count = count + len(paths)
+        count += len(paths)
+        self._loop.settings.count = count
+        # However many there are and however rare the turns, in a second each of them has had its own.
+        self._loop.settings.calls_max = max(CALLS_LEAST, 1 + count * self._loop.period_ns // SECOND_NS)
 
     def describe(self, uint32_t i):
         """What the driver says of device `i`: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
@@ -414,7 +425,11 @@ cdef class Loop:
         return limit_mw if code == NVML_SUCCESS else None
 
     def limits(self):
-        """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem."""
+        """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem.
+
+        The last is the wish that is in force, in mW: of a package all of its limits are where it puts them. None each
+        where there is none.
+        """
         cdef uint32_t i
         cdef limit_t *device
         found = []
@@ -427,7 +442,17 @@ cdef class Loop:
                 problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
             elif device.disagrees:
                 problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
-            found.append((device.requested_mw or None, device.enforced_mw or None, device.foreign_ns or None, problem))
+                if device.is_uneven:
+                    problem += ", and less of its other limit"
+            found.append(
+                (
+                    device.requested_mw or None,
+                    device.enforced_mw or None,
+                    device.foreign_ns or None,
+                    problem,
+                    device.held_mw or None,
+                )
+            )
         return found
 
     def ceilings(self):

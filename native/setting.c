@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define CALLS_MAX 32 /* of the kernel in one turn: 64 CPUs are done in four turns, and a turn takes milliseconds */
-
 static const int64_t SETTLE_NS = 300000000; /* a worker takes 1 ms, on an emulated kernel under load 100 */
 static const int64_t LOOK_NS = 1000000000;  /* a foreign writer shows in a second */
 static const int64_t RETRY_NS = 1000000000;
@@ -40,8 +38,8 @@ static void look(setting_t *setting, int64_t now_ns) {
 
 int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t now_ns) {
   const uint64_t writes = settings->writes;
-  int calls = 0;
-  for (uint32_t i = 0; i < settings->count && calls < CALLS_MAX; i++) {
+  uint32_t calls = 0;
+  for (uint32_t i = 0; i < settings->count && calls < settings->calls_max; i++) {
     uint32_t place = (settings->next + i) % settings->count;
     setting_t *setting = &settings->each[place];
     if (!wanted[place][0]) {
@@ -56,7 +54,7 @@ int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t 
     } else {
       look(setting, now_ns);
     }
-    if (++calls == CALLS_MAX) settings->next = place + 1;
+    if (++calls == settings->calls_max) settings->next = place + 1;
   }
   return settings->writes != writes;
 }

@@ -8,7 +8,7 @@
 
 #include "attribute.h"
 
-#define SETTINGS_MAX 2048u
+#define SETTINGS_MAX 4096u /* two knobs of 2048 CPUs */
 #define SETTING_TEXT 24u
 
 typedef char setting_text_t[SETTING_TEXT];
@@ -25,6 +25,7 @@ typedef struct setting {
 typedef struct settings {
   setting_t each[SETTINGS_MAX];
   uint32_t count, next; /* next: whose turn it is */
+  uint32_t calls_max;   /* calls of the kernel in one turn */
   uint64_t writes, write_errors;
 } settings_t;
 

@@ -10,14 +10,15 @@ cdef extern from "setting.h" nogil:
     ctypedef char setting_text_t[24]
 
     ctypedef struct setting_t:
-        char path[512]
+        char path[160]
         char held[24]
         int error
         int64_t foreign_ns
 
     ctypedef struct settings_t:
-        setting_t each[2048]
+        setting_t each[4096]
         uint32_t count
+        uint32_t calls_max
         uint64_t writes
         uint64_t write_errors
 

@@ -18,19 +18,26 @@ int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t
   return 0;
 }
 
-int zone_read_limit(const zone_t *zone, uint32_t *limit_mw) {
-  uint64_t enabled = 1, uw = 0;
+static uint64_t milliwatts(uint64_t uw) {
+  return uw / 1000 + (uw % 1000 != 0);
+}
+
+int zone_read_limit(const zone_t *zone, uint32_t *limit_mw, int *is_uneven) {
+  uint64_t enabled = 1, uw = 0, mw[ZONE_LIMITS];
   int error = zone->enabled_path[0] ? attribute_read_whole(zone->enabled_path, &enabled) : 0;
   if (error) return error;
   if (!enabled || !zone->limits) return -ENODATA;
   *limit_mw = 0;
+  *is_uneven = 0;
   for (uint32_t i = 0; i < zone->limits; i++) {
     error = attribute_read_whole(zone->limit_path[i], &uw);
     if (error) return error;
-    uint64_t mw = (uw + 999) / 1000;
-    if (mw > UINT32_MAX) return -ERANGE;
-    if (mw > *limit_mw) *limit_mw = (uint32_t)mw;
+    mw[i] = milliwatts(uw);
+    if (mw[i] > UINT32_MAX) return -ERANGE;
+    if (mw[i] > *limit_mw) *limit_mw = (uint32_t)mw[i];
   }
+  for (uint32_t i = 0; i < zone->limits; i++)
+    if (mw[i] < *limit_mw && mw[i] < milliwatts(zone->owner_uw[i])) *is_uneven = 1;
   return 0;
 }
 

@@ -25,9 +25,9 @@ typedef struct zone {
  * time). 0 or -errno. */
 int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t *mean_mw);
 
-/* The greatest of its limits, rounded up. 0 or -errno; -ENODATA where limits have no force because they are switched
- * off. */
-int zone_read_limit(const zone_t *zone, uint32_t *limit_mw);
+/* The greatest of its limits, rounded up, and whether another one is below where writing that would have put it. 0 or
+ * -errno; -ENODATA where limits have no force because they are switched off. */
+int zone_read_limit(const zone_t *zone, uint32_t *limit_mw, int *is_uneven);
 /* Hold all of its limits at this, or at the owner's value where that is lower. 0 or -errno. */
 int zone_write_limit(const zone_t *zone, uint32_t limit_mw);
 

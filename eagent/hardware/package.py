@@ -16,6 +16,7 @@ from eagent.model import Device, DeviceKind, Knob
 CPUS = "devices/system/cpu"
 STEP_MHZ = 100  # what a person can tell apart; the hardware's own steps are as wide or finer
 LEAST_LIMIT_SHARE = 0.5  # of its owner's limit: below it a package hardly gets anything done (assumed)
+NO_LIMIT_UW = 4_095_000_000  # 15 bits of an eighth of a watt, as firmware leaves them that limits nothing
 LIMITS = ("long_term", "short_term")  # the averaging ones; `peak_power` and the like bound instants
 NO_POLICY = "the kernel has no cpufreq policy for it, as in most virtual machines"
 AS_ROOT = "needs root on the host itself, with /sys writable"
@@ -137,6 +138,10 @@ def _limit_knob(package: Package, owner_uw: Sequence[int]) -> Knob:
         return Knob(False, "its RAPL zone only counts energy, as AMD's do")
     if len(owner_uw) != len(package.limits):
         return Knob(False, "its power limits can't be read")
+    if not max(owner_uw):
+        return Knob(False, "its power limits are 0: nobody has set them")
+    if max(owner_uw) >= NO_LIMIT_UW:
+        return Knob(False, f"its owner has set no limit: {max(owner_uw) / 1e6:g} W is all that the register holds")
     if not rapl.is_enabled(zone):
         return Knob(False, "its power limits are switched off: the zone's `enabled` is 0")
     return _knob(package.limit_paths, "it has none")

@@ -7,7 +7,7 @@ taken the write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from eagent.errors import RefusedError
@@ -105,15 +105,15 @@ class Clocks:
             for device, (held_mhz, _) in zip(self._devices, self._loop.ceilings(), strict=True)
         )
 
-    def tick(self) -> bool:
-        """Retire the entries of clocks that are back; not while a lease runs. Returns whether there was one.
+    def tick(self, leased: Collection[str]) -> bool:
+        """Retire the entries of clocks that are back, but of those `leased`. Returns whether there was one.
 
         Raises:
             OSError: an entry could not be removed; it stands.
         """
         retired = False
         for device, (held_mhz, _) in zip(self._devices, self._loop.ceilings(), strict=True):
-            if held_mhz is not None and held_mhz == self._fallback(device):
+            if device.uuid not in leased and held_mhz is not None and held_mhz == self._fallback(device):
                 self._journal.retire(device.uuid, GPU_CLOCK)
                 retired = True
         return retired

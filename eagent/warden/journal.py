@@ -16,6 +16,9 @@ from eagent.errors import ProtocolError
 from eagent.model import KnobName
 from eagent.warden import durable
 
+PRIOR_MAX = 0xFFFFFFFF  # milliwatts or megahertz, as the loop takes them
+TEXT_MAX = 23  # characters, likewise
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -101,10 +104,15 @@ def _entry(uuid: str, knob: KnobName, content: dict[str, object] | None, path: P
     match content:
         case {"uuid": str(named), "knob": str(kind), "prior": int(prior), "boot_id": str(boot_id)}:
             texts = content.get("texts", {}) if content else {}
-            if named == uuid and kind == knob and prior >= 0 and _are_texts(texts):
+            if named == uuid and kind == knob and 0 <= prior <= PRIOR_MAX and _are_texts(texts):
                 return Entry(uuid, knob, prior, boot_id, texts)
     raise ProtocolError(f"{path}: not a journal entry of {uuid}")
 
 
 def _are_texts(texts: object) -> TypeGuard[dict[str, str]]:
-    return isinstance(texts, dict) and all(isinstance(text, str) for text in texts.values())
+    return isinstance(texts, dict) and all(isinstance(text, str) and is_text(text) for text in texts.values())
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be held and put back: no attribute that is ours is empty, or longer."""
+    return text.isascii() and 0 < len(text) <= TEXT_MAX

@@ -12,7 +12,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden.budget import safe_cap_mw
-from eagent.warden.journal import Entry, Journal
+from eagent.warden.journal import PRIOR_MAX, Entry, Journal
 from eagent.wire import Message, mw
 
 POWER_LIMIT = KnobName.POWER_LIMIT
@@ -56,7 +56,7 @@ class Limits:
         """Take a CPU package over, after all GPUs: it becomes the loop's next device.
 
         Raises:
-            DriverError: there is no room for it.
+            DriverError: there is no room for it. Nothing was taken over then.
         """
         entry = self._standing(package.uuid)
         present_uw = _limits_uw(package)
@@ -167,16 +167,17 @@ class Limits:
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
         return capped_mw + (sum(mw(budget.uncapped_w(device)) for device in self._devices) if budget else 0)
 
-    def tick(self) -> bool:
-        """Retire the entries of limits that are back; not while a lease or a budget stands. Whether there was one.
+    def tick(self, leased: Collection[str]) -> bool:
+        """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether there was one.
 
         Raises:
             OSError: an entry could not be removed; it stands.
         """
         retired = False
-        for device, (requested_mw, *_) in zip(self._devices, self._loop.limits(), strict=True):
+        for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            if entry and entry.prior == requested_mw and device.power_limit.writable:
+            is_back = entry is not None and entry.prior == held_mw and device.power_limit.writable
+            if is_back and device.uuid not in leased:
                 self._journal.retire(device.uuid, POWER_LIMIT)
                 retired = True
         return retired
@@ -185,7 +186,8 @@ class Limits:
         """Whether every writable limit is where it falls back to."""
         found = self._loop.limits()
         return all(
-            self._fallback(device, budget) in (0, limit[0]) for device, limit in zip(self._devices, found, strict=True)
+            self._fallback(device, budget) in (0, held_mw)
+            for device, (*_, held_mw) in zip(self._devices, found, strict=True)
         )
 
     def status(
@@ -194,7 +196,7 @@ class Limits:
         """Per device what is known of its limit, and the alarms. `leased_mw` is None without a lease."""
         rows, alarms = [], []
         for device, limit in zip(self._devices, self._loop.limits(), strict=True):
-            requested_mw, enforced_mw, foreign_ns, problem = limit
+            requested_mw, enforced_mw, foreign_ns, problem, held_mw = limit
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             ours_mw = self._fallback(device, budget) if leased_mw is None else leased_mw.get(device.uuid, 0)
             if not device.power_limit.writable:
@@ -204,7 +206,7 @@ class Limits:
             elif budget:
                 state = "safe"
             else:
-                state = "restoring" if entry and entry.prior != requested_mw else "baseline"
+                state = "restoring" if entry and entry.prior != held_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
             if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
@@ -237,11 +239,12 @@ def _ceiling_mw(limits_uw: Collection[int]) -> int:
 
 
 def _limits_uw(package: Package) -> list[int]:
-    """A package's power limits now; none if one can't be read."""
+    """A package's power limits now; none if one can't be read, or is none that a host could have."""
     try:
-        return [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
+        found = [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
     except DriverError:
         return []
+    return found if _ceiling_mw(found) <= PRIOR_MAX else []
 
 
 def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:
@@ -253,7 +256,9 @@ def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:
 def _owner_uw(package: Package, entry: Entry) -> list[int]:
     """What an entry says the limits were; none if it is not of the limits that are here."""
     found = [entry.texts.get(f"{path.parent.name}/{path.name}", "") for path in package.limit_paths]
-    return [int(text) for text in found] if all(text.isascii() and text.isdigit() for text in found) else []
+    if not all(text.isdigit() and int(text) // 1000 <= PRIOR_MAX for text in found):
+        return []
+    return [int(text) for text in found]
 
 
 def _probe(package: Package) -> str | None:

@@ -6,9 +6,11 @@ keeps them one by one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from eagent.hardware import sysfs
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Device, Knob, KnobName
-from eagent.warden.journal import Entry, Journal
+from eagent.warden.journal import Entry, Journal, is_text
 from eagent.wire import Message
 
 MIXED = "mixed"  # where the CPUs of a package differ
@@ -31,13 +33,10 @@ class _Group:
 
     device: Device
     knob: KnobName
+    writable: Knob
     paths: tuple[Path, ...]
     first: int
     found: tuple[str, ...]  # what they held when they were taken over: told, and never written
-
-    @property
-    def writable(self) -> Knob:
-        return self.device.clock if self.knob is KnobName.CPU_CLOCK else self.device.preference
 
     def names(self) -> tuple[str, ...]:
         """What the journal calls the attributes."""
@@ -63,23 +62,22 @@ class Processors:
         self._count = 0
 
     def take(self, device: Device, package: Package) -> Device:
-        """Take one package over; returns it with what is known of its two knobs.
-
-        Raises:
-            DriverError: it has more attributes than the loop has room for.
-        """
+        """Take one package over; returns it with what is known of its two knobs."""
         self._packages[device.uuid] = package
-        clock = self._usable(device.uuid, KnobName.CPU_CLOCK, device.clock)
-        preference = self._usable(device.uuid, KnobName.CPU_PREFERENCE, device.preference)
-        device = replace(device, clock=clock, preference=preference)
-        for knob, paths in (
-            (KnobName.CPU_CLOCK, package.ceiling_paths),
-            (KnobName.CPU_PREFERENCE, package.preference_paths),
-        ):
+        clock = self._take(device, KnobName.CPU_CLOCK, package.ceiling_paths, device.clock)
+        preference = self._take(device, KnobName.CPU_PREFERENCE, package.preference_paths, device.preference)
+        return replace(device, clock=clock, preference=preference)
+
+    def _take(self, device: Device, knob: KnobName, shown: tuple[Path, ...], found: Knob) -> Knob:
+        usable = self._usable(device.uuid, knob, found)
+        paths = (*shown, *_hidden(shown, self._standing(device.uuid, knob)))
+        try:
             self._loop.add_settings([str(path) for path in paths])
-            self._groups.append(_Group(device, knob, paths, self._count, _read(paths)))
-            self._count += len(paths)
-        return device
+        except DriverError as problem:  # too many, or too long: it must not cost the GPUs their warden
+            paths, usable = (), Knob(False, str(problem))
+        self._groups.append(_Group(device, knob, usable, paths, self._count, _read(shown)))
+        self._count += len(paths)
+        return usable
 
     def _usable(self, uuid: str, knob: KnobName, found: Knob) -> Knob:
         """The knob as found, unless its entry can't be used; one of another boot is retired."""
@@ -96,8 +94,13 @@ class Processors:
         """Per setting, in the loop's terms, what it goes to without a lease."""
         return [text for group in self._groups for text in self._fallback(group)]
 
+    def _standing(self, uuid: str, knob: KnobName) -> Entry | None:
+        """The entry of a knob, if it is of this boot. What can't be leased any more is to go back all the same."""
+        entry = self._journal.get(uuid, knob)
+        return entry if entry and entry.boot_id == self._boot_id else None
+
     def _entry(self, group: _Group) -> Entry | None:
-        return self._journal.get(group.device.uuid, group.knob) if group.writable.writable else None
+        return self._standing(group.device.uuid, group.knob)
 
     def _fallback(self, group: _Group) -> list[str]:
         entry = self._entry(group)
@@ -145,14 +148,20 @@ class Processors:
             )
 
     def _enter(self, group: _Group) -> None:
-        """Journal what its attributes hold now, unless an entry stands."""
+        """Journal what its attributes hold now, unless an entry stands; one that can't be read is left alone."""
         if self._journal.get(group.device.uuid, group.knob):
             return
+        texts = {}
+        for name, path in zip(group.names(), group.paths, strict=True):
+            with contextlib.suppress(DriverError):  # its CPUs are off line
+                texts[name] = sysfs.read(path)
+        texts = {name: text for name, text in texts.items() if is_text(text)}
+        if not texts:
+            raise RefusedError(f"{group.device.label}: its {_words(group.knob)} can't be read, so not be put back")
         try:
-            texts = dict(zip(group.names(), map(sysfs.read, group.paths), strict=True))
             prior = max(int(text) for text in texts.values()) // 1000 if group.knob is KnobName.CPU_CLOCK else 0
             self._journal.enter(group.device.uuid, group.knob, prior, self._boot_id, texts)
-        except (DriverError, ValueError) as problem:
+        except ValueError as problem:
             raise RefusedError(f"{group.device.label}: {problem}, so it could not be put back") from None
         except OSError as problem:
             raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
@@ -162,10 +171,10 @@ class Processors:
         prior = self._fallback(group)
         if isinstance(value, str):
             return [value if text else "" for text in prior]
-        policies = self._packages[group.device.uuid].policies
+        least_khz = {each.path: each.hardware_min_khz for each in self._packages[group.device.uuid].policies}
         return [
-            str(min(int(text), max(policy.hardware_min_khz, value * 1000))) if text else ""
-            for text, policy in zip(prior, policies, strict=True)
+            str(min(int(text), max(least_khz.get(path.parent, 0), value * 1000))) if text else ""
+            for text, path in zip(prior, group.paths, strict=True)
         ]
 
     def at_rest(self) -> bool:
@@ -174,19 +183,23 @@ class Processors:
         return all(self._is_back(group, found) for group in self._groups)
 
     def _is_back(self, group: _Group, found: Sequence[tuple[str | None, int | None, int | None]]) -> bool:
+        if not group.paths:  # nobody looks at them
+            return self._entry(group) is None
         return all(
             text in ("", held) or error in GONE
             for text, (held, error, _) in zip(self._fallback(group), found[group.first :], strict=False)
         )
 
-    def tick(self) -> bool:
-        """Retire the entries of knobs that are back; not while a lease runs. Returns whether there was one.
+    def tick(self, clocks: Collection[str], preferences: Collection[str]) -> bool:
+        """Retire the entries of knobs that are back, but of those that a lease holds. Returns whether there was one.
 
         Raises:
             OSError: an entry could not be removed; it stands.
         """
         found = self._loop.settings()
-        back = [group for group in self._groups if self._entry(group) and self._is_back(group, found)]
+        leased = {KnobName.CPU_CLOCK: clocks, KnobName.CPU_PREFERENCE: preferences}
+        free = [group for group in self._groups if group.device.uuid not in leased[group.knob]]
+        back = [group for group in free if self._entry(group) and self._is_back(group, found)]
         for group in back:
             self._journal.retire(group.device.uuid, group.knob)
         return bool(back)
@@ -232,6 +245,17 @@ def _read(paths: Sequence[Path]) -> tuple[str, ...]:
         return tuple(map(sysfs.read, paths))
     except DriverError:
         return ()
+
+
+def _hidden(shown: Sequence[Path], entry: Entry | None) -> Iterator[Path]:
+    """What the entry names beside the attributes that are shown: those of CPUs that are off line, and will be back."""
+    if not shown or entry is None:
+        return
+    attribute, policies = shown[0].name, shown[0].parent.parent
+    for name in entry.texts:
+        path = policies / name
+        if re.fullmatch(rf"policy[0-9]{{1,6}}/{attribute}", name, re.ASCII) and path not in shown:
+            yield path
 
 
 def _words(knob: KnobName) -> str:

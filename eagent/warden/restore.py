@@ -58,8 +58,12 @@ def restore_through_warden(paths: Paths, *, clear_budget: bool = False) -> list[
 
 def _late(status: Message) -> list[str]:
     """The knobs that are not yet where they belong without a lease."""
-    limits = [row for row in status["knobs"] if row["ours_mw"] not in (None, row["requested_mw"])]
-    others = [row for row in (*status["clocks"], *status["preferences"]) if row["state"] == "restoring"]
+    limits = [
+        row
+        for row in status["knobs"]
+        if row["state"] == "restoring" or row["ours_mw"] not in (None, row["requested_mw"])
+    ]
+    others = [row for row in (*status["clocks"], *status.get("preferences", ())) if row["state"] == "restoring"]
     return [f"{row['knob']} of {row['uuid']}" for row in (*limits, *others)]
 
 
@@ -105,7 +109,7 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
                 failures.append(f"{device.label}, at {watts(found_mw or 0):g} W ({now['why']})")
             elif not now["writable"]:
                 lines.append(f"{device.label}: power limit not touched: {now['why']}")
-            elif now["ours_mw"] not in (None, now["requested_mw"]):
+            elif now["state"] == "restoring" or now["ours_mw"] not in (None, now["requested_mw"]):
                 failures.append(f"{device.label} ({now['error'] or 'no answer'})")
             elif found_mw == now["requested_mw"]:
                 lines.append(f"{device.label}: power limit {watts(now['requested_mw']):g} W: it was at {where}")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from eagent.errors import ProtocolError, RefusedError
+from eagent.errors import DriverError, ProtocolError, RefusedError
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
@@ -74,7 +74,8 @@ class Warden:
         self._lease_until_ns = 0
         self._alarms: list[str] = []
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
-        self.devices = (*gpus, *(self._take_package(package, i) for i, package in enumerate(packages)))
+        taken = (self._take_package(package, i) for i, package in enumerate(packages))
+        self.devices = (*gpus, *(device for device in taken if device is not None))
         self.budget = self._load_budget()
         self._tell_fallback()
 
@@ -83,8 +84,12 @@ class Warden:
     def _take_gpu(self, i: int) -> Device:
         return self._clocks.take(self._limits.take_gpu(i))
 
-    def _take_package(self, package: Package, index: int) -> Device:
-        return self._processors.take(self._limits.take_package(package, index), package)
+    def _take_package(self, package: Package, index: int) -> Device | None:
+        try:
+            return self._processors.take(self._limits.take_package(package, index), package)
+        except DriverError as problem:  # it must not cost the others their warden
+            self._alarms.append(f"cpu{index} is left alone: {problem}")
+            return None
 
     def _load_budget(self) -> Budget | None:
         try:
@@ -132,16 +137,22 @@ class Warden:
         return now_ns < self._lease_until_ns
 
     def tick(self, now_ns: int) -> None:
-        """Retire the journal entries of knobs that are back. Call it a few times a second.
+        """Retire the journal entries of knobs that no lease holds and that are back. Call it a few times a second.
 
         Raises:
             OSError: an entry could not be removed; it stands, and the next tick tries again.
         """
-        if self.leased(now_ns) or not self._loop.governed(True):
+        leased = self.leased(now_ns)
+        if not self._loop.governed(not leased):
             return
-        for knobs in (self._clocks, self._processors, *(() if self.budget else (self._limits,))):
-            if knobs.tick():
-                self._tell_fallback()
+        held = (self._lease_mw, self._lease_mhz, self._lease_preferences)
+        limits, clocks, preferences = held if leased else ({}, {}, {})
+        if self._clocks.tick(clocks):
+            self._tell_fallback()
+        if self._processors.tick(clocks, preferences):
+            self._tell_fallback()
+        if not self.budget and self._limits.tick(limits):
+            self._tell_fallback()
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
@@ -258,8 +269,10 @@ class Warden:
         self.budget = budget
         self._alarms.clear()
         self._tell_fallback()
-        if self.leased(now_ns) and sum(self._lease_mw.values()) + self._uncapped_mw() > self._envelope_mw():
-            self.release()
+        envelope_mw = self._envelope_mw() - self._uncapped_mw()
+        is_whole = self._lease_mw.keys() == self._limits.writable().keys()
+        if self.leased(now_ns) and not (is_whole and sum(self._lease_mw.values()) <= envelope_mw):
+            self.release()  # who is not in it would stay where it was
         return {"in_force": self._settle(self._in_force)}
 
     def budget_clear(self) -> Message:

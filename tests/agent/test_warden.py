@@ -168,6 +168,16 @@ def test_a_warden_that_knows_of_no_preferences_is_understood(server: FakeSocket)
     assert talk(server, lambda warden: warden.status()).preferences == ()
 
 
+def test_a_warden_that_knows_of_no_packages_is_understood(server: FakeSocket, new_device: Any) -> None:
+    older = hello(new_device(0))
+    for device in older["devices"]:
+        for field in ("kind", "preference", "preferences", "cpus"):
+            del device[field]
+    server.answer = replying(hello=older)
+    met = talk(server, lambda warden: warden.connect())
+    assert met.devices == (new_device(0),)
+
+
 def test_each_request_carries_its_fields(server: FakeSocket) -> None:
     server.answer = replying(hello=hello(), lease={"until_ns": 77}, budget_set={"in_force": True})
 

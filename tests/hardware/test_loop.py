@@ -90,6 +90,12 @@ def test_a_counter_that_can_t_be_read_is_no_number(
     reader.close()
 
 
+def test_a_packages_limit_is_known_before_the_first_turn(bench: Bench, tmp_path: Path) -> None:
+    limits = [file(tmp_path, "long", "200000000"), file(tmp_path, "short", "250000001")]
+    bench.loop.add_package("", 0, "", limits, [300_000_000, 300_000_000])
+    assert bench.loop.limits()[1][0] == 250_001  # what is found there is told as such, and not as nothing
+
+
 def test_many_settings_are_written_over_several_turns_and_all_are(bench: Bench, tmp_path: Path) -> None:
     paths = [file(tmp_path, f"s{n}", "1") for n in range(100)]
     bench.loop.add_settings(paths)
@@ -99,6 +105,18 @@ def test_many_settings_are_written_over_several_turns_and_all_are(bench: Bench, 
     assert 0 < written < 100
     bench.step(10)
     assert all(Path(path).read_text() == "2" for path in paths)
+    assert [held for held, *_ in bench.loop.settings()] == ["2"] * 100
+
+
+def test_a_slow_loop_takes_no_longer_over_many_settings(bench: Bench, tmp_path: Path) -> None:
+    paths = [file(tmp_path, f"s{n}", "1") for n in range(100)]
+    bench.loop.close()
+    bench.loop = Loop(str(bench.made.dir / "lib" / "libnvidia-ml.so.1"), str(bench.ring), 1000, True)
+    bench.loop.add_settings(paths)
+    bench.hold(*["2"] * 100)
+    for _ in range(2):
+        bench.now_ns += 1_000_000_000
+        bench.loop.step(bench.now_ns)
     assert [held for held, *_ in bench.loop.settings()] == ["2"] * 100
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from eagent.hardware.package import Package, describe, discover
 
 CPUS = "devices/system/cpu"
@@ -110,6 +112,18 @@ def test_why_a_limit_can_t_be_set_is_said(tmp_path: Path) -> None:
     cpu(tmp_path, 0, 0)
     zone(tmp_path, "intel-rapl:0", "package-0", ("long_term", LONG_UW), enabled=0)
     assert "switched off" in described(discover(tmp_path)[0])[3]
+
+
+@pytest.mark.parametrize(
+    ("uw", "why"), [(0, "are 0"), (4_095_000_000, "has set no limit"), (4_095_875_000, "no limit")]
+)
+def test_a_limit_that_nobody_has_set_is_none_to_lower(tmp_path: Path, uw: int, why: str) -> None:
+    cpu(tmp_path, 0, 0)
+    zone(tmp_path, "intel-rapl:0", "package-0", ("long_term", LONG_UW if uw else 0), ("short_term", uw))
+    (package,) = discover(tmp_path)
+    device = describe(package, 0, [LONG_UW if uw else 0, uw])
+    assert not device.power_limit.writable
+    assert why in device.power_limit.why
 
 
 def test_the_ladder_ends_at_the_top_and_preferences_are_those_of_all(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class Rig:
 
     def __init__(self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool) -> None:
         self.clock_baseline_mhz = clock_baseline_mhz
-        self.has_sysfs = has_sysfs
+        self.sysfs: Path | None = made.sysfs if has_sysfs else None  # a test may put a tree of plain files here
         self.made = made
         self.gpus = gpus
         self.plant = Host(made.plant)
@@ -42,7 +42,7 @@ class Rig:
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True)
         journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
-        packages = discover(self.made.sysfs) if self.has_sysfs else ()
+        packages = discover(self.sysfs) if self.sysfs else ()
         self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
         self.step()
         self.warden.tick(self.now_ns)

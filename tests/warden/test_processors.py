@@ -200,6 +200,45 @@ def test_a_power_limit_binds_both_windows_and_each_goes_back_to_its_own(host: An
     assert journalled(host.state) == 0
 
 
+def test_a_package_that_a_lease_leaves_out_is_its_owners_once_it_is_back(host: Any, journalled: Journalled) -> None:
+    host.warden.lease({}, 9, host.now_ns, {CPU0: 1500, CPU1: 1500}, {CPU0: "power", CPU1: "power"})
+    host.step(SETTLED_S)
+    host.warden.lease({}, 9, host.now_ns, {CPU1: 1500}, {CPU1: "power"})
+    host.step(SETTLED_S)
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 2
+    host.warden.lease({}, 9, host.now_ns, {CPU1: 1500}, {CPU1: "power"})
+    host.plant.set_cpu_max_khz(3, 2_000_000)
+    host.step(2.0)
+    assert (ceilings_khz(host)[3], ceilings_khz(host)[33]) == (2_000_000, 1_500_000)
+
+
+@pytest.mark.parametrize("term", [0, 1])
+def test_a_kill_between_the_writes_of_two_windows_leaves_neither_behind(
+    host: Any, journalled: Journalled, term: int
+) -> None:
+    host.warden.lease({CPU0: 200_000}, 3, host.now_ns)
+    host.step(SETTLED_S)
+    host.die()
+    host.plant.set_rapl_limit_uw(0, term, [250_000_000, 300_000_000][term])  # the other one was not yet back
+    host.start()
+    host.step(SETTLED_S)
+    assert limits_uw(host, 0) == [250_000_000, 300_000_000]
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+
+
+def test_one_window_below_its_owners_is_not_back_though_the_greater_one_is(host: Any, journalled: Journalled) -> None:
+    host.warden.lease({CPU0: 300_000}, 9, host.now_ns)
+    host.step(SETTLED_S)
+    host.plant.set_rapl_limit_uw(0, 0, 200_000_000)
+    host.step(SETTLED_S)
+    host.warden.release()
+    host.step(2.0)
+    host.warden.tick(host.now_ns)
+    assert (limits_uw(host, 0), journalled(host.state)) == ([250_000_000, 300_000_000], 0)
+
+
 @pytest.mark.parametrize(
     ("limit_mw", "line"),
     [(100_000, "outside of its range, 150 to 300 W"), (4_200_000, "outside"), (160_125, "must be in whole watts")],

@@ -43,6 +43,29 @@ def test_a_lease_is_applied_and_ends_at_the_prior_value(rig: MakeRig, journalled
     assert journalled(host.state) == 0
 
 
+def test_a_budget_ends_a_lease_that_leaves_devices_out(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 60, host.now_ns)
+    host.step()
+    assert host.warden.budget_set(host.budget(800), host.now_ns)["in_force"]
+    assert host.limits_w() == [150] * 4
+
+
+def test_what_a_lease_leaves_out_is_its_owners_once_it_is_back(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig()
+    first, second = (device.uuid for device in host.warden.devices[:2])
+    host.warden.lease({first: 250_000, second: 250_000}, 3, host.now_ns, {first: 1200, second: 1200})
+    host.step(1.1)
+    host.warden.lease({first: 250_000}, 3, host.now_ns, {first: 1200})
+    host.step(1.1)
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 2
+    host.warden.lease({first: 250_000}, 9, host.now_ns, {first: 1200})
+    host.plant.set_power_limit(1, 300.0)
+    host.step(2.2)
+    assert host.limits_w() == [250, 300, 400, 400]
+
+
 def test_a_released_lease_ends_at_once(rig: MakeRig) -> None:
     host = rig()
     host.lease(250, 250, 250, 250)
