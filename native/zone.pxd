@@ -14,4 +14,3 @@ cdef extern from "zone.h" nogil:
         uint32_t limits
         uint64_t owner_uw[2]
         uint64_t range_uj
-
