@@ -188,7 +188,7 @@ class Escrow:
     def spare_mw(self) -> int:
         """What it could give now: rights above the reserve of its line, while its epoch is open (rule 7)."""
         state = self.state
-        if state is None or state.table is None or state.stage is not Stage.OPEN or self._awaited is not None:
+        if state is None or state.table is None or not self._may_trade(state) or self._awaited is not None:
             return 0
         return max(0, state.watts.held - self._floor_mw(state.table))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eagent.mesh.epoch import Stage
 from eagent.mesh.escrow import State
 from eagent.mesh.messages import Gift
 from eagent.mesh.table import Table
@@ -87,24 +88,24 @@ class Truth:
             fact = facts[host]
             if fact.on and (fact.state is None or fact.state.table != table):
                 return False
-        could_mw = sum(self._could_hold_mw(host, facts[host], table) for host in charged)
+        # Those that are charged may yet complete, among themselves, any epoch up to this one.
+        numbers = [number for number in self.tables if number < table.epoch]
+        could_mw = max(sum(self._could_hold_mw(host, facts[host], number) for host in charged) for number in numbers)
         return could_mw <= sum(table.members[host].grant_mw for host in charged)
 
-    def _could_hold_mw(self, host: str, fact: Fact, table: Table) -> int:
-        """The most that a host which can't be reached could come to hold: in the epoch it is in, or in a later one."""
+    def _could_hold_mw(self, host: str, fact: Fact, number: int) -> int:
+        """The most that a host which can't be reached could come to hold if the epoch of that number were completed."""
         state = fact.state
         if state is None or state.table is None:
             return fact.worst_mw
-        held_mw = most_mw = state.watts.base - sum(state.watts.sent.values())
-        for number in range(state.epoch, table.epoch):
-            member = self.tables[number].members.get(host) if number in self.tables else None
-            granted_mw = fact.reserve_mw
-            if member is not None and member.life == state.life:
-                granted_mw = held_mw if member.charged else member.grant_mw
-            if number == state.epoch:
-                granted_mw = max(held_mw, granted_mw - sum(state.watts.sent.values()))
-            most_mw = max(most_mw, granted_mw + self._spoken_to_mw(host, state.life, number))
-        return max(most_mw, fact.reserve_mw)
+        held_mw = state.watts.base - sum(state.watts.sent.values()) + self._spoken_to_mw(host, state.life, state.epoch)
+        member = self.tables[number].members.get(host)
+        if number > state.epoch and (member is None or not member.charged):
+            granted_mw = member.grant_mw if member is not None and member.life == state.life else fact.reserve_mw
+            held_mw = granted_mw + self._spoken_to_mw(host, state.life, number)
+        elif number == state.epoch and state.stage is Stage.SEALED and member is not None and not member.charged:
+            held_mw = max(held_mw, member.grant_mw if member.life == state.life else fact.reserve_mw)
+        return max(held_mw, fact.reserve_mw)
 
     def _spoken_to_mw(self, host: str, life: str, number: int) -> int:
         return sum(

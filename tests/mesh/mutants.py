@@ -122,6 +122,19 @@ class TradesBeforeAllHaveSealed(Escrow):
         return self.host.name in table.members
 
 
+class GivesWhileSealed(Escrow):
+    """It gives and takes under the new epoch as soon as it has sealed itself, of what it kept."""
+
+    def _may_trade(self, state: State) -> bool:
+        return state.table is not None and self.host.name in state.table.members
+
+    def _is_partner(self, state: State, peer: str) -> bool:
+        return peer in self._standings and peer != self.host.name
+
+    def _raising(self, state: State) -> Iterable[Effect]:
+        return super()._raising(replace(state, stage=Stage.OPEN))
+
+
 class TakesALaterSealForThis(Escrow):
     """Who has sealed a later epoch is taken to have sealed this one, too, and to agree."""
 
@@ -286,6 +299,7 @@ MUTANTS: dict[str, Rules] = {
     "rule 7: no lowering on seal": Rules(escrow=SealsWithoutLowering),
     "rule 7: raising on seal": Rules(escrow=RaisesOnSeal),
     "rule 7: opening before all have sealed": Rules(escrow=TradesBeforeAllHaveSealed),
+    "rule 7: giving before all have sealed": Rules(escrow=GivesWhileSealed),
     "rule 7: skipped epoch": Rules(escrow=TakesALaterSealForThis),
     "rule 7: seals of lives that ended": Rules(escrow=BelievesSeals),
     "rule 7: the grant to any life": Rules(escrow=GrantsToAnyLife),
@@ -296,7 +310,8 @@ MUTANTS: dict[str, Rules] = {
     "rule 7: back with the whole charge": Rules(escrow=ReturnsToItsCharge),
     "rule 8: taking back what was not confirmed": Rules(escrow=Reclaims),
     "rule 9: powered on before a table": Rules(admits=admit_all),
-    "rule 9: leaving costs nothing": Rules(nameplate_mw=0),
+    "rule 9: leaving costs nothing": Rules(leaving="nothing"),
+    "rule 9: leaving costs the nameplate only": Rules(leaving="nameplate"),
     "sleep: with tokens": Rules(escrow=SleepsWithTokens),
     "sleep: before they are confirmed": Rules(escrow=SleepsUnconfirmed),
 }
