@@ -87,6 +87,7 @@ class Escrow:
         self._steps: deque[Effect] = deque()  # of the action under way
         self._awaited: Awaited | None = None
         self._announced: Standing | None = None
+        self._announced_state: State | None = None
 
     # --- What the core is told ---
 
@@ -192,6 +193,13 @@ class Escrow:
             return 0
         return max(0, state.watts.held - self._floor_mw(state.table))
 
+    def can_reach(self, peer: str, life: str | None = None) -> bool:
+        """Whether a gift to this peer, in this life if one is told, would arrive as far as is known."""
+        state = self.state
+        if state is None or not self._is_partner(state, peer):
+            return False
+        return life is None or self._standings[peer].life == life
+
     def give(self, lots: Mapping[str, Lot]) -> list[Effect]:
         """Give watts and duty tokens to peers.
 
@@ -234,15 +242,21 @@ class Escrow:
         state = self.state
         if state is None:
             return None
-        standing = Standing(self.host.domain, state.life, rights_mw=state.watts.held, duty=state.duty.held)
-        if state.table is None:
+        if self._announced is not None and self._announced_state is state and state.stage is not Stage.SEALED:
+            return self._announced
+        standing = Standing(
+            domain=self.host.domain,
+            life=state.life,
+            epoch=state.epoch,
+            stage=state.stage,
+            table=state.table.digest if state.table is not None else "",
+            rights_mw=state.watts.held,
+            duty=state.duty.held,
+        )
+        if state.table is None or state.stage is not Stage.SEALED:
             return standing
-        standing = replace(standing, epoch=state.epoch, stage=state.stage, table=state.table.digest)
-        if state.stage is Stage.SEALED:
-            told = charge.told(state.claims, state.table)
-            standing = replace(standing, told=told)
-            standing = replace(standing, rolls=self._rolls(state.table, standing))
-        return standing
+        standing = replace(standing, told=charge.told(state.claims, state.table))
+        return replace(standing, rolls=self._rolls(state.table, standing))
 
     # --- The actions, each a few effects in their order ---
 
@@ -411,7 +425,7 @@ class Escrow:
         standing = self.standing
         if standing is None or standing == self._announced:
             return []
-        self._announced = standing
+        self._announced, self._announced_state = standing, self.state
         return [Announce(standing)]
 
     def _act(self, *steps: Effect) -> list[Effect]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from eagent.errors import ConfigError
 
 MOST_MW = 10**15  # a terawatt; more is a mistake
 NAME_MAX = 64
+_NAME = re.compile(rf"[!-~]{{1,{NAME_MAX}}}")  # printable ASCII, no space
 
 
 def document(text: str, what: str) -> dict[str, Any]:
@@ -75,4 +77,4 @@ def name(value: object, what: str) -> str:
 
 def is_name(value: str) -> bool:
     """Whether a text can be the name of a host or a domain."""
-    return 0 < len(value) <= NAME_MAX and value.isascii() and value.isprintable() and " " not in value
+    return _NAME.fullmatch(value) is not None

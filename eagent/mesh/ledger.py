@@ -1,5 +1,7 @@
-"""One host's account of one thing (milliwatts, or duty tokens) in one epoch of one life: cumulative, so that a lost,
-late, doubled or reordered message changes nothing."""
+"""One host's account of one thing, milliwatts or duty tokens, in one epoch of one life.
+
+Cumulative, so that a lost, late, doubled or reordered message changes nothing.
+"""
 
 from __future__ import annotations
 

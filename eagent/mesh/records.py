@@ -1,4 +1,4 @@
-"""One record for each host: what it tells of itself. Only its owner makes a new version; everybody else passes it on."""
+"""One record for each host: what it tells of itself. Only its owner makes versions; everybody else passes them on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Payload:
     power_w: float | None = None  # drawn at the wall; None: nobody measures it
     limits_w: float | None = None  # the sum of the device limits in force; None: not read back
     power: Power = Power.AWAKE
-    stale_after_s: int = 30  # how old it may be and still speak for now
+    stale_after_s: int = 60  # how old it may be and still speak for now
     standings: tuple[Standing, ...] = ()
     demands: tuple[Demand, ...] = ()
 
@@ -59,8 +59,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record as one host holds it. `born_ns` is when its owner made it, by the holder's clock, as well as it can tell:
-    time in the network is not counted, time in other hosts is."""
+    """A record as one host holds it.
+
+    `born_ns` is when its owner made it, by the holder's clock, as well as it can tell: time spent in other hosts is
+    counted, time in the network is not.
+    """
 
     record: Record
     born_ns: int

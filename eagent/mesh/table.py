@@ -150,12 +150,17 @@ def from_document(content: Mapping[str, Any], what: str) -> Table:
     )
 
 
+def is_life(text: str) -> bool:
+    """Whether a text can name a life, or none."""
+    return len(text) <= LIFE_MAX and text.isascii() and (text == "" or text.isalnum())
+
+
 def _member(line: object, what: str) -> Member:
     if not isinstance(line, dict):
         raise ConfigError(f"{what}: must be a section with reserve_mw and grant_mw")
     unknown(line, {"reserve_mw", "grant_mw", "life", "duty", "charged"}, what)
     life, charged = line.get("life", ""), line.get("charged", "")
-    if not isinstance(life, str) or len(life) > LIFE_MAX or not (life == "" or life.isalnum()):
+    if not isinstance(life, str) or not is_life(life):
         raise ConfigError(f"{what}: life = {life!r}: must be up to {LIFE_MAX} letters and digits")
     if charged not in set(Charged):
         raise ConfigError(f'{what}: charged = {charged!r}: must be "told" or "full", or not be there')
