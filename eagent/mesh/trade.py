@@ -1,0 +1,57 @@
+"""Who asks whom for watts, and who gives how many to whom. Pure; what it proposes, escrow may still refuse.
+
+A host keeps what it needs and some headroom. Between wanting and offering lies a band, in which it does neither, so that
+watts do not wander to and fro when needs are steady: who gives stays above the line below which it would ask.
+
+    rights  0 ........ need ... need + headroom ......... + band ........
+                       asks up to here ^         neither ^    offers what is above
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a site trades by."""
+
+    headroom_mw: int = 100_000  # above the need, for what the next minute may bring
+    band_mw: int = 100_000  # between where asking ends and where offering begins
+    lot_mw: int = 50_000  # the least that is asked for or given: each gift costs a lowering and a second's settling
+    asked_max: int = 3  # peers that are asked at once
+
+
+def wants_mw(rights_mw: int, need_mw: int, nameplate_mw: int, terms: Terms) -> int:
+    """What a host asks for: nothing, or at least a lot."""
+    short_mw = min(need_mw + terms.headroom_mw, nameplate_mw) - rights_mw
+    return short_mw if short_mw >= terms.lot_mw else 0
+
+
+def offers_mw(rights_mw: int, spare_mw: int, need_mw: int, terms: Terms) -> int:
+    """What a host offers: nothing, or at least a lot; `spare_mw` is what it may give at all (its reserve stays)."""
+    over_mw = min(spare_mw, rights_mw - need_mw - terms.headroom_mw - terms.band_mw)
+    return over_mw if over_mw >= terms.lot_mw else 0
+
+
+def asks(wanted_mw: int, offers: Mapping[str, int], terms: Terms) -> dict[str, int]:
+    """Whom to ask for how much: the greatest offers first, few at once, no more in all than is wanted."""
+    chosen: dict[str, int] = {}
+    for peer, offered_mw in sorted(offers.items(), key=lambda offer: (-offer[1], offer[0]))[: terms.asked_max]:
+        asked_mw = min(offered_mw, wanted_mw)
+        if asked_mw >= terms.lot_mw:
+            chosen[peer] = asked_mw
+            wanted_mw -= asked_mw
+    return chosen
+
+
+def lots(offered_mw: int, asked: Mapping[str, int], terms: Terms) -> dict[str, int]:
+    """Who is given how much: the hungriest first, each at least a lot, in all no more than is offered."""
+    given: dict[str, int] = {}
+    for peer, wanted_mw in sorted(asked.items(), key=lambda ask: (-ask[1], ask[0])):
+        lot_mw = min(wanted_mw, offered_mw)
+        if lot_mw >= terms.lot_mw:
+            given[peer] = lot_mw
+            offered_mw -= lot_mw
+    return given
