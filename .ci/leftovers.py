@@ -14,7 +14,7 @@ from pathlib import Path
 NAME = "eagent"
 CHECKOUT = str(Path.cwd())
 TEMPORARY = os.environ.get("TMPDIR", "")
-PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/lib", "/etc", "/etc/systemd/system")
+PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/run/netns", "/var/lib", "/etc", "/etc/systemd/system")
 
 
 def main() -> int:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eagent.sim._plant import Host
+from tests.integration.netns import Host as Namespace
+from tests.integration.netns import network, why_no_netns
 
 START_S = 30.0  # two interpreters, on a machine that runs other tests
 CONFIG = "[agent]\nlease_ttl_s = 3.0\ndecide_period_ms = 250\n[host]\nfixed_w = 1000.0\nsafe_cap_w = 150.0\n"
@@ -144,3 +147,15 @@ def gone() -> Callable[[int], bool]:
 def ttl_s() -> float:
     """The lease's time to live at every site."""
     return TTL_S
+
+
+@pytest.fixture
+def netns() -> Iterator[Callable[[int], list[Namespace]]]:
+    """Makes so many hosts, each with a network of its own; what they can do stands in tests/integration/netns.py.
+
+    Nothing of them is left after the test. Skips it where they can't be made.
+    """
+    if missing := why_no_netns():
+        pytest.skip(missing)
+    with ExitStack() as stack:
+        yield lambda count: stack.enter_context(network(count))
