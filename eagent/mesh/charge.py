@@ -50,8 +50,8 @@ def told(claims: Claims, table: Table) -> Claims:
 def granted_mw(tables: Iterable[Table], completed: int, host: str) -> int:
     """For the site: the least that a table may charge a host for its grant, to which comes what was sent to it.
 
-    Every table signed since counts, also one that was never completed and that most members have never seen: were all of
-    them to begin a new life, they could still complete it with the host that is charged.
+    Every table signed since counts, also one that was never completed and that most members have never seen: were all
+    of them to begin a new life, they could still complete it with the host that is charged.
 
     Args:
         tables: All that the site has signed in the domain.

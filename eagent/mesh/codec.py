@@ -1,7 +1,7 @@
-"""Messages and stored states as bytes: msgpack arrays with a version, every size bounded, everything checked on the way in.
+"""Messages and stored states as bytes: versioned msgpack arrays, every size bounded, everything checked on its way in.
 
-A message is [version, kind, fields...]; fields are append-only, and the numbers of kinds are never used again. What comes
-in is checked for types, ranges and lengths before a core sees it; that it is true is not checked here.
+A message is [version, kind, fields...]; fields are append-only, and the numbers of kinds are never used again. What
+comes in is checked for types, ranges and lengths before a core sees it; that it is true is not checked here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgpack
 from eagent.errors import ConfigError, ProtocolError
 from eagent.mesh import table as tables
 from eagent.mesh.epoch import Claim, Off, Stage, Standing
-from eagent.mesh.escrow import State
 from eagent.mesh.form import MOST_MW, NAME_MAX, is_name
 from eagent.mesh.gossip import DIGEST_MAX, DOCUMENTS_MAX, RECORDS_MAX
 from eagent.mesh.ledger import Ledger, Party
 from eagent.mesh.messages import Ask, Delta, Digest, Document, Gift, Message, Receipt
 from eagent.mesh.records import Demand, Payload, Power, Record
+from eagent.mesh.state import State
 
 VERSION = 1
 MESSAGE_MAX_BYTES = 262_144
@@ -126,7 +126,9 @@ _READERS: dict[int, Callable[[Sequence[Any]], Message]] = {1: _gift, 2: _receipt
 
 def encode_off(certificate: Off) -> bytes:
     """Pack a certificate."""
-    packed: bytes = msgpack.packb([VERSION, 6, certificate.domain, certificate.epoch, certificate.hosts, certificate.roll])
+    packed: bytes = msgpack.packb(
+        [VERSION, 6, certificate.domain, certificate.epoch, certificate.hosts, certificate.roll]
+    )
     return packed
 
 
@@ -322,9 +324,9 @@ def _map(value: object, most: int) -> dict[Any, Any]:
 
 def _counters(value: object, most: int) -> dict[str, int]:
     counters = _map(value, most)
-    if all(type(name) is str and is_name(name) for name in counters):
-        if all(type(number) is int and 0 < number <= COUNTER_MAX for number in counters.values()):
-            return counters
+    are_names = all(type(name) is str and is_name(name) for name in counters)
+    if are_names and all(type(number) is int and 0 < number <= COUNTER_MAX for number in counters.values()):
+        return counters
     raise ProtocolError("must be a map from names to whole numbers above 0")
 
 

@@ -1,7 +1,7 @@
 """Whether a host may be put to sleep by our decision, where no engine decides it: duty tokens.
 
-Who holds a token stays awake. What a host can know by itself about its own tokens, `Escrow.why_awake` tells; here it looks
-at the others. Crashes and jobs can take tokens out of the world; our decisions can't.
+Who holds a token stays awake. What a host can know by itself about its own tokens, `Escrow.why_awake` tells; here it
+looks at the others. Crashes and jobs can take tokens out of the world; our decisions can't.
 """
 
 from __future__ import annotations

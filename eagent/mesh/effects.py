@@ -1,7 +1,8 @@
 """What the core asks of the shell around it.
 
 Effects are given in the order in which they must be completed. After a `Lower`, a `Store` or a `Raise` the core says
-nothing more until it is told that this one is done; the rest of the order follows from that. What the shell must hold to:
+nothing more until it is told that this one is done; the rest of the order follows from that. What the shell must hold
+to:
 
 - an effect that was begun is over, or will never take place, before a new process asks the warden for the ceiling;
 - `Store` replaces what was stored as a whole or not at all.
@@ -10,13 +11,10 @@ nothing more until it is told that this one is done; the rest of the order follo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from eagent.mesh.epoch import Standing
 from eagent.mesh.messages import Message
-
-if TYPE_CHECKING:
-    from eagent.mesh.escrow import State
+from eagent.mesh.state import State
 
 SETTLE_NS = 1_000_000_000  # how long a lowered limit was read back before `Lower` is done: limits hold as 1 s means
 

@@ -7,12 +7,12 @@ yet gives it watts; then the last one seals, and all have been seen to, though n
     seal            "I am in life L, and I have sealed epoch k"
     countersign     "I have seen the seals of all, in the lives of this roll, and I am still sealed in mine"
 
-If all countersign the same roll, then between the last seal and the first countersignature all were sealed at once, each
-in its present life. What is true of that instant stays true, whoever dies later; so it may also be learned by hearsay:
-one host in the open epoch is enough.
+If all countersign the same roll, then between the last seal and the first countersignature all were sealed at once,
+each in its present life. What is true of that instant stays true, whoever dies later; so it may also be learned by
+hearsay: one host in the open epoch is enough.
 
-A host that is off can't seal. The power role, which sees BMCs, certifies that at one instant after all others had sealed
-it was off; then the others countersign a roll that names it as off. All functions here are pure.
+A host that is off can't seal. The power role, which sees BMCs, certifies that at one instant after all others had
+sealed it was off; then the others countersign a roll that names it as off. All functions here are pure.
 """
 
 from __future__ import annotations

@@ -4,21 +4,21 @@
     completed epoch.
 
 The core is sans-IO. What it is told (tables, standings, gifts) it only writes down; then, if nothing is under way, it
-takes the first action that the rules call for: seal, open, take, raise. An action is a few effects in a fixed order, and
-the next effect is released when the one before is done. So at any moment the host is at one known place between two
-stored states, and what it announces is always a stored one.
+takes the first action that the rules call for: seal, open, take, raise. An action is a few effects in a fixed order,
+and the next effect is released when the one before is done. So at any moment the host is at one known place between
+two stored states, and what it announces is always a stored one.
 
-Rule 1 is kept by `Table`, which can't be made with a sum above its budget; rule 3 by `eagent.mesh.permission` and by the
-shell, which takes the minimum over a host's domains; rule 7's question, whether an epoch is complete, is answered in
-`eagent.mesh.epoch`; rule 9 by `epoch.admits`, for whoever powers hosts on. Rule 8 is kept by what is not here: no function
-is told the time, so nothing can expire.
+Rule 1 is kept by `Table`, which can't be made with a sum above its budget; rule 3 by `eagent.mesh.permission` and by
+the shell, which takes the minimum over a host's domains; rule 7's question, whether an epoch is complete, is answered
+in `eagent.mesh.epoch`; rule 9 by `epoch.admits`, for whoever powers hosts on. Rule 8 is kept by what is not here: no
+function is told the time, so nothing can expire.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from eagent.errors import RefusedError
 from eagent.mesh import charge, epoch
@@ -26,42 +26,8 @@ from eagent.mesh.effects import Announce, Awaited, Effect, Lower, Raise, Send, S
 from eagent.mesh.epoch import Off, Stage, Standing
 from eagent.mesh.ledger import Ledger
 from eagent.mesh.messages import Gift, Receipt
+from eagent.mesh.state import Host, Lot, State
 from eagent.mesh.table import Charged, Member, Table
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """What is fixed of a host in one domain. Milliwatts at the wall."""
-
-    name: str
-    domain: str
-    reserve_mw: int  # rule 2: the worst that it may draw without asking
-    nameplate_mw: int  # the most that it can draw at all
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What is stored. It speaks for one life; to any other life it is worth nothing (rule 4)."""
-
-    life: str
-    table: Table | None = None
-    stage: Stage = Stage.OUT
-    watts: Ledger = field(default_factory=Ledger)
-    duty: Ledger = field(default_factory=Ledger)
-    claims: charge.Claims = field(default_factory=dict)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch it is in; 0 for none."""
-        return self.table.epoch if self.table is not None else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """What one peer is given at once."""
-
-    mw: int
-    duty: int = 0
 
 
 class Escrow:
@@ -161,14 +127,16 @@ class Escrow:
         if isinstance(effect, Store):
             self.state = effect.state
         else:
-            self.ceiling_mw = effect.ceiling_mw if isinstance(effect, Raise) else min(self.ceiling_mw, effect.ceiling_mw)
+            self.ceiling_mw = (
+                effect.ceiling_mw if isinstance(effect, Raise) else min(self.ceiling_mw, effect.ceiling_mw)
+            )
         return self._release() + self._advance()
 
     def failed(self, effect: Awaited) -> list[Effect]:
         """Hear that the awaited effect did not come about: the rest of its action is dropped.
 
-        Nothing is tried again before the next word from outside, `repeat` at the latest. A first life whose reserve can't
-        be brought into force is not begun; the shell starts the core anew.
+        Nothing is tried again before the next word from outside, `repeat` at the latest. A first life whose reserve
+        can't be brought into force is not begun; the shell starts the core anew.
         """
         if effect == self._awaited:
             self._awaited = None
@@ -207,14 +175,19 @@ class Escrow:
             RefusedError: this host may not give so much now, or a peer is in no life of this epoch.
         """
         state = self.state
-        total_mw = sum(lot.mw for lot in lots.values())
-        total_duty = sum(lot.duty for lot in lots.values())
-        if state is None or total_mw > self.spare_mw or total_duty > state.duty.held:
-            raise RefusedError(f"{self.host.name}: {total_mw} mW and {total_duty} tokens are more than can be given now")
-        if not self._may_trade(state) or self._awaited is not None or any(
-            lot.mw < 0 or lot.duty < 0 or not self._is_partner(state, peer) for peer, lot in lots.items()
-        ):
-            raise RefusedError(f"{self.host.name}: can't give now, or to one of {', '.join(lots)}")
+        if state is None or not self._may_trade(state) or self._awaited is not None:
+            raise RefusedError(f"{self.host.name}: can't give now: its epoch is not open, or it is at work")
+        strangers = [peer for peer in lots if not self._is_partner(state, peer)]
+        if strangers:
+            raise RefusedError(f"{self.host.name}: {strangers[0]} is not known to be open in epoch {state.epoch}")
+        total_mw, total_duty = sum(lot.mw for lot in lots.values()), sum(lot.duty for lot in lots.values())
+        if min(min(lot.mw, lot.duty) for lot in lots.values()) < 0 or total_mw + total_duty == 0:
+            raise RefusedError(f"{self.host.name}: a gift is some watts or tokens, and not fewer than none")
+        if total_mw > self.spare_mw or total_duty > state.duty.held:
+            raise RefusedError(
+                f"{self.host.name}: {total_mw} mW and {total_duty} tokens are to be given, "
+                f"there are {self.spare_mw} mW and {state.duty.held}"
+            )
         return self._act(*self._giving(state, lots))
 
     def why_awake(self) -> str | None:
@@ -261,7 +234,7 @@ class Escrow:
     # --- The actions, each a few effects in their order ---
 
     def _giving(self, state: State, lots: Mapping[str, Lot]) -> Iterable[Effect]:
-        """Rule 5: the warden lowers, reads back, settles and stores; the agent stores the debit; only then does it speak."""
+        """Rule 5: the warden lowers, reads back, settles and stores; the agent stores the debit; then it speaks."""
         takers = {(peer, self._standings[peer].life): lot for peer, lot in lots.items()}
         watts, duty = state.watts, state.duty
         for taker, lot in takers.items():
@@ -349,10 +322,11 @@ class Escrow:
         return epoch.rolls(table, self._seen(own), self._off)
 
     def _seen(self, own: Standing) -> Mapping[str, Standing]:
+        """What this host goes by: the others as last heard, itself as stored."""
         return {**self._standings, self.host.name: own}
 
     def _counts(self, state: State, giver: str, gift: Gift) -> bool:
-        """Rule 6: a gift of another epoch, or to another life, is ignored; so is one before this epoch is open (rule 7)."""
+        """Rule 6: a gift of another epoch or to another life is ignored; rule 7: so is one before the epoch is open."""
         return (
             gift.epoch == state.epoch
             and gift.to_life == state.life
@@ -362,6 +336,7 @@ class Escrow:
         )
 
     def _may_trade(self, state: State) -> bool:
+        """Rule 7: nobody gives or takes in an epoch before every member has sealed it."""
         return state.stage is Stage.OPEN
 
     def _is_partner(self, state: State, peer: str) -> bool:

@@ -71,7 +71,9 @@ def name(value: object, what: str) -> str:
         ConfigError: it is none.
     """
     if not isinstance(value, str) or not is_name(value):
-        raise ConfigError(f"{what} = {value!r}: must be a name of up to {NAME_MAX} printable ASCII characters, no space")
+        raise ConfigError(
+            f"{what} = {value!r}: must be a name of up to {NAME_MAX} printable ASCII characters, no space"
+        )
     return value
 
 

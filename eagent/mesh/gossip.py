@@ -36,7 +36,8 @@ class Gossip:
             name: This host.
             peers: The roster's hosts; records and messages of others are ignored. It may contain this host.
             rng: Chance, for the choice of peers.
-            version: Where versions start: the wall clock in nanoseconds at the start of this process, so that they go on
+            version: Where versions start: the wall clock in nanoseconds at the start of this process, so that they go
+            on
                 from those of the process before. If the clock was set back, the first exchange corrects it.
             accept: Whether a document is what its name and number say and the site has signed it.
         """
@@ -177,4 +178,3 @@ class Gossip:
 
     def _is_known(self, owner: str) -> bool:
         return owner in self._known or owner == self.name
-

@@ -15,10 +15,11 @@ from eagent.errors import EagentError
 from eagent.mesh import trade
 from eagent.mesh.effects import Announce, Awaited, Effect, Send
 from eagent.mesh.epoch import Off, Stage, Standing
-from eagent.mesh.escrow import Escrow, Host, Lot, State
+from eagent.mesh.escrow import Escrow
 from eagent.mesh.gossip import Gossip
 from eagent.mesh.messages import Ask, Delta, Digest, Document, Gift, Message, Receipt
 from eagent.mesh.records import Demand, Payload, Power
+from eagent.mesh.state import Host, Lot, State
 from eagent.mesh.table import Table
 
 ASK_PERIOD_NS = 5_000_000_000  # an ask is answered within this, or was in vain

@@ -1,10 +1,10 @@
 """The site's roster: which hosts there are, where, and by which key each is known. Who is not in it is revoked.
 
-    serial = 3
+serial = 3
 
-    [hosts.n01]
-    address = "10.1.0.1:7433"
-    key = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"      # its CURVE public key, Z85
+[hosts.n01]
+address = "10.1.0.1:7433"
+key = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID"      # its CURVE public key, Z85
 """
 
 from __future__ import annotations

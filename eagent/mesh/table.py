@@ -13,8 +13,8 @@ A table, in TOML or JSON (`eagent.mesh.signing` checks the signature):
     life = "5f0c61d2a9e8b374"
     duty = 1                          # tokens; who holds one stays awake
 
-A member that can't be reached is `charged` with all that it could hold: "told" if the others' accounts must bear it out,
-"full" if the site has charged it all that is not the others' reserves.
+A member that can't be reached is `charged` with all that it could hold: "told" if the others' accounts must bear it
+out, "full" if the site has charged it all that is not the others' reserves.
 """
 
 from __future__ import annotations

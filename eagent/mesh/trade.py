@@ -1,7 +1,7 @@
 """Who asks whom for watts, and who gives how many to whom. Pure; what it proposes, escrow may still refuse.
 
-A host keeps what it needs and some headroom. Between wanting and offering lies a band, in which it does neither, so that
-watts do not wander to and fro when needs are steady: who gives stays above the line below which it would ask.
+A host keeps what it needs and some headroom. Between wanting and offering lies a band, in which it does neither, so
+that watts do not wander to and fro when needs are steady: who gives stays above the line below which it would ask.
 
     rights  0 ........ need ... need + headroom ......... + band ........
                        asks up to here ^         neither ^    offers what is above

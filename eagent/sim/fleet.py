@@ -1,8 +1,8 @@
 """A fleet in one process and in virtual time: the mesh's real cores, and a simulated network, disks, wardens and power.
 
-The network loses, delays, doubles and reorders messages and can be parted; agents crash with their disk or without it, and
-hosts lose power. What the hardware allows is kept here, outside of the cores, and whenever it changes the invariant of
-docs/escrow.md is checked on it. Everything follows from the seed.
+The network loses, delays, doubles and reorders messages and can be parted; agents crash with their disk or without it,
+and hosts lose power. What the hardware allows is kept here, outside of the cores, and whenever it changes the
+invariant of docs/escrow.md is checked on it. Everything follows from the seed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from eagent.mesh import codec
 from eagent.mesh.effects import Awaited, Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Off
-from eagent.mesh.escrow import Host, State
 from eagent.mesh.messages import Document, Gift, Message
 from eagent.mesh.node import Node, Observation
+from eagent.mesh.state import Host, State
 from eagent.mesh.table import Member, Table
 from eagent.mesh.trade import Terms
 from eagent.sim.truth import Fact, Truth
@@ -53,7 +53,7 @@ class Plan:
     grant_mw: int = 3_000_000
     others_mw: int = 5_000_000
     network: Network = Network()
-    terms: Terms = Terms()
+    terms: Terms = field(default_factory=Terms)
     wire: bool = False  # whether messages go through the codec
 
 
@@ -91,6 +91,7 @@ class Fleet:
         self._need = need
         self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
+        self._touched: dict[str, int] = {}
         self._documents: dict[int, Table | Off] = {}
         members = {name: Member(plan.reserve_mw, plan.grant_mw, f"{name}x1") for name in self.names}
         budget_mw = plan.others_mw + plan.hosts * plan.grant_mw
@@ -132,7 +133,8 @@ class Fleet:
         """The site signs the next table, with the lives that hosts are in now, and tells it to some of them."""
         number = max(self.truth.tables) + 1
         members = {
-            name: Member(self.plan.reserve_mw, grant_mw, self.life(name)) for name, grant_mw in sorted(grants_mw.items())
+            name: Member(self.plan.reserve_mw, grant_mw, self.life(name))
+            for name, grant_mw in sorted(grants_mw.items())
         }
         table = Table(DOMAIN, number, budget_mw, self.plan.others_mw, members)
         self.truth.sign(table)
@@ -202,6 +204,16 @@ class Fleet:
         states = [each.disk.get(DOMAIN) for each in self.machines.values() if each.on]
         return all(state is not None and state.epoch == epoch and state.stage == 2 for state in states)
 
+    def version(self, holder: str, owner: str) -> int:
+        """Which version of an owner's record a host has; 0 for none."""
+        node = self.machines[holder].node
+        held = node.gossip.records.get(owner) if node is not None else None
+        return held.record.version if held is not None else 0
+
+    def touch(self, name: str) -> None:
+        """Let something change at a host that it tells the others."""
+        self._touched[name] = self._touched.get(name, 0) + 1
+
     # --- How ---
 
     def _later(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> None:
@@ -213,7 +225,7 @@ class Fleet:
         machine = self.machines[name]
         if machine.node is not None:
             need_mw = self._need(name, self.now_ns / NS)
-            power_w = min(need_mw, machine.ceiling_mw) / 1000
+            power_w = min(need_mw, machine.ceiling_mw) / 1000 + 100 * self._touched.get(name, 0)
             machine.node.observe(Observation(need_mw, power_w, machine.ceiling_mw / 1000))
             self._do(machine, machine.node.on_tick(self.now_ns))
 

@@ -1,8 +1,8 @@
 """What is true of a domain, whatever its hosts believe: the invariant of docs/escrow.md, checked from outside.
 
 The facts are those of the hardware and of the disks. An epoch counts as completed from the first instant at which every
-member has stored its seal of exactly that epoch in its present life, or is off, or is charged with all that it could hold;
-that is earlier than any host can know it, so the check is as strict as it can be.
+member has stored its seal of exactly that epoch in its present life, or is off, or is charged with all that it could
+hold; that is earlier than any host can know it, so the check is as strict as it can be.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from eagent.mesh.epoch import Stage
-from eagent.mesh.escrow import State
 from eagent.mesh.messages import Gift
+from eagent.mesh.state import State
 from eagent.mesh.table import Table
 
 

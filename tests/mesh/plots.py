@@ -3,18 +3,19 @@
 A plot knows no rule and expects nothing: it brings about an order of events that is possible, and the world looks.
 """
 
+# ruff: noqa: ARG001  # every plot is given the same
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from eagent.mesh.escrow import Lot
+from eagent.mesh.state import Lot
 from tests.mesh.site import W
-from tests.mesh.world import SITE, Rules, World
+from tests.mesh.world import RULES, SITE, Rules, World
 
 Scenes = Iterator[None]
 
 
-def play(seed: int, rules: Rules = Rules(), steps: int = 100) -> World:
+def play(seed: int, rules: Rules = RULES, steps: int = 100) -> World:
     """A world with the plot that its seed has, and then so many steps of chance.
 
     Raises:
@@ -36,7 +37,7 @@ def chance(world: World, *hosts: str) -> Scenes:
 
 
 def ended_life(world: World, one: str, two: str, three: str = "") -> Scenes:
-    """One seals and is heard, dies, and comes back into the old epoch through another, which gives to it and then seals."""
+    """One seals and is heard, dies, and is back in the old epoch through another, which gives to it and then seals."""
     yield from trade(world)
     sign(world)
     inform(world, one)
@@ -139,7 +140,7 @@ def twice_taken(world: World, one: str, two: str, three: str = "") -> Scenes:
 
 
 def handed_over(world: World, one: str, two: str, three: str = "") -> Scenes:
-    """A host gives its tokens away and sleeps; who took them dies on the way, and comes back with its disk or without."""
+    """A host gives its tokens away and sleeps; who took them dies on the way, and comes back."""
     core = world.boxes[one].parts[SITE].core
     state = core.state if core is not None else None
     world.give(one, {two: Lot(W, state.duty.held if state is not None else 0)})

@@ -1,4 +1,4 @@
-"""The site of a small world: it signs tables from a view of its hosts that may be old, and charges that may be too low."""
+"""The site of a small world: its view of the lives of hosts may be old, and its charges too low."""
 
 from __future__ import annotations
 

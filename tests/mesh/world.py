@@ -1,9 +1,9 @@
-"""A small world in which anything may happen in any order: hosts with hardware and disks, a network that keeps every
-message ever sent, a site that signs tables, and a power role.
+"""A small world in which anything may happen in any order.
 
-One step is one thing that happens. Time does not pass: a message may be delivered at once, at the end, twice, or never;
-an effect may be completed at any later step, or be lost with the process that wanted it. After every step the invariant
-is checked on the hardware's truth, which no core can see.
+There are hosts with hardware and disks, a network that keeps every message ever sent, a site that signs tables, and a
+power role. One step is one thing that happens. Time does not pass: a message may be delivered at once, at the end,
+twice, or never; an effect may be completed at any later step, or be lost with the process that wanted it. After every
+step the invariant is checked on the hardware's truth, which no core can see.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from eagent.errors import ConfigError, RefusedError
 from eagent.mesh import epoch, permission
 from eagent.mesh.effects import Announce, Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Claim, Off, Stage, Standing
-from eagent.mesh.escrow import Escrow, Host, Lot, State
+from eagent.mesh.escrow import Escrow
 from eagent.mesh.ledger import Ledger
 from eagent.mesh.messages import Gift, Receipt
+from eagent.mesh.state import Host, Lot, State
 from eagent.mesh.table import Table
 from eagent.sim.truth import BreachError, Fact, Truth
-from tests.mesh.site import NAMEPLATE_MW, RESERVE_MW, FIXED_MW, W, first_table, next_table
+from tests.mesh.site import FIXED_MW, NAMEPLATE_MW, RESERVE_MW, W, first_table, next_table
 
 UNCONTROLLED_MW, EFFICIENCY = 1 * W, 800  # of which efficiency is in permille
 SITE, RACK = "site", "rack"
@@ -44,6 +45,9 @@ class Rules:
     binding_mw: Callable[..., int] = permission.binding_mw
     keeps_disk_through_boot: bool = False  # a shell that takes what another boot has stored for its own
     leaving: str = "charged"  # as an unreachable host is; or only with its "nameplate"; or with "nothing"
+
+
+RULES = Rules()
 
 
 @dataclass
@@ -74,7 +78,7 @@ class Box:
 class World:
     """Everything there is. Each method raises BreachError when a promise is broken."""
 
-    def __init__(self, seed: int, rules: Rules = Rules()) -> None:
+    def __init__(self, seed: int, rules: Rules = RULES) -> None:
         self.rng = rng = random.Random(seed)
         self.rules = rules
         self.domains = (SITE, RACK) if rng.random() < 0.25 else (SITE,)
@@ -355,7 +359,9 @@ class World:
             newest = truth.tables[max(truth.tables)]
             seen = self.power[domain].values()
             is_open = any(each.epoch == newest.epoch and each.stage is Stage.OPEN for each in seen)
-            if (not box.starts or name in self.unplugged) and self.rules.admits(newest, name, RESERVE_MW, is_open=is_open):
+            if (not box.starts or name in self.unplugged) and self.rules.admits(
+                newest, name, RESERVE_MW, is_open=is_open
+            ):
                 return
         box.on = True
         self.unplugged.discard(name)
