@@ -1,0 +1,72 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eagent.mesh.trade import Terms, asks, lots, offers_mw, wants_mw
+
+TERMS = Terms(headroom_mw=100, band_mw=80, lot_mw=20, asked_max=3)
+MW = st.integers(0, 2000)
+BOOK = st.dictionaries(st.sampled_from("abcdef"), MW)
+
+
+@given(MW, MW, MW)
+def test_nobody_wants_and_offers_at_once(rights: int, need: int, nameplate: int) -> None:
+    assert not (wants_mw(rights, need, nameplate, TERMS) and offers_mw(rights, rights, need, TERMS))
+
+
+@given(MW, MW, MW)
+def test_who_has_given_does_not_ask_back_and_who_has_taken_not_give_back(rights: int, need: int, spare: int) -> None:
+    offered = offers_mw(rights, min(spare, rights), need, TERMS)
+    if offered:
+        assert wants_mw(rights - offered, need, 10**6, TERMS) == 0
+    wanted = wants_mw(rights, need, 10**6, TERMS)
+    if wanted:
+        assert offers_mw(rights + wanted, rights + wanted, need, TERMS) == 0
+
+
+@given(MW, BOOK)
+def test_asks_are_for_no_more_than_is_wanted_or_offered(wanted: int, offers: dict[str, int]) -> None:
+    asked = asks(wanted, offers, TERMS)
+    assert sum(asked.values()) <= wanted
+    assert len(asked) <= TERMS.asked_max
+    assert all(TERMS.lot_mw <= mw <= offers[peer] for peer, mw in asked.items())
+
+
+@given(MW, BOOK)
+def test_lots_are_for_no_more_than_is_offered_or_asked(offered: int, asked: dict[str, int]) -> None:
+    given_mw = lots(offered, asked, TERMS)
+    assert sum(given_mw.values()) <= offered
+    assert all(TERMS.lot_mw <= mw <= asked[peer] for peer, mw in given_mw.items())
+
+
+def test_the_hungriest_is_served_first() -> None:
+    assert lots(100, {"a": 30, "b": 80, "c": 40}, TERMS) == {"b": 80, "c": 20}
+
+
+def test_the_greatest_offer_is_asked_first() -> None:
+    assert asks(100, {"a": 30, "b": 80, "c": 40}, TERMS) == {"b": 80, "c": 20}
+
+
+def test_nobody_asks_beyond_its_nameplate() -> None:
+    assert wants_mw(500, 900, 600, TERMS) == 100
+    assert wants_mw(600, 900, 600, TERMS) == 0
+
+
+@given(st.lists(st.tuples(MW, MW), min_size=2, max_size=6))
+def test_with_steady_needs_watts_come_to_rest(hosts: list[tuple[int, int]]) -> None:
+    rights = {str(number): mw for number, (mw, _) in enumerate(hosts)}
+    needs = {str(number): mw for number, (_, mw) in enumerate(hosts)}
+    for _ in range(100):
+        offers = {name: offers_mw(mw, mw, needs[name], TERMS) for name, mw in rights.items()}
+        book: dict[str, dict[str, int]] = {name: {} for name in rights}
+        for name, mw in rights.items():
+            for peer, asked in asks(wants_mw(mw, needs[name], 10**6, TERMS), offers, TERMS).items():
+                book[peer][name] = asked
+        moved = False
+        for giver, asked in book.items():
+            for taker, mw in lots(offers[giver], asked, TERMS).items():
+                rights[giver] -= mw
+                rights[taker] += mw
+                moved = True
+        if not moved:
+            return
+    raise AssertionError("still trading after 100 turns")
