@@ -23,9 +23,10 @@ from eagent.mesh.records import Demand, Payload, Power, Record
 from eagent.mesh.state import State
 
 VERSION = 1
-MESSAGE_MAX_BYTES = 262_144
+MESSAGE_MAX_BYTES = 524_288
 STATE_MAX_BYTES = 1_048_576
 DOCUMENT_MAX_BYTES = 196_608  # a table of 1024 members in JSON, with its signature
+DEVICES_MAX = 4096  # of a host
 DOMAINS_MAX = 4  # that a host can be in: rack, row, site
 ROLLS_MAX = 2
 DIGEST_LENGTH = 16
@@ -197,6 +198,9 @@ def _pack_record(record: Record) -> list[Any]:
         payload.stale_after_s,
         [_pack_standing(each) for each in payload.standings],
         [[each.domain, each.offers_mw, each.wants_mw] for each in payload.demands],
+        payload.devices,
+        payload.busy,
+        payload.asleep,
     ]
 
 
@@ -206,7 +210,9 @@ def _aged(value: object) -> tuple[Record, int]:
 
 
 def _record(value: object) -> Record:
-    owner, version, power_w, limits_w, power, stale_after_s, standings, demands = _several(value, 8)
+    owner, version, power_w, limits_w, power, stale_after_s, standings, demands, devices, busy, asleep = _several(
+        value, 11
+    )
     payload = Payload(
         _watts(power_w),
         _watts(limits_w),
@@ -214,6 +220,9 @@ def _record(value: object) -> Record:
         _whole(stale_after_s, 1, STALE_MAX_S),
         tuple(_list(standings, DOMAINS_MAX, _standing)),
         tuple(_list(demands, DOMAINS_MAX, _demand)),
+        _whole(devices, 0, DEVICES_MAX),
+        _whole(busy, 0, DEVICES_MAX),
+        tuple(_list(asleep, tables.MEMBERS_MAX, _name)),
     )
     return Record(_name(owner), _whole(version, 1, COUNTER_MAX), payload)
 

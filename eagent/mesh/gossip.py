@@ -17,6 +17,7 @@ from eagent.mesh.messages import Delta, Digest, Document
 from eagent.mesh.records import Held, Payload, Record
 
 RECORDS_MAX = 64  # in one message
+TOLD_MAX = 2048  # claims in the records of one message, beyond those of its first: many when many hosts are charged
 DIGEST_MAX = 1024  # versions in one digest; of more records a digest tells a stretch, another one each time
 DOCUMENTS_MAX = 8  # names that a host keeps
 FANOUT = 1  # exchanges that a host begins in a round
@@ -152,7 +153,14 @@ class Gossip:
         held = [self.records[owner] for owner in owners if owner in self.records]
         if len(held) > RECORDS_MAX:
             held = sorted(held, key=lambda each: each.born_ns, reverse=True)[:RECORDS_MAX]
-        return tuple((each.record, each.age_ns(now_ns) // NS_PER_MS) for each in held)
+        fresh: list[tuple[Record, int]] = []
+        told = 0
+        for each in held:
+            told += sum(len(standing.told) for standing in each.record.payload.standings)
+            if told > TOLD_MAX and fresh:
+                break
+            fresh.append((each.record, each.age_ns(now_ns) // NS_PER_MS))
+        return tuple(fresh)
 
     def _take(self, now_ns: int, record: Record, age_ms: int) -> None:
         owner = record.owner
@@ -160,7 +168,7 @@ class Gossip:
             self._go_past(now_ns, record.version)
         elif record.version > self._versions.get(owner, 0) and owner in self._known:
             before = self.records.get(owner)
-            if before is None or before.record.payload.standings != record.payload.standings:
+            if record.payload.standings != (before.record.payload.standings if before is not None else ()):
                 self._heard.add(owner)
             self._keep(Held(record, now_ns - age_ms * NS_PER_MS))
 

@@ -43,6 +43,7 @@ class Node:
 
     def __init__(
         self,
+        name: str,
         hosts: Iterable[Host],
         fresh_life: str,
         peers: Iterable[str],
@@ -54,7 +55,8 @@ class Node:
         """A host that has not started yet.
 
         Args:
-            hosts: This host in each of its domains, at least one.
+            name: This host's.
+            hosts: This host in each of its domains; none for one that only listens, such as the power role's.
             fresh_life: A random id that was never used.
             peers: All hosts of the roster.
             rng: Chance, for gossip.
@@ -62,8 +64,8 @@ class Node:
             read: What a document holds; it raises an EagentError for one that can't be trusted.
             terms: What it trades by.
         """
+        self.name = name
         self.hosts = {host.domain: host for host in hosts}
-        self.name = next(iter(self.hosts.values())).name
         self.escrows = {domain: Escrow(host, fresh_life) for domain, host in self.hosts.items()}
         self.observed = Observation(0)
         self.gossip = Gossip(self.name, peers, rng, version, self._accept)

@@ -9,11 +9,11 @@ from eagent.mesh.epoch import Standing
 
 
 class Power(IntEnum):
-    """What a host is doing, by its own word; the numbers are those of the wire."""
+    """Whether a host may be switched off, by its own word; the numbers are those of the wire."""
 
     AWAKE = 0
-    ASLEEP = 1
-    WAKING = 2
+    YIELDING = 1  # idle: it hands over what it holds above its reserve, and asks for nothing
+    YIELDED = 2  # nothing above its reserve and no duty token is left with it: it may be switched off
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class Payload:
     stale_after_s: int = 60  # how old it may be and still speak for now
     standings: tuple[Standing, ...] = ()
     demands: tuple[Demand, ...] = ()
+    devices: int = 0  # that can do work
+    busy: int = 0  # of these, the ones that do
+    asleep: tuple[str, ...] = ()  # by the power role alone: the hosts that it has switched off and read back as off
 
     def standing(self, domain: str) -> Standing | None:
         """What the host announces in a domain; None if it is not in it."""

@@ -182,7 +182,7 @@ class Fleet:
         rng = random.Random(self._rng.getrandbits(64))
         life = f"{name}x{machine.process}"
         version = max(1, self.now_ns)
-        machine.node = Node([host], life, self.names, rng, version, self._read, self.plan.terms)
+        machine.node = Node(name, [host], life, self.names, rng, version, self._read, self.plan.terms)
         for number in sorted(self._documents)[:1]:  # what every host has on its disk
             machine.node.add(Document("table:" + DOMAIN, number, b""))
         self._do(machine, machine.node.start(self.now_ns, machine.disk, {DOMAIN: machine.ceiling_mw}))

@@ -38,7 +38,7 @@ def test_a_certificate_that_the_power_role_has_signed_is_read() -> None:
     assert document.number > documents.off_document(OFF, 2, b"").number
 
 
-@pytest.mark.parametrize("key", [POWER_KEY, bytes(32), b"short"])
+@pytest.mark.parametrize("key", [POWER_KEY, bytes(32), b"short"], ids=["power", "zeros", "short"])
 def test_a_table_that_another_has_signed_is_refused(key: bytes) -> None:
     document = documents.table_document(TABLE, TEXT, SITE(TEXT))
     with pytest.raises(RefusedError):
