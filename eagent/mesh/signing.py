@@ -9,6 +9,7 @@ from eagent.errors import RefusedError, UnavailableError
 
 PUBLIC_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
+MISSING_LIBRARY = "signatures can't be made or checked: pip install 'eagent[mesh]'"
 
 
 def verify(content: bytes, signature: bytes, public_key: bytes, what: str) -> None:
@@ -28,7 +29,7 @@ def verify(content: bytes, signature: bytes, public_key: bytes, what: str) -> No
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
-        raise UnavailableError("signatures can't be checked: pip install 'eagent[mesh]'") from None
+        raise UnavailableError(MISSING_LIBRARY) from None
     if len(public_key) != PUBLIC_KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         raise RefusedError(
             f"{what}: a key of {len(public_key)} bytes and a signature of {len(signature)}; "
