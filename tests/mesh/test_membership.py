@@ -71,7 +71,7 @@ def test_a_key_that_is_none_is_refused(site: Site, digits: str) -> None:
 
 def test_a_file_that_is_missing_is_said(site: Site) -> None:
     (site.path / "roster.toml.sig").unlink()
-    with pytest.raises(UnavailableError, match="roster.toml.sig: No such file"):
+    with pytest.raises(UnavailableError, match=r"roster\.toml\.sig: No such file"):
         membership.load(site.sources())
 
 

@@ -48,5 +48,5 @@ def test_a_changed_or_cut_file_is_nothing(tmp_path_factory: pytest.TempPathFacto
 
 def test_a_place_that_can_not_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnavailableError, match="rack.state"):
+    with pytest.raises(UnavailableError, match=r"rack\.state"):
         Store(tmp_path / "file", "boot1").save("rack", STATE)
