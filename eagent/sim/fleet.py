@@ -174,8 +174,10 @@ class Fleet:
         self._look(machine)
 
     def start(self, name: str) -> None:
-        """A host comes on, or its agent is started again."""
+        """A host comes on, or its agent is started again; one that still runs is ended first."""
         machine = self.machines[name]
+        if machine.node is not None:
+            self.crash(name)
         machine.on = True
         machine.process += 1
         host = Host(name, DOMAIN, self.plan.reserve_mw, self.plan.nameplate_mw)
