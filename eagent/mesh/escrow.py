@@ -287,14 +287,17 @@ class Escrow:
         member = self._named(table, state.life)
         watts, duty = state.watts, Ledger()
         if member is not None and not member.charged:  # what a charged one had given away is not in its grant any more
-            watts, duty = Ledger(min(member.grant_mw, self.host.nameplate_mw)), Ledger(member.duty)
+            watts, duty = Ledger(member.grant_mw), Ledger(member.duty)
         claims = charge.at_open(state.claims, table, is_named=member is not None)
         yield Store(self.host.domain, replace(state, stage=Stage.OPEN, watts=watts, duty=duty, claims=claims))
 
     # --- What the actions go by ---
 
     def _permission_mw(self, state: State) -> int:
-        """The ceiling that a state allows: its rights, at most the nameplate, and never below the reserve (rule 2)."""
+        """The ceiling that a state allows: its rights, at most the nameplate, and never below the reserve (rule 2).
+
+        Rights above the nameplate are of no use here, and are not lost: trade offers them to others.
+        """
         return max(self.host.reserve_mw, min(state.watts.held, self.host.nameplate_mw))
 
     def _entitled_mw(self, table: Table, life: str) -> int:
@@ -353,7 +356,8 @@ class Escrow:
 
     def _credited(self, state: State, giver: str, gift: Gift) -> State:
         party = (giver, gift.life)
-        room_mw = self.host.nameplate_mw - state.watts.held  # the second defence against a lying giver
+        # Nobody can hold more than there is; a liar who says so would make this host announce what no peer believes.
+        room_mw = state.table.budget_mw - state.watts.held if state.table is not None else 0
         watts = state.watts.credit(party, gift.total_mw, room_mw)
         duty = state.duty.credit(party, gift.total_duty)
         return state if watts is state.watts and duty is state.duty else replace(state, watts=watts, duty=duty)

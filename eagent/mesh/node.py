@@ -196,8 +196,9 @@ class Node:
         if state is None or state.stage is not Stage.OPEN:
             return Demand(domain)
         rights_mw = state.watts.held
-        wants_mw = trade.wants_mw(rights_mw, need_mw, self.hosts[domain].nameplate_mw, self._terms)
-        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, self._terms), wants_mw)
+        nameplate_mw = self.hosts[domain].nameplate_mw
+        wants_mw = trade.wants_mw(rights_mw, need_mw, nameplate_mw, self._terms)
+        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, nameplate_mw, self._terms), wants_mw)
 
     def _announced(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
         """Take the announcements out of the effects and into this host's record."""

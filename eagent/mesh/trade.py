@@ -29,9 +29,13 @@ def wants_mw(rights_mw: int, need_mw: int, nameplate_mw: int, terms: Terms) -> i
     return short_mw if short_mw >= terms.lot_mw else 0
 
 
-def offers_mw(rights_mw: int, spare_mw: int, need_mw: int, terms: Terms) -> int:
-    """What a host offers: nothing, or at least a lot; `spare_mw` is what it may give at all (its reserve stays)."""
-    over_mw = min(spare_mw, rights_mw - need_mw - terms.headroom_mw - terms.band_mw)
+def offers_mw(rights_mw: int, spare_mw: int, need_mw: int, nameplate_mw: int, terms: Terms) -> int:
+    """What a host offers: nothing, or at least a lot; `spare_mw` is what it may give at all (its reserve stays).
+
+    Rights above the nameplate are of no use to it, whatever it needs.
+    """
+    kept_mw = min(need_mw + terms.headroom_mw + terms.band_mw, nameplate_mw)
+    over_mw = min(spare_mw, rights_mw - kept_mw)
     return over_mw if over_mw >= terms.lot_mw else 0
 
 

@@ -170,11 +170,33 @@ def test_a_gift_of_a_stranger_is_ignored(a: Any, mesh: Any, table: Table) -> Non
     assert a.do(a.core.on_gift("x", mesh.gift(table, "x", "a", 2))) == []
 
 
-def test_nobody_takes_more_than_its_nameplate(a: Any, mesh: Any, table: Table) -> None:
+def test_rights_above_the_nameplate_are_kept_for_others_and_not_raised_to(mesh: Any) -> None:
+    table = mesh.table(1, a=8, b=25, c=4)
+    a = mesh.shell("a", mesh.open(table, "a"))
+    a.do(a.core.on_gift("b", mesh.gift(table, "b", "a", 15)))
+    a.settle()
+    assert a.core.state.watts.held == 23
+    assert a.sent()[-1][1].total_mw == 15
+    assert a.core.ceiling_mw == a.core.host.nameplate_mw == 20
+    a.do(a.core.on_standings({"c": mesh.standing(table, "c1")}))
+    a.do(a.core.give({"c": Lot(5)}))
+    a.settle()
+    assert (a.core.state.watts.held, a.core.ceiling_mw) == (18, 18)
+
+
+def test_a_grant_above_the_nameplate_is_kept_for_others_and_not_raised_to(a: Any, mesh: Any) -> None:
+    new = mesh.table(2, a=30, b=2, c=3)
+    a.do(a.core.on_table(new))
+    a.do(a.core.on_standings({"b": mesh.standing(new, "b1")}))  # hearsay: b is open
+    a.settle()
+    assert (a.core.state.watts.held, a.core.ceiling_mw) == (30, 20)
+
+
+def test_nobody_can_be_given_more_than_there_is(a: Any, mesh: Any, table: Table) -> None:
     a.do(a.core.on_gift("b", mesh.gift(table, "b", "a", 10**9)))
     a.settle()
-    assert a.core.state.watts.held == a.core.host.nameplate_mw
-    assert a.sent()[-1][1].total_mw == a.core.host.nameplate_mw - 8
+    assert a.core.state.watts.held == table.budget_mw
+    assert a.sent()[-1][1].total_mw == table.budget_mw - 8
 
 
 def test_gifts_that_come_while_it_works_are_taken_together_afterwards(a: Any, mesh: Any, table: Table) -> None:

@@ -10,17 +10,17 @@ BOOK = st.dictionaries(st.sampled_from("abcdef"), MW)
 
 @given(MW, MW, MW)
 def test_nobody_wants_and_offers_at_once(rights: int, need: int, nameplate: int) -> None:
-    assert not (wants_mw(rights, need, nameplate, TERMS) and offers_mw(rights, rights, need, TERMS))
+    assert not (wants_mw(rights, need, nameplate, TERMS) and offers_mw(rights, rights, need, nameplate, TERMS))
 
 
 @given(MW, MW, MW)
 def test_who_has_given_does_not_ask_back_and_who_has_taken_not_give_back(rights: int, need: int, spare: int) -> None:
-    offered = offers_mw(rights, min(spare, rights), need, TERMS)
+    offered = offers_mw(rights, min(spare, rights), need, 10**6, TERMS)
     if offered:
         assert wants_mw(rights - offered, need, 10**6, TERMS) == 0
     wanted = wants_mw(rights, need, 10**6, TERMS)
     if wanted:
-        assert offers_mw(rights + wanted, rights + wanted, need, TERMS) == 0
+        assert offers_mw(rights + wanted, rights + wanted, need, 10**6, TERMS) == 0
 
 
 @given(MW, BOOK)
@@ -51,12 +51,18 @@ def test_nobody_asks_beyond_its_nameplate() -> None:
     assert wants_mw(600, 900, 600, TERMS) == 0
 
 
+def test_what_is_above_the_nameplate_is_offered_whatever_is_needed() -> None:
+    assert offers_mw(900, 800, 600, 600, TERMS) == 300
+    assert offers_mw(900, 800, 5000, 600, TERMS) == 300
+    assert offers_mw(600, 500, 600, 600, TERMS) == 0
+
+
 @given(st.lists(st.tuples(MW, MW), min_size=2, max_size=6))
 def test_with_steady_needs_watts_come_to_rest(hosts: list[tuple[int, int]]) -> None:
     rights = {str(number): mw for number, (mw, _) in enumerate(hosts)}
     needs = {str(number): mw for number, (_, mw) in enumerate(hosts)}
     for _ in range(100):
-        offers = {name: offers_mw(mw, mw, needs[name], TERMS) for name, mw in rights.items()}
+        offers = {name: offers_mw(mw, mw, needs[name], 10**6, TERMS) for name, mw in rights.items()}
         book: dict[str, dict[str, int]] = {name: {} for name in rights}
         for name, mw in rights.items():
             for peer, asked in asks(wants_mw(mw, needs[name], 10**6, TERMS), offers, TERMS).items():

@@ -47,6 +47,18 @@ def test_watts_flow_from_the_idle_to_the_busy_and_none_is_lost() -> None:
     assert made.rights_mw() == before  # at rest
 
 
+def test_a_grant_above_the_nameplate_reaches_those_who_can_use_it() -> None:
+    made = fleet(need=lambda _name, _now_s: PLAN.nameplate_mw)
+    grants = {name: (14_500 if name == "n0007" else 2000) * W for name in made.names}
+    table = made.sign(made.plan.others_mw + sum(grants.values()), grants)
+    made.run_until(lambda: made.are_open(table.epoch), 60)
+    made.run(60)
+    rights_mw = made.rights_mw()
+    assert rights_mw["n0007"] <= PLAN.nameplate_mw + PLAN.terms.lot_mw
+    assert made.machines["n0007"].ceiling_mw == PLAN.nameplate_mw
+    assert sum(rights_mw.values()) == sum(grants.values())
+
+
 @pytest.mark.parametrize("network", [GOOD, ROUGH], ids=["good network", "bad network"])
 def test_a_cut_reaches_all_and_holds(network: Network) -> None:
     made = fleet(network=network)
