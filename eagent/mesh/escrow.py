@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from eagent.errors import RefusedError
-from eagent.mesh import charge, epoch
+from eagent.mesh import charge, epoch, parting
 from eagent.mesh.effects import Announce, Awaited, Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Off, Stage, Standing
 from eagent.mesh.ledger import Ledger
@@ -161,6 +161,12 @@ class Escrow:
             return 0
         return max(0, state.watts.held - self._floor_mw(state.table))
 
+    @property
+    def spare_duty(self) -> int:
+        """How many duty tokens it could give now: all that it has, while its epoch is open."""
+        state = self.state
+        return state.duty.held if state is not None and self._may_trade(state) and self._awaited is None else 0
+
     def can_reach(self, peer: str, life: str | None = None) -> bool:
         """Whether a gift to this peer, in this life if one is told, would arrive as far as is known."""
         state = self.state
@@ -195,19 +201,16 @@ class Escrow:
 
         `eagent.mesh.duty` asks this, and looks at the other holders.
         """
+        if self.state is None or self._awaited is not None:
+            return "its epoch is not open"
+        return parting.why_awake(self.state, self._standings, self._receipts)
+
+    def why_not_empty(self) -> str | None:
+        """Why watts would be lost if this host were switched off now; None if it holds no more than its reserve."""
         state = self.state
-        if state is None or state.stage is not Stage.OPEN or self._awaited is not None:
-            return "its epoch is not open"  # while tables change hands, nobody sleeps
-        if state.duty.held:
-            return f"it holds {state.duty.held} duty tokens"
-        for taker, life in self._unconfirmed(state):
-            if state.duty.sent.get((taker, life)):
-                return f"{taker} has not confirmed the tokens it was given"
-        for (taker, life), tokens in state.duty.sent.items():
-            standing = self._standings.get(taker)
-            if tokens and (standing is None or standing.life != life):
-                return f"{taker}, which was given tokens, has begun a new life"
-        return None
+        if state is None or state.table is None or not self._may_trade(state) or self._awaited is not None:
+            return "its epoch is not open"
+        return parting.why_not_empty(state, self._floor_mw(state.table), self._standings, self._receipts)
 
     @property
     def standing(self) -> Standing | None:
@@ -363,19 +366,7 @@ class Escrow:
         return state if watts is state.watts and duty is state.duty else replace(state, watts=watts, duty=duty)
 
     def _unconfirmed(self, state: State) -> list[tuple[str, str]]:
-        """To whom something was given that it has not confirmed, and whose life has not ended as far as is known."""
-        found = []
-        for taker in state.watts.sent.keys() | state.duty.sent.keys():
-            standing, receipt = self._standings.get(taker[0]), self._receipts.get(taker)
-            ended = standing is not None and standing.life != taker[1]
-            if not ended and (
-                receipt is None
-                or receipt.epoch != state.epoch
-                or receipt.total_mw < state.watts.sent.get(taker, 0)
-                or receipt.total_duty < state.duty.sent.get(taker, 0)
-            ):
-                found.append(taker)
-        return sorted(found)
+        return parting.unconfirmed(state, self._standings, self._receipts)
 
     def _say(self, state: State, taker: tuple[str, str]) -> Send:
         peer, life = taker

@@ -344,7 +344,28 @@ def test_a_host_stays_awake_until_its_tokens_are_taken_by_another(mesh: Any) -> 
     a.do(a.core.on_receipt("b", Receipt("d", 1, "b1", "a1", 0, 1)))
     assert a.core.why_awake() is None
     a.do(a.core.on_standings({"b": mesh.standing(table, "b2")}))
+    assert a.core.why_awake() is None  # it was taken; duty.py looks who has it now
+
+
+def test_a_host_whose_tokens_were_given_to_a_life_that_ended_stays_awake(mesh: Any) -> None:
+    table = mesh.table(1, duty=1, a=8, b=5)
+    a = mesh.shell("a", mesh.open(table, "a"))
+    a.do(a.core.on_standings({"b": mesh.standing(table, "b1")}))
+    a.do(a.core.give({"b": Lot(0, 1)}))
+    a.settle()
+    a.do(a.core.on_standings({"b": mesh.standing(table, "b2")}))
     assert a.core.why_awake() == "b, which was given tokens, has begun a new life"
+
+
+def test_a_host_is_empty_when_all_above_its_reserve_was_given_and_confirmed(a: Any, mesh: Any) -> None:
+    assert a.core.why_not_empty() == "it holds 0.006 W above its reserve"
+    a.do(a.core.give({"b": Lot(a.core.spare_mw)}))
+    assert a.core.why_not_empty() == "its epoch is not open"  # at work
+    a.settle()
+    assert a.core.why_not_empty() == "b has not confirmed what it was given"
+    a.do(a.core.on_receipt("b", Receipt("d", 1, "b1", "a1", 6)))
+    assert a.core.why_not_empty() is None
+    assert mesh.shell("a", None).core.why_not_empty() == "its epoch is not open"
 
 
 def test_nobody_sleeps_while_tables_change_hands(a: Any, mesh: Any) -> None:

@@ -88,6 +88,59 @@ def test_nobody_asks_twice_before_an_answer_is_due(mesh: Any) -> None:
     assert len(asks) == 2
 
 
+def test_a_host_that_would_sleep_hands_over_all_and_says_so(mesh: Any) -> None:
+    pair = Pair(mesh, a=20, b=20)
+    pair.run(2)
+    b = pair.nodes["b"]
+    b.observe(Observation(30, power=Power.YIELDING, devices=8, busy=0, asleep=("c",)))
+    assert b.why_not_yielded(pair.now_ns) == "d: it holds 0.018 W above its reserve"
+    pair.run(2)
+    assert pair.rights() == {"a": 38, "b": 2}
+    assert b.why_not_yielded(pair.now_ns) is None
+    payload = pair.nodes["a"].gossip.records["b"].record.payload
+    assert (payload.power, payload.demands, payload.devices, payload.asleep) == (Power.YIELDED, (), 8, ("c",))
+    b.observe(Observation(30))
+    assert b.why_not_yielded(pair.now_ns) == "its policies want it awake"
+    pair.run(8)
+    assert pair.rights()["b"] == 31
+    assert pair.nodes["a"].gossip.records["b"].record.payload.power is Power.AWAKE
+
+
+def test_when_both_would_sleep_only_the_second_does_and_nothing_goes_to_and_fro(mesh: Any) -> None:
+    pair = Pair(mesh, a=20, b=20)
+    pair.run(2)
+    for each in pair.nodes.values():
+        each.observe(Observation(0, power=Power.YIELDING))
+    pair.run(10)
+    powers = {name: each.gossip.records[name].record.payload.power for name, each in pair.nodes.items()}
+    assert powers == {"a": Power.YIELDING, "b": Power.YIELDED}
+    why = "d: no other host is known to stay awake, and it holds 0.036 W above its reserve"
+    assert pair.nodes["a"].why_not_yielded(pair.now_ns) == why
+    before = len([effect for _, effect in pair.log if isinstance(effect, Store)])
+    pair.run(30)
+    assert len([effect for _, effect in pair.log if isinstance(effect, Store)]) == before
+
+
+def test_a_host_does_not_count_on_one_that_it_has_not_heard_of_for_long(mesh: Any) -> None:
+    pair = Pair(mesh, a=20, b=20)
+    pair.run(2)
+    a = pair.nodes.pop("a")
+    pair.now_ns += 70 * S
+    pair.nodes["b"].observe(Observation(0, power=Power.YIELDING))
+    pair.run(3)
+    assert pair.rights() == {"b": 20}
+    assert "no other host" in str(pair.nodes["b"].why_not_yielded(pair.now_ns))
+    pair.nodes["a"] = a
+    pair.run(3)
+    assert pair.rights() == {"a": 38, "b": 2}
+
+
+def test_who_leaves_the_roster_is_talked_to_no_more(mesh: Any) -> None:
+    a = Pair(mesh, a=20, b=20).nodes["a"]
+    a.set_peers("a")
+    assert [effect for effect in a.on_tick(S) if isinstance(effect, Send)] == []
+
+
 def test_a_table_reaches_all_through_gossip_and_opens(mesh: Any) -> None:
     pair = Pair(mesh, a=20, b=20)
     pair.tables[2] = mesh.table(2, a=30, b=5)

@@ -1,10 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.mesh.trade import Terms, asks, lots, offers_mw, wants_mw
+from eagent.mesh.state import Lot
+from eagent.mesh.trade import Heir, Terms, asks, bequests, heirs, lots, offers_mw, wants_mw
 
 TERMS = Terms(headroom_mw=100, band_mw=80, lot_mw=20, asked_max=3)
 MW = st.integers(0, 2000)
+PARTNERS = st.dictionaries(st.sampled_from("abcdef"), st.builds(Heir, MW, MW, st.integers(0, 2), st.booleans()))
 BOOK = st.dictionaries(st.sampled_from("abcdef"), MW)
 
 
@@ -55,6 +57,32 @@ def test_what_is_above_the_nameplate_is_offered_whatever_is_needed() -> None:
     assert offers_mw(900, 800, 600, 600, TERMS) == 300
     assert offers_mw(900, 800, 5000, 600, TERMS) == 300
     assert offers_mw(600, 500, 600, 600, TERMS) == 0
+
+
+@given(MW, st.integers(-1, 4), PARTNERS)
+def test_who_would_sleep_gives_all_it_may_if_there_is_anyone(spare: int, duty: int, partners: dict[str, Heir]) -> None:
+    given_lots = bequests(spare, duty, partners)
+    assert sum(lot.mw for lot in given_lots.values()) == (spare if partners else 0)
+    assert all(lot.mw or lot.duty for lot in given_lots.values())
+    without = {peer for peer, heir in partners.items() if not heir.duty}
+    assert sum(lot.duty for lot in given_lots.values()) == min(max(0, duty), len(without))
+    assert all(lot.duty == 0 or (lot.duty == 1 and peer in without) for peer, lot in given_lots.items())
+
+
+def test_who_wants_most_is_given_first_and_who_holds_least_the_rest() -> None:
+    partners = {"a": Heir(100, 50, 0), "b": Heir(300, 90, 1), "c": Heir(0, 200, 0)}
+    assert bequests(350, 1, partners) == {"b": Lot(300), "a": Lot(50, 1)}
+    assert bequests(500, 2, partners) == {"b": Lot(300), "a": Lot(200, 1), "c": Lot(0, 1)}
+
+
+@given(st.sets(st.sampled_from("abcdef"), min_size=2))
+def test_of_those_that_would_all_sleep_one_has_no_heir_and_no_two_are_heirs_of_each_other(names: set[str]) -> None:
+    drowsy = {name: Heir(0, 5, 0, is_awake=False) for name in names}
+    found = {name: set(heirs(name, {peer: drowsy[peer] for peer in names - {name}})) for name in names}
+    assert [name for name in names if not found[name]] == [min(names)]
+    assert not any(one in found[other] and other in found[one] for one in names for other in names)
+    awake = {"x": Heir(0, 5, 0)}
+    assert all(heirs(name, drowsy | awake) == awake for name in names)
 
 
 @given(st.lists(st.tuples(MW, MW), min_size=2, max_size=6))

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from eagent.mesh import epoch
+from eagent.mesh.records import Power
 from eagent.sim.fleet import DOMAIN, Fleet, Need, Network, Plan, phases
 
 W = 1000
@@ -17,8 +18,8 @@ def steady(_name: str, _now_s: float) -> int:
     return 2000 * W
 
 
-def fleet(seed: int = 1, *, network: Network = GOOD, need: Need = steady, hosts: int = 12) -> Fleet:
-    made = Fleet(Plan(hosts, network=network), seed, need)
+def fleet(seed: int = 1, *, network: Network = GOOD, need: Need = steady, hosts: int = 12, duty: int = 0) -> Fleet:
+    made = Fleet(Plan(hosts, network=network, duty=duty), seed, need)
     made.run_until(lambda: made.are_open(1), 60)
     return made
 
@@ -136,6 +137,65 @@ def test_an_agent_that_dies_and_keeps_its_disk_goes_on_where_it_was() -> None:
     assert made.rights_mw()["n0003"] == PLAN.grant_mw
 
 
+def powers(made: Fleet) -> dict[str, Power]:
+    return {name: made.power(name) for name in made.names}
+
+
+def test_a_host_yields_is_cut_comes_back_and_is_given_watts_again() -> None:
+    made = fleet(need=lambda name, _now_s: (3500 if name == "n0003" else 1500) * W)
+    made.run(30)
+    total_mw = sum(made.rights_mw().values())
+    made.idle.add("n0003")
+    made.run_until(lambda: made.power("n0003") is Power.YIELDED, 30)
+    assert made.rights_mw()["n0003"] == PLAN.reserve_mw
+    assert sum(made.rights_mw().values()) == total_mw
+    made.cut("n0003")
+    made.idle.clear()
+    made.run(90)
+    others_mw = sum(mw for name, mw in made.rights_mw().items() if name != "n0003")
+    made.start("n0003")
+    made.run_until(lambda: made.rights_mw().get("n0003", 0) >= 3500 * W, 60)
+    assert made.life("n0003") == "n0003x3"
+    made.run(10)
+    rights_mw = made.rights_mw()
+    assert sum(rights_mw.values()) == total_mw
+    assert sum(rights_mw.values()) - rights_mw["n0003"] < others_mw
+
+
+@pytest.mark.parametrize("network", [GOOD, ROUGH], ids=["good network", "bad network"])
+@pytest.mark.parametrize("duty", [0, 3])
+def test_when_all_would_sleep_as_many_stay_awake_as_there_are_tokens(duty: int, network: Network) -> None:
+    made = fleet(network=network, duty=duty)
+    made.run(10)
+    made.idle |= set(made.names)
+    made.run(120)
+    awake = [name for name, power in powers(made).items() if power is not Power.YIELDED]
+    assert len(awake) == max(1, duty)
+    rights_mw = made.rights_mw()
+    assert all(mw == PLAN.reserve_mw for name, mw in rights_mw.items() if name not in awake)
+    assert sum(rights_mw.values()) == 12 * PLAN.grant_mw
+    stores = {name: each.disk[DOMAIN] for name, each in made.machines.items()}
+    made.run(60)
+    assert {name: each.disk[DOMAIN] for name, each in made.machines.items()} == stores  # at rest
+    made.idle.clear()
+    made.run(5)
+    assert set(powers(made).values()) == {Power.AWAKE}
+
+
+def test_hosts_go_on_to_sleep_when_the_first_that_had_a_token_is_long_off() -> None:
+    made = fleet(duty=1)
+    made.run(5)
+    for name in ("n0000", "n0001"):
+        made.idle.add(name)
+        made.run_until(lambda: made.power(name) is Power.YIELDED, 60)  # noqa: B023  # called at once
+        made.cut(name)
+        made.run(90)
+    made.idle.clear()
+    made.start("n0000")
+    made.idle.add("n0002")
+    made.run_until(lambda: made.power("n0002") is Power.YIELDED, 60)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_fleet_in_a_storm_keeps_its_budget_and_recovers(seed: int) -> None:
     made = fleet(seed, network=ROUGH, need=phases(seed, 1000 * W, 6000 * W, 15.0), hosts=10)
@@ -157,6 +217,8 @@ def test_a_fleet_in_a_storm_keeps_its_budget_and_recovers(seed: int) -> None:
             case 5 if len(made.truth.tables) < 8:
                 grants = {name: rng.randrange(900, 3500) * W for name in made.names}
                 made.sign(made.plan.others_mw + sum(grants.values()), grants, to=rng.sample(made.names, 2))
+            case 6:
+                made.idle ^= set(rng.sample(made.names, 3))
             case _:
                 pass
     made.part([])
