@@ -34,20 +34,20 @@ class Agent:
         self,
         governor: Governor,
         config: Config,
-        member: Member | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
         calendar: Callable[[], datetime] = lambda: datetime.now(UTC),
         host: str | None = None,
+        member: Member | None = None,
     ) -> None:
         """A service over `governor`.
 
         Args:
             governor: The loop, running or stepped by somebody else.
             config: The operator's wishes, for what a request leaves out.
-            member: This host's part in the mesh; None: there is none.
             clock: Monotonic nanoseconds.
             calendar: The time of day, in UTC.
             host: This host's name; its own by default.
+            member: This host's part in the mesh; None: there is none.
         """
         self._governor = governor
         self._config = config

@@ -89,7 +89,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
-        server = api(Agent(governor, config, member), paths.api_socket)
+        server = api(Agent(governor, config, member=member), paths.api_socket)
         await server.start()
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)

@@ -148,7 +148,7 @@ class Node:
         self._publish(now_ns)
         return effects + list(self.gossip.on_tick(now_ns))
 
-    # --- What a person asks ---
+    # --- What it can be asked ---
 
     def why_not_yielded(self, now_ns: int) -> str | None:
         """Why this host may not be switched off, for a person; None if it may be, and tells so."""
@@ -161,6 +161,17 @@ class Node:
             if why is not None:
                 return f"{domain}: {why}"
         return None
+
+    def demand(self, domain: str) -> Demand:
+        """What this host offers or wants in a domain now."""
+        escrow, need_mw = self.escrows[domain], self.observed.need_mw
+        state = escrow.state
+        if state is None or state.stage is not Stage.OPEN or self.observed.power is not Power.AWAKE:
+            return Demand(domain)
+        rights_mw = state.watts.held
+        nameplate_mw = self.hosts[domain].nameplate_mw
+        wants_mw = trade.wants_mw(rights_mw, need_mw, nameplate_mw, self._terms)
+        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, nameplate_mw, self._terms), wants_mw)
 
     # --- How ---
 
@@ -192,7 +203,7 @@ class Node:
             del asks[peer]
         if not asks:
             return []
-        offered_mw = self._demand(domain, escrow).offers_mw
+        offered_mw = self.demand(domain).offers_mw
         asked = {peer: ask.want_mw for peer, (_, ask) in asks.items() if escrow.can_reach(peer, ask.life)}
         lots = trade.lots(offered_mw, asked, self._terms)
         for peer in lots:
@@ -224,7 +235,7 @@ class Node:
 
     def _ask(self, now_ns: int, domain: str, escrow: Escrow) -> list[Effect]:
         state = escrow.state
-        wanted_mw = self._demand(domain, escrow).wants_mw
+        wanted_mw = self.demand(domain).wants_mw
         asked_ns = self._asked_ns.get(domain)
         if state is None or not wanted_mw or (asked_ns is not None and now_ns - asked_ns < ASK_PERIOD_NS):
             return []
@@ -238,15 +249,6 @@ class Node:
         asks = trade.asks(wanted_mw, offers, self._terms)
         return [Send(peer, Ask(domain, state.epoch, state.life, mw)) for peer, mw in asks.items()]
 
-    def _demand(self, domain: str, escrow: Escrow) -> Demand:
-        state, need_mw = escrow.state, self.observed.need_mw
-        if state is None or state.stage is not Stage.OPEN or self.observed.power is not Power.AWAKE:
-            return Demand(domain)
-        rights_mw = state.watts.held
-        nameplate_mw = self.hosts[domain].nameplate_mw
-        wants_mw = trade.wants_mw(rights_mw, need_mw, nameplate_mw, self._terms)
-        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, nameplate_mw, self._terms), wants_mw)
-
     def _announced(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
         """Take the announcements out of the effects and into this host's record."""
         rest: list[Effect] = [effect for effect in effects if not isinstance(effect, Announce)]
@@ -259,7 +261,7 @@ class Node:
 
     def _publish(self, now_ns: int) -> None:
         observed = self.observed
-        demands = tuple(self._demand(domain, escrow) for domain, escrow in self.escrows.items())
+        demands = tuple(map(self.demand, self.escrows))
         has_yielded = observed.power is not Power.AWAKE and self.why_not_yielded(now_ns) is None
         self.gossip.publish(
             now_ns,
