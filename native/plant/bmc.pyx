@@ -85,6 +85,16 @@ cdef class Bmc:
         return self.look().boot
 
     @property
+    def boot_id(self):
+        """The id of that boot, as its kernel shows it or will show it."""
+        return self.look().boot_id.decode()
+
+    @property
+    def supply(self):
+        """What the host was made to draw beside GPUs and processors, as eagent.sim.supply explains it."""
+        return plant_host_supply(self.open_host())[0]
+
+    @property
     def power_w(self):
         """What the whole host draws from the wall now: simulated watts, without a sensor's error."""
         return self.look().power_w

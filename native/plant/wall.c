@@ -6,6 +6,10 @@
 #include "plant/session.h"
 #include "plant/supply.h"
 
+const plant_supply_t *plant_host_supply(const plant_host_t *host) {
+  return &host->file->spec.given.supply;
+}
+
 static void log_switch(session_t *session, enum plant_power from) {
   session_log(session,
               (plant_event_t){.kind = PLANT_WRITE_POWER, .old_value = from, .new_value = session->draft->supply.power});

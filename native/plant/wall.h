@@ -35,6 +35,7 @@ typedef struct plant_wall {
   double energy_j[PLANT_POWERS];
 } plant_wall_t;
 
+const plant_supply_t *plant_host_supply(const plant_host_t *host);
 /* 0 or -errno. Switching what is switched so already does nothing; switching off ends a boot. */
 int plant_host_switch_on(plant_host_t *host);
 int plant_host_switch_off(plant_host_t *host);

@@ -23,6 +23,7 @@ cdef extern from "plant/wall.h" nogil:
         int64_t[3] time_ns
         double[3] energy_j
 
+    const plant_supply_t *plant_host_supply(const plant_host_t *host)
     int plant_host_switch_on(plant_host_t *host)
     int plant_host_switch_off(plant_host_t *host)
     int plant_host_wall(plant_host_t *host, plant_wall_t *out)
