@@ -84,14 +84,18 @@ class Serving:
     batch_max: int = 64
     host_s: float = 1e-3
 
-    def start(self, host: Host, requests: Sequence[Dispatched], at_s: float = 0.0, pid: int = 0) -> None:
-        """Serve `requests`, which must be sorted by arrival; each GPU that they name gets an engine.
+    def start(
+        self, host: Host, requests: Sequence[Dispatched], at_s: float = 0.0, pid: int = 0, gpus: Sequence[int] = ()
+    ) -> None:
+        """Serve `requests`, which must be sorted by arrival; each GPU that they name, or `gpus`, gets an engine.
+
+        More can be added later: `Host.add_requests`.
 
         Raises:
             InputError: a request is out of order or impossible, or a GPU has a load already.
             DriverError: the host's file has no room for so many requests.
         """
-        host.start_serving(at_s, requests, **asdict(self), pid=pid)
+        host.start_serving(at_s, requests, gpus=gpus, **asdict(self), pid=pid)
 
 
 def dispatched(requests: Iterable[Request], gpus: Iterable[int]) -> list[Dispatched]:

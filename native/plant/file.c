@@ -99,6 +99,7 @@ static void take_back_answers(plant_file_t *file) {
     if (request->first_token_ns > state->tick * TICK_NS) request->first_token_ns = -1;
     if (request->done_ns > state->tick * TICK_NS) request->done_ns = -1;
     if (request->lost > state->offs) request->lost = 0;
+    if (request->next > state->requests) request->next = 0; /* chained to one that was not published */
   }
 }
 

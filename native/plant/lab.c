@@ -95,19 +95,29 @@ int plant_host_start_gang(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint
   return session_end(&session, error);
 }
 
-/* Which GPUs the requests name; 0 if one of them makes no sense. */
-static uint32_t requests_gpus(const plant_request_t *requests, uint32_t count) {
-  uint32_t gpus = 0;
+/* Which GPUs the requests name, into `gpus`; -EINVAL if one of them makes no sense. */
+static int requests_gpus(const plant_request_t *requests, uint32_t count, uint32_t *gpus) {
   int64_t last_ns = 0;
   for (uint32_t i = 0; i < count; i++) {
     const plant_request_t *request = &requests[i];
-    if (request->arrival_ns < last_ns || request->arrival_ns > LONGEST_NS || request->gpu >= PLANT_GPUS_MAX) return 0;
-    if (request->context_tokens == 0 || request->context_tokens > 1u << 24) return 0;
-    if (request->generated_tokens == 0 || request->generated_tokens > 1u << 24) return 0;
+    if (request->arrival_ns < last_ns || request->arrival_ns > LONGEST_NS || request->gpu >= PLANT_GPUS_MAX)
+      return -EINVAL;
+    if (request->context_tokens == 0 || request->context_tokens > 1u << 24) return -EINVAL;
+    if (request->generated_tokens == 0 || request->generated_tokens > 1u << 24) return -EINVAL;
     last_ns = request->arrival_ns;
-    gpus |= 1u << request->gpu;
+    *gpus |= 1u << request->gpu;
   }
-  return gpus;
+  return 0;
+}
+
+/* The end of an engine's queue: where the number of the next request goes. Indices come from a mapped file. */
+static uint32_t *tail(session_t *session, uint32_t gpu) {
+  uint32_t *end = &session->draft->engines[gpu].waiting;
+  for (uint32_t next = *end; next > 0 && next <= session->draft->requests; next = *end) {
+    end = &session->file->requests[next - 1].next;
+    if (*end <= next) break; /* a chain only leads on */
+  }
+  return end;
 }
 
 /* Put the requests behind those that are there and chain those of one GPU. */
@@ -124,17 +134,14 @@ static void enqueue(session_t *session, int64_t start_ns, const plant_request_t 
     after[entry->gpu] = draft->requests + i + 1;
   }
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-    if (!after[gpu]) continue;
-    memset(&draft->engines[gpu], 0, sizeof draft->engines[gpu]);
-    draft->engines[gpu].waiting = after[gpu];
+    if (after[gpu]) *tail(session, gpu) = after[gpu];
   }
   draft->requests += count;
 }
 
-int plant_host_start_serving(plant_host_t *host, int64_t at_ns, uint32_t pid, const plant_serving_t *serving,
-                             const plant_request_t *requests, uint32_t count) {
-  uint32_t gpus = requests_gpus(requests, count);
-  if (!gpus || !serving_is_valid(serving)) return -EINVAL;
+int plant_host_start_serving(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
+                             const plant_serving_t *serving, const plant_request_t *requests, uint32_t count) {
+  if (!serving_is_valid(serving) || requests_gpus(requests, count, &gpus)) return -EINVAL;
   session_t session;
   int error = session_change_on(host, &session);
   if (error) return error;
@@ -143,9 +150,31 @@ int plant_host_start_serving(plant_host_t *host, int64_t at_ns, uint32_t pid, co
   error = claim(&session, gpus, at_ns, &(plant_progress_t){.kind = PLANT_LOAD_SERVING, .pid = pid}, &load);
   if (!error) {
     load->with.serving = *serving;
+    for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+      if (gpus >> gpu & 1) memset(&session.draft->engines[gpu], 0, sizeof session.draft->engines[gpu]);
+    }
     enqueue(&session, load->progress.start_ns, requests, count);
   }
   return session_end(&session, error);
+}
+
+static int has_engine(const state_t *state, uint32_t gpu) {
+  uint32_t place = state->gpus[gpu].load;
+  return place > 0 && place <= LOADS_MAX && state->loads[place - 1].progress.kind == PLANT_LOAD_SERVING;
+}
+
+int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_request_t *requests, uint32_t count) {
+  uint32_t gpus = 0;
+  if (at_ns > LONGEST_NS || requests_gpus(requests, count, &gpus)) return -EINVAL;
+  session_t session;
+  int error = session_change_on(host, &session);
+  if (error) return error;
+  if (count > REQUESTS_MAX - session.draft->requests) return session_end(&session, -ENOSPC);
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+    if (gpus >> gpu & 1 && !has_engine(session.draft, gpu)) return session_end(&session, -ENOENT);
+  }
+  enqueue(&session, at_ns < session.now_ns ? session.now_ns : at_ns, requests, count);
+  return session_end(&session, 0);
 }
 
 int plant_host_stop(plant_host_t *host) {

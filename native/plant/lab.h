@@ -101,9 +101,12 @@ typedef struct plant_request {
 int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
                             const plant_square_t *square);
 int plant_host_start_gang(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid, const plant_gang_t *gang);
-/* Requests must be in order of arrival; the GPUs that they name get an engine each. */
-int plant_host_start_serving(plant_host_t *host, int64_t at_ns, uint32_t pid, const plant_serving_t *serving,
-                             const plant_request_t *requests, uint32_t count);
+/* Requests must be in order of arrival; the GPUs that they name, and those of `gpus`, get an engine each. */
+int plant_host_start_serving(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
+                             const plant_serving_t *serving, const plant_request_t *requests, uint32_t count);
+/* More requests for engines that run, behind those that they have; they come from at_ns (or now) on. -ENOENT: a GPU has
+ * no engine. */
+int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_request_t *requests, uint32_t count);
 int plant_host_stop(plant_host_t *host);
 
 enum plant_load_kind { PLANT_LOAD_NONE = 0, PLANT_LOAD_SQUARE = 1, PLANT_LOAD_GANG = 2, PLANT_LOAD_SERVING = 3 };

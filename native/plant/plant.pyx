@@ -46,8 +46,9 @@ cdef int check(int code, str what) except -1:
         errno.ENOSPC: "the host's tables are full",
         errno.EIO: "the host's file is damaged",
         errno.ENODEV: "the host is not on",
+        errno.ENOENT: "a GPU serves nothing",
     }.get(-code, os.strerror(-code))
-    fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM)
+    fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM, errno.ENOENT)
     raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")
 
 
@@ -311,32 +312,52 @@ cdef class Host:
         code = plant_host_start_gang(self.open_host(), self.mask(gpus), to_ns(at_s), pid, &gang)
         check(code, f"gang on gpus {list(gpus)}")
 
-    def start_serving(self, double at_s, requests, *, double prefill_s_per_token, double prefill_compute,
+    def start_serving(self, double at_s, requests, *, gpus=(), double prefill_s_per_token, double prefill_compute,
                       double prefill_memory, double prefill_compute_fraction, double decode_s,
                       double decode_s_per_sequence, double decode_s_per_context_token, double decode_compute,
                       double decode_memory, double decode_compute_fraction, uint32_t batch_max, uint32_t pid=0,
                       double host_s=0):
-        """One engine on each GPU named. Requests: (arrival_s after `at_s`, gpu, context, tokens to make), sorted."""
+        """An engine on each GPU that `gpus` or a request names; requests as of `add_requests`."""
         cdef plant_serving_t serving = plant_serving_t(
             prefill_s_per_token, prefill_compute, prefill_memory, prefill_compute_fraction, decode_s,
             decode_s_per_sequence, decode_s_per_context_token, decode_compute, decode_memory, decode_compute_fraction,
             batch_max, host_s)
         cdef plant_host_t *host = self.open_host()
+        cdef uint32_t mask = self.mask(gpus) if gpus or not requests else 0
         cdef uint32_t count = len(requests)
         cdef int64_t at_ns = to_ns(at_s)
-        cdef plant_request_t *table = <plant_request_t *>malloc((count + 1) * sizeof(plant_request_t))
+        cdef plant_request_t *table = self.read_requests(requests)
         cdef int code
+        with nogil:
+            code = plant_host_start_serving(host, mask, at_ns, pid, &serving, table, count)
+        free(table)
+        check(code, "serving")
+
+    def add_requests(self, double at_s, requests):
+        """More for engines that run. Requests: (arrival_s after `at_s`, gpu, context, tokens to make), sorted."""
+        cdef plant_host_t *host = self.open_host()
+        cdef uint32_t count = len(requests)
+        cdef int64_t at_ns = to_ns(at_s)
+        cdef plant_request_t *table = self.read_requests(requests)
+        cdef int code
+        with nogil:
+            code = plant_host_add_requests(host, at_ns, table, count)
+        free(table)
+        check(code, "requests")
+
+    cdef plant_request_t *read_requests(self, requests) except NULL:
+        """A table of them, to be freed by who asked."""
+        cdef plant_request_t *table = <plant_request_t *>malloc((len(requests) + 1) * sizeof(plant_request_t))
         if table is NULL:
             raise MemoryError
         try:
-            self.read_requests(table, requests)
-            with nogil:
-                code = plant_host_start_serving(host, at_ns, pid, &serving, table, count)
-        finally:
+            self.fill(table, requests)
+        except BaseException:
             free(table)
-        check(code, "serving")
+            raise
+        return table
 
-    cdef int read_requests(self, plant_request_t *table, requests) except -1:
+    cdef int fill(self, plant_request_t *table, requests) except -1:
         cdef int64_t last = 0
         cdef uint32_t gpus = plant_host_gpu_count(self.host)
         for i, (arrival_s, gpu, context, generated) in enumerate(requests):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eagent.errors import InputError
 from eagent.sim.workload import Serving
 
 if TYPE_CHECKING:
@@ -138,3 +139,26 @@ def test_a_cap_is_held_over_the_gaps(lab: Lab, cap_w: int) -> None:
     host.advance(9.0)
     watts = [row[0] for row in host.power_log()[40:90]]
     assert 0.978 <= sum(watts) / len(watts) / cap_w <= 0.990
+
+
+def test_requests_that_are_added_are_served_as_those_that_were_there_from_the_start(lab: Lab) -> None:
+    requests = [(0.5 * n, n % 2, 100 + n, 20) for n in range(10)]
+    at_once, bit_by_bit = lab(gpus=2), lab(gpus=2)
+    Serving().start(at_once, requests)
+    Serving().start(bit_by_bit, [], gpus=(0, 1))
+    for arrival_s, *request in requests:
+        bit_by_bit.advance(max(0.0, arrival_s - 0.1))
+        bit_by_bit.add_requests(arrival_s, [(0.0, *request)])
+    for host in (at_once, bit_by_bit):
+        host.advance(20.0)
+    assert [done for _, _, done in bit_by_bit.served()] == [done for _, _, done in at_once.served()]
+
+
+def test_requests_for_a_gpu_without_an_engine_are_refused(lab: Lab) -> None:
+    host = lab(gpus=2)
+    Serving().start(host, [], gpus=(0,))
+    with pytest.raises(InputError, match="a GPU serves nothing"):
+        host.add_requests(0.0, [(0.0, 1, 10, 10)])
+    with pytest.raises(InputError, match="at least one gpu"):
+        Serving().start(host, [])
+    assert host.served() == []

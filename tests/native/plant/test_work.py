@@ -197,7 +197,7 @@ def test_decoding_hardly_minds_the_clock_and_prefill_does(lab: Lab) -> None:
         ([(0.0, 3, 1, 1)], "request 0: no gpu 3"),
         ([(0.0, 0, 0, 1)], "request 0: 0 and 1 tokens"),
         ([(-1.0, 0, 1, 1)], "request 0: arrives at -1.0 s"),
-        ([], "impossible numbers"),
+        ([], "at least one gpu"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(
