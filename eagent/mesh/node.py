@@ -228,12 +228,13 @@ class Node:
         asked_ns = self._asked_ns.get(domain)
         if state is None or not wanted_mw or (asked_ns is not None and now_ns - asked_ns < ASK_PERIOD_NS):
             return []
-        offers = {}
-        for peer, held in self.gossip.records.items():
-            payload = held.record.payload
-            offered_mw = payload.demand(domain).offers_mw if payload.demands else 0
-            if offered_mw and escrow.can_reach(peer) and not held.is_stale(now_ns):
-                offers[peer] = offered_mw
+        offers = {
+            peer: demand.offers_mw
+            for peer, held in self.gossip.records.items()
+            for demand in held.record.payload.demands
+            if demand.offers_mw and demand.domain == domain
+            if escrow.can_reach(peer) and not held.is_stale(now_ns)
+        }
         self._asked_ns[domain] = now_ns
         asks = trade.asks(wanted_mw, offers, self._terms)
         return [Send(peer, Ask(domain, state.epoch, state.life, mw)) for peer, mw in asks.items()]
