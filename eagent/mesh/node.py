@@ -23,6 +23,7 @@ from eagent.mesh.state import Host, Lot, State
 from eagent.mesh.table import Table
 
 ASK_PERIOD_NS = 5_000_000_000  # an ask is answered within this, or was in vain
+YIELD_NS = 15_000_000_000  # so long a host says that it would sleep before it may: then others don't count on it
 POWER_STEP_W = 10.0  # a smaller change of the host's power is not told: it would wake all hosts for nothing
 
 Read = Callable[[Document], Table | Off]
@@ -81,6 +82,7 @@ class Node:
         self._own: dict[str, Standing] = {}
         self._asks: dict[str, dict[str, tuple[int, Ask]]] = {domain: {} for domain in self.hosts}  # by peer, when heard
         self._asked_ns: dict[str, int] = {}
+        self._yielding_ns: int | None = None  # since when it says that it would sleep
 
     # --- What the node is told ---
 
@@ -160,6 +162,8 @@ class Node:
                 why = f"no other host is known to stay awake{f', and {why}' if why else ''}"
             if why is not None:
                 return f"{domain}: {why}"
+        if self._yielding_ns is None or now_ns - self._yielding_ns < YIELD_NS:
+            return "others may not have heard yet that it would sleep"
         return None
 
     # --- How ---
@@ -261,6 +265,10 @@ class Node:
     def _publish(self, now_ns: int) -> None:
         observed = self.observed
         demands = tuple(self._demand(domain, escrow) for domain, escrow in self.escrows.items())
+        if observed.power is Power.AWAKE:
+            self._yielding_ns = None
+        elif self._yielding_ns is None:
+            self._yielding_ns = now_ns
         has_yielded = observed.power is not Power.AWAKE and self.why_not_yielded(now_ns) is None
         self.gossip.publish(
             now_ns,
