@@ -333,8 +333,11 @@ def _map(value: object, most: int) -> dict[Any, Any]:
 
 def _counters(value: object, most: int) -> dict[str, int]:
     counters = _map(value, most)
-    are_names = all(type(name) is str and is_name(name) for name in counters)
-    if are_names and all(type(number) is int and 0 < number <= COUNTER_MAX for number in counters.values()):
+    if not counters:
+        return counters
+    numbers = counters.values()
+    are_numbers = set(map(type, numbers)) == {int} and min(numbers) > 0 and max(numbers) <= COUNTER_MAX
+    if are_numbers and set(map(type, counters)) == {str} and all(map(is_name, counters)):
         return counters
     raise ProtocolError("must be a map from names to whole numbers above 0")
 

@@ -1,4 +1,4 @@
-"""Escrow: one host's part in keeping a domain's budget without a leader. docs/escrow.md has the nine rules.
+"""Escrow: one host's part in keeping a domain's budget without a leader. docs/mesh.md has the nine rules.
 
     Invariant: at every instant, sum over members of max(reserve, permission in force) + others <= budget of the last
     completed epoch.

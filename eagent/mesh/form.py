@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tomllib
@@ -77,6 +78,7 @@ def name(value: object, what: str) -> str:
     return value
 
 
+@functools.lru_cache(maxsize=32_768)  # a digest has hundreds of names, the same ones each time
 def is_name(value: str) -> bool:
     """Whether a text can be the name of a host or a domain."""
     return _NAME.fullmatch(value) is not None

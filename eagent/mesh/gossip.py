@@ -10,7 +10,7 @@ A record is worth what its owner says; others only pass it on. Ages travel with 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from eagent.mesh.effects import Send
 from eagent.mesh.messages import Delta, Digest, Document
@@ -118,9 +118,19 @@ class Gossip:
         return Digest({owner: self._versions[owner] for owner in stretch}, numbers, low, high)
 
     def _answer(self, now_ns: int, sender: str, digest: Digest) -> list[Send]:
-        theirs, mine = digest.versions, self._versions
-        newer = [owner for owner, version in self._within(digest) if theirs.get(owner, 0) < version]
-        want = [owner for owner, version in theirs.items() if mine.get(owner, 0) < version and self._is_known(owner)]
+        theirs, mine = digest.versions, self._within(digest)
+        # Nearly all versions are equal, so the pass over all of them does no more than compare: a round costs this.
+        pairs = zip(mine.items(), map(theirs.get, mine), strict=True)
+        different = [owner for (owner, version), their in pairs if their != version]
+        newer = [owner for owner in different if theirs.get(owner, 0) < mine[owner]]
+        want = [owner for owner in different if theirs.get(owner, 0) > mine[owner]]
+        if not theirs.keys() <= mine.keys():
+            known = self._versions
+            want += [
+                owner
+                for owner, version in theirs.items()
+                if owner not in mine and known.get(owner, 0) < version and self._is_known(owner)
+            ]
         if self.name in want:  # a version of ours that we did not make: this process is not the first of this host
             want.remove(self.name)
             self._go_past(now_ns, theirs[self.name])
@@ -138,14 +148,15 @@ class Gossip:
         records = self._fresh(now_ns, newer)
         return [Send(sender, Delta(records, tuple(documents[:1]), tuple(want), tuple(want_documents[:DOCUMENTS_MAX])))]
 
-    def _within(self, digest: Digest) -> Iterable[tuple[str, int]]:
+    def _within(self, digest: Digest) -> Mapping[str, int]:
+        """The versions of the owners that a digest is about."""
         if not digest.low and digest.high is None:
-            return self._versions.items()
-        return [
-            (owner, version)
+            return self._versions
+        return {
+            owner: version
             for owner, version in self._versions.items()
             if digest.low <= owner and (digest.high is None or owner <= digest.high)
-        ]
+        }
 
     def _fresh(self, now_ns: int, owners: Iterable[str]) -> tuple[tuple[Record, int], ...]:
         """The freshest of these records, as many as one message carries."""
@@ -155,18 +166,20 @@ class Gossip:
         fresh: list[tuple[Record, int]] = []
         told = 0
         for each in held:
-            payload = each.record.payload
-            told += len(payload.asleep) + sum(len(standing.told) for standing in payload.standings)
+            record = each.record
+            told += len(record.payload.asleep)
+            for standing in record.payload.standings:
+                told += len(standing.told)
             if told > TOLD_MAX and fresh:
                 break
-            fresh.append((each.record, each.age_ns(now_ns) // NS_PER_MS))
+            fresh.append((record, each.age_ns(now_ns) // NS_PER_MS))
         return tuple(fresh)
 
     def _take(self, now_ns: int, record: Record, age_ms: int) -> None:
         owner = record.owner
         if owner == self.name:
             self._go_past(now_ns, record.version)
-        elif record.version > self._versions.get(owner, 0) and owner in self._known:
+        elif owner in self._known and record.version > self._versions.get(owner, 0):
             before = self.records.get(owner)
             if record.payload.standings != (before.record.payload.standings if before is not None else ()):
                 self._heard.add(owner)

@@ -23,6 +23,7 @@ from eagent.mesh.state import Host, Lot, State
 from eagent.mesh.table import Table
 
 ASK_PERIOD_NS = 5_000_000_000  # an ask is answered within this, or was in vain
+YIELD_NS = 15_000_000_000  # so long a host says that it would sleep before it may: then others don't count on it
 POWER_STEP_W = 10.0  # a smaller change of the host's power is not told: it would wake all hosts for nothing
 
 Read = Callable[[Document], Table | Off]
@@ -81,6 +82,7 @@ class Node:
         self._own: dict[str, Standing] = {}
         self._asks: dict[str, dict[str, tuple[int, Ask]]] = {domain: {} for domain in self.hosts}  # by peer, when heard
         self._asked_ns: dict[str, int] = {}
+        self._yielding_ns: int | None = None  # since when it says that it would sleep
 
     # --- What the node is told ---
 
@@ -160,6 +162,8 @@ class Node:
                 why = f"no other host is known to stay awake{f', and {why}' if why else ''}"
             if why is not None:
                 return f"{domain}: {why}"
+        if self._yielding_ns is None or now_ns - self._yielding_ns < YIELD_NS:
+            return "others may not have heard yet that it would sleep"
         return None
 
     def demand(self, domain: str) -> Demand:
@@ -239,12 +243,13 @@ class Node:
         asked_ns = self._asked_ns.get(domain)
         if state is None or not wanted_mw or (asked_ns is not None and now_ns - asked_ns < ASK_PERIOD_NS):
             return []
-        offers = {}
-        for peer, held in self.gossip.records.items():
-            payload = held.record.payload
-            offered_mw = payload.demand(domain).offers_mw if payload.demands else 0
-            if offered_mw and escrow.can_reach(peer) and not held.is_stale(now_ns):
-                offers[peer] = offered_mw
+        offers = {
+            peer: demand.offers_mw
+            for peer, held in self.gossip.records.items()
+            for demand in held.record.payload.demands
+            if demand.offers_mw and demand.domain == domain
+            if escrow.can_reach(peer) and not held.is_stale(now_ns)
+        }
         self._asked_ns[domain] = now_ns
         asks = trade.asks(wanted_mw, offers, self._terms)
         return [Send(peer, Ask(domain, state.epoch, state.life, mw)) for peer, mw in asks.items()]
@@ -262,6 +267,10 @@ class Node:
     def _publish(self, now_ns: int) -> None:
         observed = self.observed
         demands = tuple(map(self.demand, self.escrows))
+        if observed.power is Power.AWAKE:
+            self._yielding_ns = None
+        elif self._yielding_ns is None:
+            self._yielding_ns = now_ns
         has_yielded = observed.power is not Power.AWAKE and self.why_not_yielded(now_ns) is None
         self.gossip.publish(
             now_ns,

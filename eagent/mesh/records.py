@@ -41,11 +41,17 @@ class Payload:
 
     def standing(self, domain: str) -> Standing | None:
         """What the host announces in a domain; None if it is not in it."""
-        return next((each for each in self.standings if each.domain == domain), None)
+        for standing in self.standings:
+            if standing.domain == domain:
+                return standing
+        return None
 
     def demand(self, domain: str) -> Demand:
         """What it offers or wants in a domain."""
-        return next((each for each in self.demands if each.domain == domain), Demand(domain))
+        for demand in self.demands:
+            if demand.domain == domain:
+                return demand
+        return Demand(domain)
 
 
 @dataclass(frozen=True, slots=True)

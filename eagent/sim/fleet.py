@@ -2,7 +2,7 @@
 
 The network loses, delays, doubles and reorders messages and can be parted; agents crash with their disk or without it,
 and hosts lose power. What the hardware allows is kept here, outside of the cores, and whenever it changes the
-invariant of docs/escrow.md is checked on it. Everything follows from the seed.
+invariant of docs/mesh.md is checked on it. Everything follows from the seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is true of a domain, whatever its hosts believe: the invariant of docs/escrow.md, checked from outside.
+"""What is true of a domain, whatever its hosts believe: the invariant of docs/mesh.md, checked from outside.
 
 The facts are those of the hardware and of the disks. An epoch counts as completed from the first instant at which every
 member has stored its seal of exactly that epoch in its present life, or is off, or is charged with all that it could

@@ -5,7 +5,7 @@ from eagent.errors import RefusedError
 from eagent.mesh.effects import Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Stage
 from eagent.mesh.messages import Ask, Delta, Digest, Document, Gift
-from eagent.mesh.node import ASK_PERIOD_NS, POWER_STEP_W, Node, Observation
+from eagent.mesh.node import ASK_PERIOD_NS, POWER_STEP_W, YIELD_NS, Node, Observation
 from eagent.mesh.records import Power
 from eagent.mesh.state import Host, State
 from eagent.mesh.table import Table
@@ -96,6 +96,8 @@ def test_a_host_that_would_sleep_hands_over_all_and_says_so(mesh: Any) -> None:
     assert b.why_not_yielded(pair.now_ns) == "d: it holds 0.018 W above its reserve"
     pair.run(2)
     assert pair.rights() == {"a": 38, "b": 2}
+    assert b.why_not_yielded(pair.now_ns) == "others may not have heard yet that it would sleep"
+    pair.run(YIELD_NS // S)
     assert b.why_not_yielded(pair.now_ns) is None
     payload = pair.nodes["a"].gossip.records["b"].record.payload
     assert (payload.power, payload.demands, payload.devices, payload.asleep) == (Power.YIELDED, (), 8, ("c",))
@@ -111,7 +113,7 @@ def test_when_both_would_sleep_only_the_second_does_and_nothing_goes_to_and_fro(
     pair.run(2)
     for each in pair.nodes.values():
         each.observe(Observation(0, power=Power.YIELDING))
-    pair.run(10)
+    pair.run(20)
     powers = {name: each.gossip.records[name].record.payload.power for name, each in pair.nodes.items()}
     assert powers == {"a": Power.YIELDING, "b": Power.YIELDED}
     why = "d: no other host is known to stay awake, and it holds 0.036 W above its reserve"
@@ -119,6 +121,17 @@ def test_when_both_would_sleep_only_the_second_does_and_nothing_goes_to_and_fro(
     before = len([effect for _, effect in pair.log if isinstance(effect, Store)])
     pair.run(30)
     assert len([effect for _, effect in pair.log if isinstance(effect, Store)]) == before
+
+
+def test_two_that_have_nothing_to_give_do_not_both_yield_because_each_took_the_other_for_awake(mesh: Any) -> None:
+    pair = Pair(mesh, a=2, b=2)
+    pair.run(2)
+    for each in pair.nodes.values():
+        each.observe(Observation(0, power=Power.YIELDING))
+    for _ in range(40):
+        pair.run(1)
+        assert pair.nodes["a"].gossip.records["a"].record.payload.power is not Power.YIELDED
+    assert pair.nodes["b"].gossip.records["b"].record.payload.power is Power.YIELDED
 
 
 def test_a_host_does_not_count_on_one_that_it_has_not_heard_of_for_long(mesh: Any) -> None:
