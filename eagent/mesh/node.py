@@ -36,6 +36,7 @@ class Observation:
     power_w: float | None = None
     limits_w: float | None = None
     power: Power = Power.AWAKE
+    asleep: tuple[str, ...] = ()  # by the power role alone: the hosts that it has switched off and read back as off
 
 
 class Node:
@@ -219,6 +220,7 @@ class Node:
                 power=self.observed.power,
                 standings=tuple(self._own.values()),
                 demands=tuple(each for each in demands if each.offers_mw or each.wants_mw),
+                asleep=self.observed.asleep,
             ),
         )
 
