@@ -138,8 +138,7 @@ def _why_not_borne_out(view: View, host: str) -> str | None:
             return f"it is not in the open epoch of table {table.domain} {table.epoch}"
         reserve_mw = table.members[host].reserve_mw
         if own.rights_mw > reserve_mw:
-            above_w = (own.rights_mw - reserve_mw) / 1000
-            return f"it holds {above_w:.0f} W above its reserve in {table.domain}"
+            return f"it holds {own.rights_mw - reserve_mw} mW above its reserve in {table.domain}"
     return None
 
 

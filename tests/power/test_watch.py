@@ -48,7 +48,7 @@ def test_a_host_that_has_yielded_and_bears_it_out_consents_while_its_record_is_f
         (told("n1", standing("n1", RACK, duty=2), power=Power.YIELDED), "it holds 2 duty tokens"),
         (
             told("n1", standing("n1", RACK, rights_mw=RESERVE_MW + 5000), power=Power.YIELDED),
-            "it holds 5 W above its reserve in rack",
+            "it holds 5000 mW above its reserve in rack",
         ),
         (
             told("n1", standing("n1", RACK, stage=Stage.SEALED), power=Power.YIELDED),
@@ -85,7 +85,7 @@ def test_a_host_must_bear_it_out_in_all_of_its_domains() -> None:
     hall = table(domain="hall")
     both = (standing("n1", RACK), standing("n1", hall, rights_mw=RESERVE_MW + 1000))
     seen = replace(view(RACK, told("n1", *both, power=Power.YIELDED)), tables={"rack": RACK, "hall": hall})
-    assert watch.why_not_yielded(seen, "n1", WATCHING) == "it holds 1 W above its reserve in hall"
+    assert watch.why_not_yielded(seen, "n1", WATCHING) == "it holds 1000 mW above its reserve in hall"
 
 
 def test_only_a_newer_record_takes_a_consent_back() -> None:
