@@ -298,7 +298,7 @@ def test_observing_it_only_plans(site: Site) -> None:
         await until((site.path / "run" / "power.sock").exists)
         said = ""
         async with asyncio.timeout(WAIT_S):
-            while "sleep" not in said:
+            while "n2: sleep" not in said or "n1: stays as it is: it says" not in said:
                 _, said, _ = await site.ask("plan")
         assert "n2: sleep (would, but only observes): it has yielded and is not needed; told 200 W" in said
         assert "n1: stays as it is: it says that it is awake; told 200 W" in said
