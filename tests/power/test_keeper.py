@@ -10,6 +10,7 @@ from eagent.errors import InputError, RefusedError
 from eagent.mesh import documents
 from eagent.mesh.epoch import Off, Stage
 from eagent.mesh.records import Power
+from eagent.power import record
 from eagent.power.service import Service
 from tests.power.conftest import ACT, Site, go
 from tests.power.site import standing, table, told
@@ -44,6 +45,31 @@ def test_observing_switches_nothing_records_nothing_and_plans_it(tmp_path: Path)
     for ask in (site.keeper.wake, site.keeper.sleep):
         with pytest.raises(RefusedError, match='mode = "observe"'):
             ask("n2", "root", "why")
+
+
+def test_observing_it_looks_at_nobody_and_certifies_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, replace(ACT, act=False))
+    site.states["n3"] = PowerState.OFF
+    site.bring(table(epoch=2))
+    seal(site, "n1", "n2")
+    del site.keeper.node.gossip.records["n3"]
+    go(site.keeper.certify())
+    assert (site.looked, site.certificates()) == ([], [])
+
+
+def test_a_beginning_that_can_not_be_made_durable_is_not_begun(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def course() -> None:
+        monkeypatch.setattr(record.os, "fsync", full)
+        site.hear_yielded("n2")
+        await site.step()
+        assert site.keeper.role.untold > 0
+        monkeypatch.undo()
+
+    go(course())
+    assert (site.calls, site.keeper.asleep) == ([], ())
 
 
 def test_of_all_who_yield_enough_stay_awake_and_the_last_in_order_sleep_first(site: Site) -> None:
@@ -83,6 +109,30 @@ def test_work_for_most_of_the_devices_wakes_a_sleeper_after_a_while(site: Site) 
     assert site.calls == [("n3", "off"), ("n3", "on")]
     assert site.keeper.node.observed.asleep == ()
     assert "rack is 100% busy: 8 of 8 devices" in site.keeper.role.record[-2].wish.why
+
+
+def test_while_the_power_of_the_first_is_still_read_the_next_is_not_woken_either(site: Site) -> None:
+    async def course() -> None:
+        await site.put_to_sleep("n2", "n3")
+        answered = asyncio.Event()
+        state = site.state
+
+        async def slow(host: str) -> PowerState:
+            await answered.wait()
+            return await state(host)
+
+        site.state = slow  # type: ignore[method-assign]
+        site.hear_busy("n1")
+        for _ in range(15):
+            site.now_ns += 10**9
+            site.hear_anew()
+            site.keeper.step()
+            await asyncio.sleep(0)
+        answered.set()
+        await site.keeper.role.settled()
+
+    go(course())
+    assert site.calls[2:] == [("n2", "on")]
 
 
 def test_the_next_sleeper_is_woken_when_the_first_is_heard_of_or_its_time_is_over(site: Site) -> None:
