@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ConfigError
+from eagent.options import Devices, File, Gangs, Mode, Names, Number, Option, Text, hint
 
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
 
@@ -85,6 +86,11 @@ class Paths:
         return self.run / "agent.lock"
 
     @property
+    def mesh(self) -> Path:
+        """What this host holds in the mesh, a file for each domain. It speaks for one boot, like all that is here."""
+        return self.run / "mesh"
+
+    @property
     def journal(self) -> Path:
         """What each knob held before its first write: one file a knob."""
         return self.state / "journal"
@@ -98,6 +104,29 @@ class Paths:
     def budget(self) -> Path:
         """The budget in force, if there is one."""
         return self.state / "budget.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """How this host takes part in the mesh. Watts are at the wall."""
+
+    domains: tuple[str, ...]  # whose tables hold for it
+    site_key: str  # 64 hexadecimal digits
+    reserve_w: float
+    nameplate_w: float
+    name: str = ""  # empty: the kernel's name for this host
+    listen: str = ""  # empty: where the roster says that it is
+    power_key: str = ""
+    roster: Path = Path("/etc/eagent/mesh/roster.toml")
+    key_file: Path = Path("/etc/eagent/mesh/host.key")
+    tables: Path = Path("/etc/eagent/mesh/tables")
+    psu_efficiency: float = 0.9
+    headroom_w: float = 100.0
+    band_w: float = 100.0
+    lot_w: float = 50.0
+
+
+MESH_NEEDS = ("domains", "site_key", "reserve_w", "nameplate_w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,88 +147,56 @@ class Config:
     mode_cpu: str = "observe"
     cpu_slowdown: float = 0.03
     cpu_safe_cap_w: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    low: float
-    high: float
-    unit: str
-    whole: bool = False
-
-    def read(self, value: object, where: str) -> float | int:
-        kind = "whole number" if self.whole else "number"
-        allowed = int if self.whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, allowed) or not self.low <= value <= self.high:
-            raise ConfigError(f"{where} = {value!r}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}")
-        return value if self.whole else float(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    def read(self, value: object, where: str) -> str:
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{where} = {value!r}: must be a text")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Gangs:
-    def read(self, value: object, where: str) -> tuple[tuple[str, ...], ...]:
-        right = (
-            'must be a list of lists of at least two devices, such as [["gpu0", "gpu1"]], each device in one of them'
-        )
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} = {value!r}: {right}")
-        for gang in value:
-            if not isinstance(gang, list) or len(gang) < 2 or not all(isinstance(name, str) and name for name in gang):
-                raise ConfigError(f"{where}: {gang!r}: {right}")
-        names = [name for gang in value for name in gang]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ConfigError(f"{where}: {twice[0]} stands in it twice: {right}")
-        return tuple(tuple(gang) for gang in value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Mode:
-    def read(self, value: object, where: str) -> str:
-        if value not in ("observe", "act"):
-            raise ConfigError(f'{where} = {value!r}: must be "observe" (only say what would be done) or "act"')
-        return str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Devices:
-    def read(self, value: object, where: str) -> tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-            raise ConfigError(f'{where} = {value!r}: must be a list of devices, such as ["gpu0"], or ["all"]')
-        return tuple(value)
+    mode_sleep: str = "observe"
+    sleep_after_s: float = 600.0
+    sleep_cpus: float = 1.0
+    sleep_consent: tuple[str, ...] = ()
+    mesh: Mesh | None = None
 
 
 # One line an option: section, key, what it takes. A new one is a field in Config, a line here and one in eagent.toml.
-OPTIONS: dict[str, dict[str, _Number | _Text | _Gangs | _Mode | _Devices]] = {
+OPTIONS: dict[str, dict[str, Option]] = {
     "host": {
-        "fixed_w": _Number(0, 1_000_000, "watts"),
-        "safe_cap_w": _Number(1, 10_000, "watts"),
-        "cpu_safe_cap_w": _Number(1, 10_000, "watts"),
-        "gangs": _Gangs(),
-        "gpu_clock_baseline_mhz": _Number(100, 10_000, "MHz", whole=True),
+        "fixed_w": Number(0, 1_000_000, "watts"),
+        "safe_cap_w": Number(1, 10_000, "watts"),
+        "cpu_safe_cap_w": Number(1, 10_000, "watts"),
+        "gangs": Gangs(),
+        "gpu_clock_baseline_mhz": Number(100, 10_000, "MHz", whole=True),
     },
     "policy": {
-        "mode_budget": _Mode(),
-        "mode_idle": _Mode(),
-        "idle_consent": _Devices(),
-        "mode_cpu": _Mode(),
-        "cpu_slowdown": _Number(0, 0.2, "of the time that work takes"),
+        "mode_budget": Mode(),
+        "mode_idle": Mode(),
+        "idle_consent": Devices(),
+        "mode_cpu": Mode(),
+        "cpu_slowdown": Number(0, 0.2, "of the time that work takes"),
+        "mode_sleep": Mode(),
+        "sleep_after_s": Number(1, 86_400, "seconds"),
+        "sleep_cpus": Number(0, 1024, "CPUs"),
+        "sleep_consent": Devices(),
+    },
+    "mesh": {
+        "name": Text(),
+        "domains": Names("domains", 4),
+        "listen": Text(),
+        "roster": File(),
+        "key_file": File(),
+        "tables": File(),
+        "site_key": Text(),
+        "power_key": Text(),
+        "reserve_w": Number(1, 1_000_000, "watts"),
+        "nameplate_w": Number(1, 1_000_000, "watts"),
+        "psu_efficiency": Number(0.5, 1, "of what is drawn at the wall"),
+        "headroom_w": Number(0, 100_000, "watts"),
+        "band_w": Number(0, 100_000, "watts"),
+        "lot_w": Number(1, 100_000, "watts"),
     },
     "driver": {
-        "library": _Text(),
-        "sample_period_ms": _Number(5, 1000, "milliseconds", whole=True),
+        "library": Text(),
+        "sample_period_ms": Number(5, 1000, "milliseconds", whole=True),
     },
     "agent": {
-        "decide_period_ms": _Number(50, 5000, "milliseconds", whole=True),
-        "lease_ttl_s": _Number(1, 60, "seconds"),
+        "decide_period_ms": Number(50, 5000, "milliseconds", whole=True),
+        "lease_ttl_s": Number(1, 60, "seconds"),
     },
 }
 
@@ -234,18 +231,20 @@ def parse(text: str, name: str) -> Config:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"{name}: not TOML: {problem}") from None
-    values: dict[str, object] = {}
+    values: dict[str, dict[str, object]] = {section: {} for section in OPTIONS}
     for section, table in document.items():
         options = OPTIONS.get(section)
         if options is None:
-            raise ConfigError(f"{name}: unknown section [{section}]{_hint(section, OPTIONS)}")
+            raise ConfigError(f"{name}: unknown section [{section}]{hint(section, OPTIONS)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{name}: {section}: must be a section, [{section}]")
         for key, value in table.items():
             if key not in options:
-                raise ConfigError(f"{name}: [{section}] has no key {key!r}{_hint(key, options)}")
-            values[key] = options[key].read(value, f"{name}: [{section}] {key}")
-    config = Config(**values)  # type: ignore[arg-type]  # each value was read by the option of its name
+                raise ConfigError(f"{name}: [{section}] has no key {key!r}{hint(key, options)}")
+            values[section][key] = options[key].read(value, f"{name}: [{section}] {key}")
+    mesh = _mesh(values.pop("mesh"), name)
+    flat = {key: value for section in values.values() for key, value in section.items()}
+    config = Config(**flat, mesh=mesh)  # type: ignore[arg-type]  # each value was read by the option of its name
     if config.decide_period_ms > config.lease_ttl_s * 1000 / 3:
         raise ConfigError(
             f"{name}: [agent] decide_period_ms = {config.decide_period_ms}: must be at most a third of lease_ttl_s "
@@ -254,8 +253,17 @@ def parse(text: str, name: str) -> Config:
     return config
 
 
-def _hint(word: str, known: Mapping[str, object]) -> str:
-    import difflib  # only a typing error needs it
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+def _mesh(values: dict[str, object], name: str) -> Mesh | None:
+    """The mesh's section; without a key in it there is no mesh."""
+    if not values:
+        return None
+    for key in MESH_NEEDS:
+        if key not in values:
+            raise ConfigError(f"{name}: [mesh] {key} is missing: a host in the mesh needs {', '.join(MESH_NEEDS)}")
+    mesh = Mesh(**values)  # type: ignore[arg-type]  # as above
+    if mesh.nameplate_w < mesh.reserve_w:
+        raise ConfigError(
+            f"{name}: [mesh] nameplate_w = {mesh.nameplate_w:g}: the most that the host can draw at all must be at "
+            f"least reserve_w ({mesh.reserve_w:g} W)"
+        )
+    return mesh

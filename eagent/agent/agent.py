@@ -7,10 +7,11 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eagent import __version__
 from eagent.agent import report
+from eagent.agent.envelope import safe_caps_w
 from eagent.agent.explanation import explanation
 from eagent.agent.loop import Governor
 from eagent.agent.names import find_device
@@ -19,6 +20,9 @@ from eagent.config import Config
 from eagent.errors import InputError, RefusedError, UnavailableError
 from eagent.model import Budget, Device, DeviceKind
 from eagent.policy.goals import Pin
+
+if TYPE_CHECKING:
+    from eagent.agent.member import Member  # a host without a mesh loads nothing of it
 
 Json = dict[str, Any]
 
@@ -33,6 +37,7 @@ class Agent:
         clock: Callable[[], int] = time.monotonic_ns,
         calendar: Callable[[], datetime] = lambda: datetime.now(UTC),
         host: str | None = None,
+        member: Member | None = None,
     ) -> None:
         """A service over `governor`.
 
@@ -42,9 +47,11 @@ class Agent:
             clock: Monotonic nanoseconds.
             calendar: The time of day, in UTC.
             host: This host's name; its own by default.
+            member: This host's part in the mesh; None: there is none.
         """
         self._governor = governor
         self._config = config
+        self._member = member
         self._clock = clock
         self._calendar = calendar
         self._host = host or socket.gethostname()
@@ -67,7 +74,8 @@ class Agent:
             "budget": report.budget(governor.budget, state, told),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
             "halted": governor.halted,
-            "alarms": governor.alarms,
+            "alarms": [*governor.alarms, *(self._member.alarms if self._member is not None else ())],
+            "mesh": self._member.summary() if self._member is not None else None,
             "busy_cpus": report.reading(state.busy_cpus, "CPUs"),
             "devices": [
                 report.device(each, told.get(each.device.uuid, UNTOLD), governor.budget) for each in state.devices
@@ -95,6 +103,21 @@ class Agent:
             "proposals": report.plan(governor.proposals, governor.state.devices, governor.acts),
         }
 
+    def mesh(self) -> Json:
+        """This host's part in the mesh, its domains and its peers.
+
+        Raises:
+            UnavailableError: it is in none.
+        """
+        if self._member is None:
+            raise UnavailableError("this host is in no mesh: its configuration has no [mesh]; docs/mesh.md says how")
+        governor = self._governor
+        return {
+            "simulated": governor.hello is not None and governor.hello.simulated,
+            "halted": governor.halted,
+            **self._member.status(),
+        }
+
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
         """Put this host under a budget; what is None comes from the configuration.
 
@@ -103,11 +126,11 @@ class Agent:
 
         Raises:
             InputError: the fixed draw is known neither here nor in the configuration, or a number is none.
-            RefusedError: the warden could not keep it.
+            RefusedError: the warden could not keep it, or the mesh keeps one.
             UnavailableError: there is no warden.
         """
+        self._refuse_beside_mesh()
         fixed_w = self._config.fixed_w if fixed_w is None else fixed_w
-        safe_cap_w = self._config.safe_cap_w if safe_cap_w is None else safe_cap_w
         if fixed_w is None:
             raise InputError(
                 "what all else on this host draws at most is not known: give fixed_w, or set it in the configuration's "
@@ -115,11 +138,7 @@ class Agent:
             )
         if not all(math.isfinite(number) and number >= 0 for number in (budget_w, fixed_w, safe_cap_w or 0.0)):
             raise InputError("a budget, a fixed draw and a safe cap are finite numbers of watts")
-        caps_w = {
-            device.uuid: self._safe_cap_w(device, safe_cap_w)
-            for device in self._connected_devices()
-            if device.power_limit.writable
-        }
+        caps_w = safe_caps_w(self._connected_devices(), self._config, safe_cap_w)
         in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
         told = report.budget(self._governor.budget, self._governor.state, self._told()) or {}
         return {**told, "in_force": in_force}
@@ -128,8 +147,10 @@ class Agent:
         """End the budget.
 
         Raises:
+            RefusedError: the mesh keeps it.
             UnavailableError: there is no warden.
         """
+        self._refuse_beside_mesh()
         await self._governor.clear_budget(self._clock())
 
     def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
@@ -170,6 +191,7 @@ class Agent:
             UnavailableError: there is no warden.
         """
         governor = self._governor
+        self._refuse_beside_mesh()
         if governor.budget is not None:
             raise RefusedError(f"a budget of {governor.budget.budget_w:g} W is in force: `eagent budget clear` first")
         devices = self._connected_devices()
@@ -185,11 +207,12 @@ class Agent:
         ]
         return {"pins_dropped": dropped, "devices": given_back}
 
-    def _safe_cap_w(self, device: Device, gpu_cap_w: float | None) -> float:
-        """What was asked for or configured; else the least of a GPU, and of a package the limit that it had."""
-        if device.kind is DeviceKind.CPU:
-            return device.max_limit_w if self._config.cpu_safe_cap_w is None else self._config.cpu_safe_cap_w
-        return device.min_limit_w if gpu_cap_w is None else gpu_cap_w
+    def _refuse_beside_mesh(self) -> None:
+        if self._member is not None:
+            raise RefusedError(
+                f"the budget of this host comes from the mesh ({', '.join(self._member.mesh.domains)}): have the site "
+                "sign another table, or take the host out of the mesh"
+            )
 
     def _told(self) -> Mapping[str, Told]:
         """What the warden said last; nothing while it does not answer, because it would be a claim about now."""

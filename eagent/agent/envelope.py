@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from eagent.config import Config
 from eagent.model import Device, DeviceKind
 from eagent.wire import mw
 
@@ -16,3 +18,18 @@ def limit_mw(device: Device, limit_w: float) -> int:
     if device.kind is DeviceKind.CPU:
         return max(limit // WHOLE_W_MW * WHOLE_W_MW, min(limit, mw(device.min_limit_w)))
     return limit
+
+
+def safe_caps_w(devices: Iterable[Device], config: Config, gpu_cap_w: float | None = None) -> dict[str, float]:
+    """Per UUID, where each device that can be capped falls to when nobody governs it; `gpu_cap_w` comes first.
+
+    What is neither asked for nor configured is the least of a GPU, and of a package the limit that it had.
+    """
+    gpu_cap_w = config.safe_cap_w if gpu_cap_w is None else gpu_cap_w
+    caps_w = {}
+    for device in devices:
+        if device.power_limit.writable:
+            wished_w = config.cpu_safe_cap_w if device.kind is DeviceKind.CPU else gpu_cap_w
+            unsaid_w = device.max_limit_w if device.kind is DeviceKind.CPU else device.min_limit_w
+            caps_w[device.uuid] = unsaid_w if wished_w is None else wished_w
+    return caps_w

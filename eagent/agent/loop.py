@@ -39,7 +39,13 @@ STATUS_PERIOD_NS = SECOND_NS  # knobs and alarms change slowly; the ring tells t
 
 def modes(config: Config) -> dict[str, str]:
     """What each policy may do, by its name; one that is not here only observes. A pin is a command, and acts."""
-    return {"budget": config.mode_budget, "pin": "act", "idle": config.mode_idle, "cpu": config.mode_cpu}
+    return {
+        "budget": config.mode_budget,
+        "pin": "act",
+        "idle": config.mode_idle,
+        "cpu": config.mode_cpu,
+        "sleep": config.mode_sleep,
+    }
 
 
 class WardenLink(Protocol):
@@ -99,6 +105,7 @@ class Governor:
         self.pins: dict[str, Pin] = {}
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
+        self.waiting: str | None = None  # for what, before anything may be asked of the warden; None: for nothing
         self.feed = feed
         self._config = config
         goals = goals or Goals()
@@ -115,6 +122,7 @@ class Governor:
         self._asked: Vector | None = None
         self._asked_ns = 0
         self._woken = asyncio.Event()
+        self._turn = asyncio.Lock()  # a turn goes by one budget from beginning to end
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -144,10 +152,10 @@ class Governor:
             return False
         return self._modes.get(proposal.policy) == "act"
 
-    def _consents(self, device: Device) -> bool:
-        """Whether the operator lets the quiet processes on a device be slowed."""
-        names = self._config.idle_consent
-        return "all" in names or any(device.uuid == found.uuid for found in self._named(names))
+    def consented(self, names: Sequence[str]) -> frozenset[str]:
+        """The UUIDs of the devices that the operator names, or of all if it names "all"."""
+        found = self.devices if "all" in names else self._named(names)
+        return frozenset(device.uuid for device in found)
 
     def _named(self, names: Sequence[str]) -> Iterator[Device]:
         for name in names:
@@ -161,14 +169,14 @@ class Governor:
 
     async def step(self, now_ns: int) -> None:
         """One turn, at the monotonic time `now_ns`. Raises nothing for what the warden or the ring do."""
-        if not self.warden.connected:
-            await self._greet(now_ns)
-        self.read(now_ns)
-        if self.warden.connected and now_ns >= self._status_due_ns:
-            with self._minding("warden"):
-                await self.look(now_ns)
-        self._decide(now_ns)
-        if self.warden.connected:
+        async with self._turn:
+            if not self.warden.connected:
+                await self._greet(now_ns)
+            self.read(now_ns)
+            if self.warden.connected and now_ns >= self._status_due_ns:
+                with self._minding("warden"):
+                    await self.look(now_ns)
+            self._decide(now_ns)
             await self._apply(now_ns)
 
     def read(self, now_ns: int) -> None:
@@ -200,8 +208,18 @@ class Governor:
             RefusedError: the warden could not keep it.
             UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
         """
-        in_force = await self.warden.set_budget(budget)
-        await self.look(now_ns)
+        async with self._turn:
+            if self.budget is not None and budget.envelope_w < self.budget.envelope_w:
+                # A lease that does not fit into it would end, and all would fall to their safe caps for a while.
+                self.budget = budget
+                self._policies.forget()
+                self._decide(now_ns)
+                await self._apply(now_ns)
+            try:
+                in_force = await self.warden.set_budget(budget)
+            finally:
+                self._status_due_ns = now_ns  # whatever came of it, what the warden holds is asked for
+            await self.look(now_ns)
         self.wake()
         return in_force
 
@@ -212,8 +230,9 @@ class Governor:
             RefusedError: the warden could not forget it.
             UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
         """
-        await self.warden.clear_budget()
-        await self.look(now_ns)
+        async with self._turn:
+            await self.warden.clear_budget()
+            await self.look(now_ns)
         self.wake()
 
     async def release(self) -> None:
@@ -250,7 +269,8 @@ class Governor:
 
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
-        assert self.hello is not None
+        if self.hello is None or not self.warden.connected or self.waiting is not None:
+            return
         vector = self.plan.vector
         if vector is None:
             self._mind("lease", None)
@@ -288,7 +308,7 @@ class Governor:
         """Make a plan of the state and the wishes."""
         self._gather(now_ns)  # again: the warden may have told of another budget, or of other devices
         self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
-        consent = frozenset(device.uuid for device in self.devices if self._consents(device))
+        consent = self.consented(self._config.idle_consent)
         goals = replace(self._goals, pins=tuple(self.pins.values()), idle=replace(self._goals.idle, consent=consent))
         self.halted = self._halted()
         self.proposals = self._policies.propose(self.state, goals, now_ns)

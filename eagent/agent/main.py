@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
@@ -21,6 +21,9 @@ from eagent.agent.warden import Warden
 from eagent.config import Config, Paths
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
+
+if TYPE_CHECKING:
+    from eagent.agent.member import Member
 
 log = logging.getLogger("eagent.agent")
 
@@ -76,6 +79,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         halted=lambda: _halt_reason(paths.halt),
         busy_cpus=Processors().busy,
     )
+    member = _member(governor, config, paths)
 
     def stop() -> None:
         stopping.set()
@@ -85,13 +89,25 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
-        server = api(Agent(governor, config), paths.api_socket)
+        server = api(Agent(governor, config, member=member), paths.api_socket)
         await server.start()
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         try:
-            await governor.run(time.monotonic_ns, stopping)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(governor.run(time.monotonic_ns, stopping))
+                if member is not None:
+                    tasks.create_task(member.run(stopping))
         finally:
             await server.close()
     finally:
         await governor.close()
+
+
+def _member(governor: Governor, config: Config, paths: Paths) -> Member | None:
+    """This host's part in the mesh, if the operator wants one; without, nothing of the mesh is loaded."""
+    if config.mesh is None:
+        return None
+    from eagent.agent.member import Member
+
+    return Member(governor, config, config.mesh, paths.mesh)

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from eagent.api import mesh_metrics
 from eagent.api.service import Json
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -106,6 +107,7 @@ class _StatusCollector(Collector):
         yield self._busy(self._status["busy_cpus"])
         yield from self._budget(self._status["budget"])
         yield from self._warden(self._status["warden"])
+        yield from mesh_metrics.families(self._status["mesh"], self._gauge, self._mark)
 
     def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
         return GaugeMetricFamily(name, self._mark + text, labels=labels)

@@ -79,6 +79,12 @@ async def get_plan(service: Service, call: Call) -> Reply:
     return reply_json(service.plan())
 
 
+async def get_mesh(service: Service, call: Call) -> Reply:
+    """This host's part in the mesh, its domains and its peers."""
+    _no_body(call)
+    return reply_json(service.mesh())
+
+
 async def put_budget(service: Service, call: Call) -> Reply:
     """Put the host under a budget."""
     numbers = read_numbers(call.body, BUDGET)
@@ -144,6 +150,7 @@ ROUTES: Routes = (
     ("GET", "/v1/status", get_status),
     ("GET", "/v1/devices/{device}/explain", get_explain),
     ("GET", "/v1/plan", get_plan),
+    ("GET", "/v1/mesh", get_mesh),
     ("PUT", "/v1/budget", put_budget),
     ("DELETE", "/v1/budget", delete_budget),
     ("PUT", "/v1/devices/{device}/pin", put_pin),

@@ -28,6 +28,13 @@ class Service(Protocol):
     def plan(self) -> Json:
         """What every policy asks for now, whether it acts or only observes."""
 
+    def mesh(self) -> Json:
+        """This host's part in the mesh: what it may draw, its domains and its peers.
+
+        Raises:
+            UnavailableError: it is in none.
+        """
+
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
         """Put the host under a budget; a None comes from the configuration.
 

@@ -26,9 +26,9 @@ watts_or_none = _argument(quantities.parse_watts_or_none)
 duration = _argument(quantities.parse_duration)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """The option to print what the agent said as JSON, for a program."""
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON, for a program")
+def add_json(parser: argparse.ArgumentParser, default: bool | str = False) -> None:
+    """The option to print what the agent said as JSON, for a program; `default` as of argparse."""
+    parser.add_argument("--json", action="store_true", default=default, help="print the answer as JSON, for a program")
 
 
 def print_json(document: dict[str, Any]) -> None:

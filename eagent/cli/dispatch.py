@@ -68,6 +68,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "plan": ("eagent.cli.plan", "say what each policy would do, and whether it may"),
     "halt": ("eagent.cli.halt", "freeze all policies but the budget, at once"),
     "budget": ("eagent.cli.budget", "show, set or clear the budget of this host"),
+    "mesh": ("eagent.cli.mesh", "show this host's part in the mesh, its peers and their budgets"),
     "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
     "top": ("eagent.cli.top", "watch power and limits, live"),

@@ -21,6 +21,7 @@ from typing import Any
 from eagent.cli.arguments import add_json, print_json
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
+from eagent.cli.table import table
 
 Json = dict[str, Any]
 
@@ -54,16 +55,17 @@ def report(status: Json) -> list[str]:
     if status["simulated"]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
     lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status["lease"])]
+    lines += mesh_lines(status["mesh"])
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
     gpus, packages = of_kind(status, "gpu"), of_kind(status, "cpu")
     if not gpus and not packages:
         return [*lines, "", "No device is visible."]
     if gpus:
-        lines += ["", *_table(HEADINGS, RIGHT, [_row(gpu) for gpu in gpus], simulated=status["simulated"])]
+        lines += ["", *table(_marked(HEADINGS, status), RIGHT, [_row(gpu) for gpu in gpus])]
     if packages:
         rows = [_package_row(package) for package in packages]
-        lines += ["", *_table(PACKAGE_HEADINGS, PACKAGE_RIGHT, rows, simulated=status["simulated"])]
+        lines += ["", *table(_marked(PACKAGE_HEADINGS, status), PACKAGE_RIGHT, rows)]
     return lines
 
 
@@ -114,6 +116,19 @@ def _caps(budget: Json, uuids: Set[str]) -> str:
     """The least and the greatest of these safe caps."""
     caps = sorted({budget["safe_caps_w"][uuid] for uuid in uuids})
     return " to ".join(format_watts(cap) for cap in ([caps[0], caps[-1]] if len(caps) > 1 else caps)) or "—"
+
+
+def mesh_lines(mesh: Json | None) -> list[str]:
+    """What the mesh allows this host, if it is in one; `eagent mesh` tells more."""
+    if mesh is None:
+        return []
+    domains = ", ".join(f"{each['domain']} epoch {each['epoch']} ({each['stage']})" for each in mesh["domains"])
+    if not mesh["joined"]:
+        return ["mesh     not joined yet: nothing is asked of the warden before"]
+    return [
+        f"mesh     may draw {format_watts(mesh['permission_w'])} at the wall, needs {format_watts(mesh['need_w'])}; "
+        f"{domains}"
+    ]
 
 
 def lease_line(lease: Json | None) -> str:
@@ -176,13 +191,6 @@ def _reading(reading: Json | None, shown: Callable[[float], str]) -> str:
     return shown(reading["value"])
 
 
-def _table(names: Sequence[str], right: Sequence[int], rows: Sequence[Sequence[str]], *, simulated: bool) -> list[str]:
-    headings = tuple("SIM. POWER" if simulated and name == "POWER" else name for name in names)
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (headings, *rows)
-    ]
+def _marked(headings: Sequence[str], status: Json) -> list[str]:
+    """The headings, with the watts called what they are."""
+    return ["SIM. POWER" if status["simulated"] and name == "POWER" else name for name in headings]

@@ -1,7 +1,8 @@
 """Whether a host may be put to sleep by our decision, where no engine decides it: duty tokens.
 
-Who holds a token stays awake. What a host can know by itself about its own tokens, `Escrow.why_awake` tells; here it
-looks at the others. Crashes and jobs can take tokens out of the world; our decisions can't.
+Who holds a token stays awake, and as many hosts do as there are tokens: one that comes to hold two passes one on. What
+a host can know by itself about its own tokens, `Escrow.why_awake` tells; here it looks at the others. Crashes and jobs
+can take tokens out of the world; our decisions can't.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ def why_awake(escrow: Escrow, records: Mapping[str, Held], now_ns: int) -> str |
     table = escrow.state.table if escrow.state is not None else None
     if table is None:
         return "it is in no epoch"
-    seen = 0
+    missing, why = table.duty, ""  # tokens that are not known to keep a host awake, which one does however many it has
     for host, member in sorted(table.members.items()):
-        held = records.get(host)
+        held = records.get(host) if host != escrow.host.name else None
         standing = held.record.payload.standing(table.domain) if held is not None else None
-        if host == escrow.host.name:
-            standing, held = escrow.standing, None
         tokens = standing.duty if standing is not None and standing.epoch == table.epoch else 0
-        if member.duty and (standing is None or standing.life != member.life):
-            return f"{host}, which the table gave tokens, has begun a new life"
-        if (tokens or member.duty) and held is not None and held.is_stale(now_ns):
-            return f"{host}, which has or had tokens, has not been heard of for {held.age_ns(now_ns) // 10**9} s"
-        if standing is not None and standing.stage is Stage.OPEN:
-            seen += tokens
-    return None if seen >= table.duty else f"{table.duty - seen} of {table.duty} duty tokens are not seen with anyone"
+        if tokens and held is not None and held.is_stale(now_ns):
+            why = why or f"{host}, which has tokens, has not been heard of for {held.age_ns(now_ns) // 10**9} s"
+        elif tokens and standing is not None and standing.stage is Stage.OPEN:
+            missing -= 1
+        elif member.duty and standing is not None and standing.life != member.life:
+            why = why or f"{host}, which the table gave tokens, has begun a new life"
+    if missing <= 0:
+        return None  # whoever had them before
+    return why or f"{missing} of {table.duty} duty tokens are not seen with a host of their own"

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from eagent.errors import RefusedError
-from eagent.mesh import charge, epoch
+from eagent.mesh import charge, epoch, parting
 from eagent.mesh.effects import Announce, Awaited, Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Off, Stage, Standing
 from eagent.mesh.ledger import Ledger
@@ -161,6 +161,12 @@ class Escrow:
             return 0
         return max(0, state.watts.held - self._floor_mw(state.table))
 
+    @property
+    def spare_duty(self) -> int:
+        """How many duty tokens it could give now: all that it has, while its epoch is open."""
+        state = self.state
+        return state.duty.held if state is not None and self._may_trade(state) and self._awaited is None else 0
+
     def can_reach(self, peer: str, life: str | None = None) -> bool:
         """Whether a gift to this peer, in this life if one is told, would arrive as far as is known."""
         state = self.state
@@ -195,19 +201,16 @@ class Escrow:
 
         `eagent.mesh.duty` asks this, and looks at the other holders.
         """
+        if self.state is None or self._awaited is not None:
+            return "its epoch is not open"
+        return parting.why_awake(self.state, self._standings, self._receipts)
+
+    def why_not_empty(self) -> str | None:
+        """Why watts would be lost if this host were switched off now; None if it holds no more than its reserve."""
         state = self.state
-        if state is None or state.stage is not Stage.OPEN or self._awaited is not None:
-            return "its epoch is not open"  # while tables change hands, nobody sleeps
-        if state.duty.held:
-            return f"it holds {state.duty.held} duty tokens"
-        for taker, life in self._unconfirmed(state):
-            if state.duty.sent.get((taker, life)):
-                return f"{taker} has not confirmed the tokens it was given"
-        for (taker, life), tokens in state.duty.sent.items():
-            standing = self._standings.get(taker)
-            if tokens and (standing is None or standing.life != life):
-                return f"{taker}, which was given tokens, has begun a new life"
-        return None
+        if state is None or state.table is None or not self._may_trade(state) or self._awaited is not None:
+            return "its epoch is not open"
+        return parting.why_not_empty(state, self._floor_mw(state.table), self._standings, self._receipts)
 
     @property
     def standing(self) -> Standing | None:
@@ -287,14 +290,17 @@ class Escrow:
         member = self._named(table, state.life)
         watts, duty = state.watts, Ledger()
         if member is not None and not member.charged:  # what a charged one had given away is not in its grant any more
-            watts, duty = Ledger(min(member.grant_mw, self.host.nameplate_mw)), Ledger(member.duty)
+            watts, duty = Ledger(member.grant_mw), Ledger(member.duty)
         claims = charge.at_open(state.claims, table, is_named=member is not None)
         yield Store(self.host.domain, replace(state, stage=Stage.OPEN, watts=watts, duty=duty, claims=claims))
 
     # --- What the actions go by ---
 
     def _permission_mw(self, state: State) -> int:
-        """The ceiling that a state allows: its rights, at most the nameplate, and never below the reserve (rule 2)."""
+        """The ceiling that a state allows: its rights, at most the nameplate, and never below the reserve (rule 2).
+
+        Rights above the nameplate are of no use here, and are not lost: trade offers them to others.
+        """
         return max(self.host.reserve_mw, min(state.watts.held, self.host.nameplate_mw))
 
     def _entitled_mw(self, table: Table, life: str) -> int:
@@ -353,25 +359,14 @@ class Escrow:
 
     def _credited(self, state: State, giver: str, gift: Gift) -> State:
         party = (giver, gift.life)
-        room_mw = self.host.nameplate_mw - state.watts.held  # the second defence against a lying giver
+        # Nobody can hold more than there is; a liar who says so would make this host announce what no peer believes.
+        room_mw = state.table.budget_mw - state.watts.held if state.table is not None else 0
         watts = state.watts.credit(party, gift.total_mw, room_mw)
         duty = state.duty.credit(party, gift.total_duty)
         return state if watts is state.watts and duty is state.duty else replace(state, watts=watts, duty=duty)
 
     def _unconfirmed(self, state: State) -> list[tuple[str, str]]:
-        """To whom something was given that it has not confirmed, and whose life has not ended as far as is known."""
-        found = []
-        for taker in state.watts.sent.keys() | state.duty.sent.keys():
-            standing, receipt = self._standings.get(taker[0]), self._receipts.get(taker)
-            ended = standing is not None and standing.life != taker[1]
-            if not ended and (
-                receipt is None
-                or receipt.epoch != state.epoch
-                or receipt.total_mw < state.watts.sent.get(taker, 0)
-                or receipt.total_duty < state.duty.sent.get(taker, 0)
-            ):
-                found.append(taker)
-        return sorted(found)
+        return parting.unconfirmed(state, self._standings, self._receipts)
 
     def _say(self, state: State, taker: tuple[str, str]) -> Send:
         peer, life = taker

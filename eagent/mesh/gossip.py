@@ -17,7 +17,7 @@ from eagent.mesh.messages import Delta, Digest, Document
 from eagent.mesh.records import Held, Payload, Record
 
 RECORDS_MAX = 64  # in one message
-TOLD_MAX = 2048  # claims in the records of one message, beyond those of its first: many when many hosts are charged
+TOLD_MAX = 2048  # claims and sleepers in the records of one message, unless its first alone has more
 DIGEST_MAX = 1024  # versions in one digest; of more records a digest tells a stretch, another one each time
 DOCUMENTS_MAX = 8  # names that a host keeps
 FANOUT = 1  # exchanges that a host begins in a round
@@ -38,8 +38,7 @@ class Gossip:
             peers: The roster's hosts; records and messages of others are ignored. It may contain this host.
             rng: Chance, for the choice of peers.
             version: Where versions start: the wall clock in nanoseconds at the start of this process, so that they go
-            on
-                from those of the process before. If the clock was set back, the first exchange corrects it.
+                on from those of the process before. If the clock was set back, the first exchange corrects it.
             accept: Whether a document is what its name and number say and the site has signed it.
         """
         self.name = name
@@ -156,7 +155,8 @@ class Gossip:
         fresh: list[tuple[Record, int]] = []
         told = 0
         for each in held:
-            told += sum(len(standing.told) for standing in each.record.payload.standings)
+            payload = each.record.payload
+            told += len(payload.asleep) + sum(len(standing.told) for standing in payload.standings)
             if told > TOLD_MAX and fresh:
                 break
             fresh.append((each.record, each.age_ns(now_ns) // NS_PER_MS))

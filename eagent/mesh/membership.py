@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ConfigError, EagentError, UnavailableError
-from eagent.mesh import documents, keys, roster, signing, table
+from eagent.mesh import documents, form, keys, roster, signer, signing, table
 from eagent.mesh.epoch import Off
 from eagent.mesh.keys import KeyPair
 from eagent.mesh.messages import Document
@@ -90,10 +90,33 @@ def load_tables(directory: Path, site_key: bytes) -> tuple[list[Document], list[
         try:
             content = _verified(path, site_key)
             parsed = table.parse(_text(content, path), str(path))
-            found.append(documents.table_document(parsed, content, _read(_signature_of(path))))
+            found.append(documents.table_document(parsed, content, _read(signature_of(path))))
         except EagentError as refusal:
             problems.append(str(refusal))
     return found, problems
+
+
+def sign(path: Path, key_file: Path) -> Path:
+    """Sign a roster or a table, after it was found to hold; return where the signature was written.
+
+    Raises:
+        ConfigError: the file holds neither a roster nor a table.
+        RefusedError: the key's file lets others in.
+        UnavailableError: a file can't be read or written.
+    """
+    content = _read(path)
+    text = _text(content, path)
+    if "members" in form.document(text, str(path)):
+        table.parse(text, str(path))
+    else:
+        roster.parse(text, str(path))
+    signature = signer.load(key_file).sign(content)
+    target = signature_of(path)
+    try:
+        target.write_bytes(signature)
+    except OSError as problem:
+        raise UnavailableError(f"{target}: {problem.strerror}") from None
+    return target
 
 
 def public_key(digits: str, what: str) -> bytes:
@@ -111,14 +134,15 @@ def public_key(digits: str, what: str) -> bytes:
     return key
 
 
-def _signature_of(path: Path) -> Path:
+def signature_of(path: Path) -> Path:
+    """The file that holds a file's signature."""
     return path.with_name(path.name + SIGNATURE_SUFFIX)
 
 
 def _verified(path: Path, site_key: bytes) -> bytes:
     """A file's content, after its signature was found good; a pair that is just being replaced may be refused."""
     content = _read(path)
-    signing.verify(content, _read(_signature_of(path)), site_key, str(path))
+    signing.verify(content, _read(signature_of(path)), site_key, str(path))
     return content
 
 

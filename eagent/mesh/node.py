@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from eagent.errors import EagentError
-from eagent.mesh import trade
+from eagent.mesh import duty, trade
 from eagent.mesh.effects import Announce, Awaited, Effect, Send
 from eagent.mesh.epoch import Off, Stage, Standing
 from eagent.mesh.escrow import Escrow
@@ -30,13 +30,18 @@ Read = Callable[[Document], Table | Off]
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a host knows of itself. `need_mw` is what its policies could use now, at the wall."""
+    """What a host knows of itself. `need_mw` is what its policies could use now, at the wall.
+
+    It never says YIELDED: whether nothing is left with the host, the node knows.
+    """
 
     need_mw: int
     power_w: float | None = None
     limits_w: float | None = None
-    power: Power = Power.AWAKE
-    asleep: tuple[str, ...] = ()  # by the power role alone: the hosts that it has switched off and read back as off
+    power: Power = Power.AWAKE  # or YIELDING, when its policies would let it sleep
+    devices: int = 0
+    busy: int = 0
+    asleep: tuple[str, ...] = ()  # see Payload
 
 
 class Node:
@@ -101,6 +106,10 @@ class Node:
             after = replace(after, limits_w=before.limits_w)
         self.observed = after
 
+    def set_peers(self, peers: Iterable[str]) -> None:
+        """Go by a new roster."""
+        self.gossip.set_peers(peers)
+
     def add(self, document: Document) -> bool:
         """Hear of a document from this host's own disk; it is told to the escrows at the next tick."""
         return self.gossip.add(document)
@@ -133,11 +142,36 @@ class Node:
         effects = self._pass_on()
         for domain, escrow in self.escrows.items():
             effects += escrow.repeat()
-            effects += self._give(now_ns, domain, escrow)
+            effects += self._hand_over(now_ns, domain, escrow) or self._give(now_ns, domain, escrow)
             effects += self._ask(now_ns, domain, escrow)
         effects = self._announced(now_ns, effects)
         self._publish(now_ns)
         return effects + list(self.gossip.on_tick(now_ns))
+
+    # --- What it can be asked ---
+
+    def why_not_yielded(self, now_ns: int) -> str | None:
+        """Why this host may not be switched off, for a person; None if it may be, and tells so."""
+        if self.observed.power is Power.AWAKE:
+            return "its policies want it awake"
+        for domain, escrow in self.escrows.items():
+            why = escrow.why_not_empty() or duty.why_awake(escrow, self.gossip.records, now_ns)
+            if not trade.heirs(self.name, self._partners(now_ns, domain, escrow)):
+                why = f"no other host is known to stay awake{f', and {why}' if why else ''}"
+            if why is not None:
+                return f"{domain}: {why}"
+        return None
+
+    def demand(self, domain: str) -> Demand:
+        """What this host offers or wants in a domain now."""
+        escrow, need_mw = self.escrows[domain], self.observed.need_mw
+        state = escrow.state
+        if state is None or state.stage is not Stage.OPEN or self.observed.power is not Power.AWAKE:
+            return Demand(domain)
+        rights_mw = state.watts.held
+        nameplate_mw = self.hosts[domain].nameplate_mw
+        wants_mw = trade.wants_mw(rights_mw, need_mw, nameplate_mw, self._terms)
+        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, nameplate_mw, self._terms), wants_mw)
 
     # --- How ---
 
@@ -169,16 +203,39 @@ class Node:
             del asks[peer]
         if not asks:
             return []
-        offered_mw = self._demand(domain, escrow).offers_mw
+        offered_mw = self.demand(domain).offers_mw
         asked = {peer: ask.want_mw for peer, (_, ask) in asks.items() if escrow.can_reach(peer, ask.life)}
         lots = trade.lots(offered_mw, asked, self._terms)
         for peer in lots:
             del asks[peer]
         return escrow.give({peer: Lot(mw) for peer, mw in lots.items()}) if lots else []
 
+    def _hand_over(self, now_ns: int, domain: str, escrow: Escrow) -> list[Effect]:
+        """What is given unasked: by who would sleep all that it may, by anyone a token beyond its first."""
+        would_sleep, tokens = self.observed.power is not Power.AWAKE, escrow.spare_duty
+        if tokens < 2 and not (would_sleep and (escrow.spare_mw or tokens)):
+            return []
+        partners = self._partners(now_ns, domain, escrow)
+        lots: Mapping[str, Lot] = {}
+        if would_sleep:
+            lots = trade.bequests(escrow.spare_mw, tokens, trade.heirs(self.name, partners))
+        lots = lots or trade.bequests(0, tokens - 1, partners)
+        return escrow.give(lots) if lots else []
+
+    def _partners(self, now_ns: int, domain: str, escrow: Escrow) -> dict[str, trade.Heir]:
+        """Who could be given something: those that have been heard of lately and have not yielded."""
+        partners = {}
+        for peer, held in self.gossip.records.items():
+            payload = held.record.payload
+            standing = payload.standing(domain) if payload.power is not Power.YIELDED else None
+            if standing is not None and escrow.can_reach(peer, standing.life) and not held.is_stale(now_ns):
+                wants_mw, is_awake = payload.demand(domain).wants_mw, payload.power is Power.AWAKE
+                partners[peer] = trade.Heir(wants_mw, standing.rights_mw, standing.duty, is_awake)
+        return partners
+
     def _ask(self, now_ns: int, domain: str, escrow: Escrow) -> list[Effect]:
         state = escrow.state
-        wanted_mw = self._demand(domain, escrow).wants_mw
+        wanted_mw = self.demand(domain).wants_mw
         asked_ns = self._asked_ns.get(domain)
         if state is None or not wanted_mw or (asked_ns is not None and now_ns - asked_ns < ASK_PERIOD_NS):
             return []
@@ -192,14 +249,6 @@ class Node:
         asks = trade.asks(wanted_mw, offers, self._terms)
         return [Send(peer, Ask(domain, state.epoch, state.life, mw)) for peer, mw in asks.items()]
 
-    def _demand(self, domain: str, escrow: Escrow) -> Demand:
-        state, need_mw = escrow.state, self.observed.need_mw
-        if state is None or state.stage is not Stage.OPEN:
-            return Demand(domain)
-        rights_mw = state.watts.held
-        wants_mw = trade.wants_mw(rights_mw, need_mw, self.hosts[domain].nameplate_mw, self._terms)
-        return Demand(domain, trade.offers_mw(rights_mw, escrow.spare_mw, need_mw, self._terms), wants_mw)
-
     def _announced(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
         """Take the announcements out of the effects and into this host's record."""
         rest: list[Effect] = [effect for effect in effects if not isinstance(effect, Announce)]
@@ -211,16 +260,20 @@ class Node:
         return rest
 
     def _publish(self, now_ns: int) -> None:
-        demands = tuple(self._demand(domain, escrow) for domain, escrow in self.escrows.items())
+        observed = self.observed
+        demands = tuple(map(self.demand, self.escrows))
+        has_yielded = observed.power is not Power.AWAKE and self.why_not_yielded(now_ns) is None
         self.gossip.publish(
             now_ns,
             Payload(
-                power_w=self.observed.power_w,
-                limits_w=self.observed.limits_w,
-                power=self.observed.power,
+                power_w=observed.power_w,
+                limits_w=observed.limits_w,
+                power=Power.YIELDED if has_yielded else min(observed.power, Power.YIELDING),
                 standings=tuple(self._own.values()),
                 demands=tuple(each for each in demands if each.offers_mw or each.wants_mw),
-                asleep=self.observed.asleep,
+                devices=observed.devices,
+                busy=observed.busy,
+                asleep=observed.asleep,
             ),
         )
 

@@ -29,7 +29,7 @@ class Demand:
 class Payload:
     """What the record says. Rights, life and duty tokens stand in a standing for each domain."""
 
-    power_w: float | None = None  # drawn at the wall; None: nobody measures it
+    power_w: float | None = None  # drawn by its devices, as they tell it; None: they don't
     limits_w: float | None = None  # the sum of the device limits in force; None: not read back
     power: Power = Power.AWAKE
     stale_after_s: int = 60  # how old it may be and still speak for now

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from eagent.mesh.state import Lot
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -29,9 +31,13 @@ def wants_mw(rights_mw: int, need_mw: int, nameplate_mw: int, terms: Terms) -> i
     return short_mw if short_mw >= terms.lot_mw else 0
 
 
-def offers_mw(rights_mw: int, spare_mw: int, need_mw: int, terms: Terms) -> int:
-    """What a host offers: nothing, or at least a lot; `spare_mw` is what it may give at all (its reserve stays)."""
-    over_mw = min(spare_mw, rights_mw - need_mw - terms.headroom_mw - terms.band_mw)
+def offers_mw(rights_mw: int, spare_mw: int, need_mw: int, nameplate_mw: int, terms: Terms) -> int:
+    """What a host offers: nothing, or at least a lot; `spare_mw` is what it may give at all (its reserve stays).
+
+    Rights above the nameplate are of no use to it, whatever it needs.
+    """
+    kept_mw = min(need_mw + terms.headroom_mw + terms.band_mw, nameplate_mw)
+    over_mw = min(spare_mw, rights_mw - kept_mw)
     return over_mw if over_mw >= terms.lot_mw else 0
 
 
@@ -55,3 +61,43 @@ def lots(offered_mw: int, asked: Mapping[str, int], terms: Terms) -> dict[str, i
             given[peer] = lot_mw
             offered_mw -= lot_mw
     return given
+
+
+# --- What a host hands over unasked ---
+
+
+@dataclass(frozen=True, slots=True)
+class Heir:
+    """A host that has not yielded, as another sees it."""
+
+    wants_mw: int
+    rights_mw: int
+    duty: int
+    is_awake: bool = True  # or would sleep, too
+
+
+def heirs(name: str, partners: Mapping[str, Heir]) -> dict[str, Heir]:
+    """To whom a host that would sleep can leave what it holds.
+
+    To those that are awake. If none is, to those that would sleep, too, and come before it by name: so when all would
+    sleep at once, nobody gives to one that gives to it, and the first of them stays awake.
+    """
+    awake = {peer: heir for peer, heir in partners.items() if heir.is_awake}
+    return awake or {peer: heir for peer, heir in partners.items() if peer < name}
+
+
+def bequests(spare_mw: int, duty: int, partners: Mapping[str, Heir]) -> dict[str, Lot]:
+    """Who is given what by a host that would sleep: all the watts that it may give, and its duty tokens.
+
+    The hungriest come first, each with what it wants; what is left goes to who holds least, so that no single host ends
+    up with all. A token goes only to who has none: as many hosts stay awake as there are tokens.
+    """
+    watts = dict.fromkeys(partners, 0)
+    for peer in sorted(partners, key=lambda peer: (-partners[peer].wants_mw, peer)):
+        watts[peer] = min(partners[peer].wants_mw, spare_mw)
+        spare_mw -= watts[peer]
+    if partners:
+        watts[min(partners, key=lambda peer: (partners[peer].rights_mw + watts[peer], peer))] += spare_mw
+    takers = sorted(peer for peer, heir in partners.items() if not heir.duty)[: max(0, duty)]
+    lots = {peer: Lot(mw, int(peer in takers)) for peer, mw in watts.items()}
+    return {peer: lot for peer, lot in lots.items() if lot.mw or lot.duty}

@@ -67,6 +67,15 @@ class Feeding:
 
 
 @dataclass(frozen=True, slots=True)
+class Resting:
+    """When a host may sleep."""
+
+    after_s: float = 600.0  # of nothing to do: booting takes minutes, and wears
+    cpus: float = 1.0  # so many CPUs' worth of time are the host's own housekeeping
+    consent: frozenset[str] = frozenset()  # UUIDs whose quiet processes the operator lets be ended by switching off
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """All that the policies go by beside the state."""
 

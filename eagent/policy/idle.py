@@ -10,6 +10,8 @@ the corner of the voltage power falls only in proportion, and the lowest clock w
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from eagent.model import DeviceKind, DeviceState, HostState, KnobName, Priority, Proposal
 from eagent.policy.goals import Goals
 from eagent.policy.groups import grouped
@@ -21,7 +23,7 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:  # no
     """A clock ceiling for each GPU that is idle, and whose clocks are up or held down by us already."""
     proposals = []
     for members in grouped(state, lambda each: each.device.clock.writable and each.device.kind is DeviceKind.GPU):
-        evidence = [_evidence(member, goals) for member in members]
+        evidence = [idle_evidence(member, goals.idle.consent) for member in members]
         if any(reason is None for reason in evidence):
             continue
         for member, reason in zip(members, evidence, strict=True):
@@ -42,8 +44,11 @@ def _ceiling_mhz(state: DeviceState, goals: Goals) -> int | None:
     return max((clock for clock in clocks if clock <= goals.idle.clock_share * clocks[-1]), default=None)
 
 
-def _evidence(state: DeviceState, goals: Goals) -> str | None:
-    """Why a device is idle; None: it is not, or nobody can tell."""
+def idle_evidence(state: DeviceState, consent: Container[str]) -> str | None:
+    """Why a GPU is idle; None: it is not, or nobody can tell.
+
+    `consent` are UUIDs whose quiet processes are no hindrance.
+    """
     processes = state.compute_processes.value if state.compute_processes.ok else None
     busy = state.gpu_utilisation.value if state.gpu_utilisation.ok else None
     lately = state.busy_share.value if state.busy_share.ok else None
@@ -51,10 +56,7 @@ def _evidence(state: DeviceState, goals: Goals) -> str | None:
         return None
     if processes == 0:
         return "no process holds it"
-    if state.device.uuid not in goals.idle.consent:
+    if state.device.uuid not in consent:
         return None
-    return (
-        "its process is quiet and may be slowed"
-        if processes == 1
-        else f"its {processes:.0f} quiet processes may be slowed"
-    )
+    quiet = "its process is quiet" if processes == 1 else f"its {processes:.0f} processes are quiet"
+    return f"{quiet}, and the operator consents"

@@ -20,6 +20,7 @@ from eagent.mesh.effects import Awaited, Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Off
 from eagent.mesh.messages import Document, Gift, Message
 from eagent.mesh.node import Node, Observation
+from eagent.mesh.records import Power
 from eagent.mesh.state import Host, State
 from eagent.mesh.table import Member, Table
 from eagent.mesh.trade import Terms
@@ -54,6 +55,7 @@ class Plan:
     others_mw: int = 5_000_000
     network: Network = Network()
     terms: Terms = field(default_factory=Terms)
+    duty: int = 0  # so many hosts have a token each
     wire: bool = False  # whether messages go through the codec
 
 
@@ -87,13 +89,14 @@ class Fleet:
         self.names = [f"n{number:04}" for number in range(plan.hosts)]
         self.machines = {name: Machine(name) for name in self.names}
         self.apart: frozenset[str] = frozenset()
+        self.idle: set[str] = set()  # the hosts whose policies would let them sleep
         self._rng = random.Random(seed)
         self._need = need
         self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._sequence = 0
         self._touched: dict[str, int] = {}
         self._documents: dict[int, Table | Off] = {}
-        members = {name: Member(plan.reserve_mw, plan.grant_mw, f"{name}x1") for name in self.names}
+        members = self._members({name: (plan.grant_mw, f"{name}x1") for name in self.names})
         budget_mw = plan.others_mw + plan.hosts * plan.grant_mw
         self.truth = Truth(plan.others_mw, Table(DOMAIN, 1, budget_mw, plan.others_mw, members))
         self.facts = {name: Fact(plan.reserve_mw) for name in self.names}
@@ -132,10 +135,7 @@ class Fleet:
     def sign(self, budget_mw: int, grants_mw: Mapping[str, int], *, to: Iterable[str] = ()) -> Table:
         """The site signs the next table, with the lives that hosts are in now, and tells it to some of them."""
         number = max(self.truth.tables) + 1
-        members = {
-            name: Member(self.plan.reserve_mw, grant_mw, self.life(name))
-            for name, grant_mw in sorted(grants_mw.items())
-        }
+        members = self._members({name: (grant_mw, self.life(name)) for name, grant_mw in sorted(grants_mw.items())})
         table = Table(DOMAIN, number, budget_mw, self.plan.others_mw, members)
         self.truth.sign(table)
         self.tell(table, list(to) or self.names[:1])
@@ -174,8 +174,10 @@ class Fleet:
         self._look(machine)
 
     def start(self, name: str) -> None:
-        """A host comes on, or its agent is started again."""
+        """A host comes on, or its agent is started again; one that still runs is ended first."""
         machine = self.machines[name]
+        if machine.node is not None:
+            self.crash(name)
         machine.on = True
         machine.process += 1
         host = Host(name, DOMAIN, self.plan.reserve_mw, self.plan.nameplate_mw)
@@ -199,6 +201,12 @@ class Fleet:
         """What each host holds, as stored."""
         return {name: each.disk[DOMAIN].watts.held for name, each in self.machines.items() if DOMAIN in each.disk}
 
+    def power(self, name: str) -> Power:
+        """Whether a host may be switched off, by its own word; the last word of one that is off is no more its own."""
+        node = self.machines[name].node
+        held = node.gossip.records.get(name) if node is not None else None
+        return held.record.payload.power if held is not None else Power.AWAKE
+
     def are_open(self, epoch: int) -> bool:
         """Whether all hosts that are on are open in an epoch."""
         states = [each.disk.get(DOMAIN) for each in self.machines.values() if each.on]
@@ -216,6 +224,14 @@ class Fleet:
 
     # --- How ---
 
+    def _members(self, lines: Mapping[str, tuple[int, str]]) -> dict[str, Member]:
+        """The lines of a table, each from a grant and a life."""
+        reserve_mw, duty = self.plan.reserve_mw, self.plan.duty
+        return {
+            name: Member(reserve_mw, grant_mw, life, int(number < duty))
+            for number, (name, (grant_mw, life)) in enumerate(lines.items())
+        }
+
     def _later(self, delay_ns: int, action: Callable[..., None], *arguments: Any) -> None:
         self._sequence += 1
         heapq.heappush(self._events, (self.now_ns + delay_ns, self._sequence, action, arguments))
@@ -226,7 +242,8 @@ class Fleet:
         if machine.node is not None:
             need_mw = self._need(name, self.now_ns / NS)
             power_w = min(need_mw, machine.ceiling_mw) / 1000 + 100 * self._touched.get(name, 0)
-            machine.node.observe(Observation(need_mw, power_w, machine.ceiling_mw / 1000))
+            power = Power.YIELDING if name in self.idle else Power.AWAKE
+            machine.node.observe(Observation(need_mw, power_w, machine.ceiling_mw / 1000, power))
             self._do(machine, machine.node.on_tick(self.now_ns))
 
     def _do(self, machine: Machine, effects: list[Effect]) -> None:

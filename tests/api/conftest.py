@@ -98,6 +98,7 @@ def status() -> dict[str, Any]:
             "safe_caps_w": {UUID[0]: 150.0, UUID[1]: 150.0},
         },
         "lease": {"until_s": 2.5},
+        "mesh": None,
         "alarms": [],
         "busy_cpus": reading(3.5, "CPUs", sensor="kernel cpu times", window_s=1.0),
         "devices": [

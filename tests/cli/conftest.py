@@ -45,6 +45,7 @@ def status() -> dict[str, Any]:
             "safe_caps_w": {"GPU-0a": 150.0},
         },
         "lease": {"until_s": 2.5},
+        "mesh": None,
         "halted": None,
         "alarms": [],
         "busy_cpus": reading(3.25),

@@ -113,6 +113,7 @@ def status() -> Callable[..., dict[str, Any]]:
             "warden": {"connected": True, "stale_s": 0.04},
             "budget": None,
             "lease": None,
+            "mesh": None,
             "halted": None,
             "alarms": [],
             "devices": [

@@ -32,6 +32,10 @@ def test_no_rule_can_be_left_out(name: str) -> None:
     pytest.fail(f"{name}: nothing catches it in {CHUNK * CHUNKS} schedules")
 
 
+def test_every_rule_is_left_out_once() -> None:
+    assert {name.partition(":")[0] for name in MUTANTS} == {f"rule {number}" for number in range(1, 10)} | {"sleep"}
+
+
 def test_schedules_get_somewhere() -> None:
     epochs = [max(truth.completed.epoch for truth in play(seed, steps=STEPS).truths.values()) for seed in range(200)]
     assert sum(epoch >= 3 for epoch in epochs) >= 40, "most worlds never complete a second change of table"

@@ -203,7 +203,7 @@ def test_limits_never_exceed_the_envelope_nor_leave_a_devices_range(gpus: Any, d
     capped = {each.device.uuid: each.device for each in state.devices if each.device.power_limit.writable}
     least_mw = sum(round(device.min_limit_w * 1000) for device in capped.values())
     uncapped = (each.device for each in state.devices if not each.device.power_limit.writable)
-    uncapped_mw = sum(round(device.max_limit_w * 1000) for device in uncapped)
+    uncapped_mw = sum(round(state.budget.uncapped_w(device) * 1000) for device in uncapped)
     envelope_mw = round(state.budget.budget_w * 1000) - round(state.budget.fixed_w * 1000)
     if not proposals:
         # devices in a gang share the greatest of their least limits, so only without gangs is this sum all that decides

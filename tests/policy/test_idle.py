@@ -43,7 +43,7 @@ def ceilings(*states: DeviceState, goals: Goals = CONSENTED, gang: bool = False)
 def test_a_quiet_process_whose_operator_consented_gets_a_low_ceiling(quiet: Any) -> None:
     (proposal,) = decide(HostState((quiet(),)), CONSENTED, 0)
     assert (proposal.knob, proposal.high, proposal.priority) == (KnobName.GPU_CLOCK, 915, Priority.IDLE)
-    assert "may be slowed" in proposal.reason
+    assert "the operator consents" in proposal.reason
 
 
 def test_without_consent_a_process_that_waits_is_left_alone(quiet: Any) -> None:

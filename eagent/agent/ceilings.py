@@ -1,0 +1,152 @@
+"""What the mesh allows this host, brought about: a permission at the wall becomes the warden's budget.
+
+    permission at the wall = fixed_w + sum of device limits / efficiency of the power supply
+
+The warden's budget outlives the agent and the boot, so what was lowered stays lowered, whoever dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable
+
+from eagent.agent.envelope import safe_caps_w
+from eagent.agent.loop import Governor
+from eagent.config import Config, Mesh
+from eagent.errors import RefusedError, UnavailableError
+from eagent.mesh.effects import SETTLE_NS, Awaited, Lower, Raise, Store
+from eagent.mesh.form import MOST_MW
+from eagent.mesh.permission import binding_mw, limits_mw, permission_mw
+from eagent.mesh.store import Store as Files
+from eagent.model import Budget
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
+
+class Ceilings:
+    """The ceilings of all domains of this host; the least of them binds."""
+
+    def __init__(
+        self,
+        governor: Governor,
+        config: Config,
+        mesh: Mesh,
+        files: Files,
+        clock: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Ceilings as the warden holds them now; the governor must have met it.
+
+        Raises:
+            RefusedError: this host can't keep a ceiling as it is configured.
+        """
+        self._governor = governor
+        self._config = config
+        self._mesh = mesh
+        self._files = files
+        self._clock = clock
+        self._sleep = sleep
+        self._turn = asyncio.Lock()
+        self._fixed_mw = self._checked_fixed_mw()
+        self.problem: str | None = None  # why the last effect had to be tried again, or failed; None: it did not
+        self.in_force_mw = self._in_force_mw()
+        self._ceilings_mw = dict.fromkeys(mesh.domains, self.in_force_mw)
+
+    def wall_mw(self, limits_w: Iterable[float]) -> int:
+        """What the host may draw at the wall under these device limits, in watts."""
+        return permission_mw(self._fixed_mw, map(_mw, limits_w), self._permille)
+
+    async def keep(self) -> None:
+        """Put the ceiling back if the warden has lost it: its files are gone, or somebody cleared its budget.
+
+        Raises:
+            RefusedError, UnavailableError: it is not back; try again.
+        """
+        async with self._turn:
+            if self._governor.warden.connected and self._in_force_mw() > self.in_force_mw:
+                log.warning("the warden has lost its ceiling of %g W: setting it again", self.in_force_mw / 1000)
+                await self._apply()
+
+    async def perform(self, effect: Awaited) -> None:
+        """Bring an effect about. What must be lowered or stored is tried until it is: nothing else may go on before.
+
+        Raises:
+            RefusedError: the warden will not have it raised.
+        """
+        while True:
+            try:
+                if isinstance(effect, Store):
+                    self._files.save(effect.domain, effect.state)
+                else:
+                    await self._bring_about(effect)
+            except (RefusedError, UnavailableError) as problem:
+                self.problem = str(problem)
+                if isinstance(effect, Raise) and isinstance(problem, RefusedError):
+                    raise
+                await self._sleep(RETRY_S)
+            else:
+                self.problem = None
+                return
+
+    async def _bring_about(self, effect: Lower | Raise) -> None:
+        async with self._turn:
+            await self._move(effect)
+
+    async def _move(self, effect: Lower | Raise) -> None:
+        before_mw = self._ceilings_mw[effect.domain]
+        lowers = isinstance(effect, Lower)
+        self._ceilings_mw[effect.domain] = min(before_mw, effect.ceiling_mw) if lowers else effect.ceiling_mw
+        try:
+            in_force = await self._apply()
+        except (RefusedError, UnavailableError):
+            if lowers:  # a raise that was asked for may have come about, and counts as if it had
+                self._ceilings_mw[effect.domain] = before_mw
+            raise
+        if lowers:
+            if not in_force:
+                raise UnavailableError("the limits have not been read back under the lower ceiling yet")
+            await self._sleep(SETTLE_NS / 1e9)  # limits hold as means of one second
+
+    async def _apply(self) -> bool:
+        ceiling_mw = binding_mw(self._ceilings_mw.values())
+        envelope_w = limits_mw(ceiling_mw, self._fixed_mw, self._permille) / 1000
+        fixed_w = self._fixed_mw / 1000
+        devices = self._governor.devices
+        budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
+        in_force = await self._governor.set_budget(budget, self._clock())
+        self.in_force_mw = ceiling_mw
+        return in_force
+
+    @property
+    def _permille(self) -> int:
+        return math.floor(self._mesh.psu_efficiency * 1000)
+
+    def _in_force_mw(self) -> int:
+        budget = self._governor.budget
+        return MOST_MW if budget is None else self.wall_mw([budget.envelope_w])
+
+    def _checked_fixed_mw(self) -> int:
+        """The worst draw of what is not capped. The reserve must cover what the host falls to by itself (rule 2)."""
+        if self._config.fixed_w is None:
+            raise RefusedError("[host] fixed_w is missing: the mesh counts all that this host draws at the wall")
+        fixed_mw = _mw(self._config.fixed_w)
+        devices = self._governor.devices
+        caps_w = safe_caps_w(devices, self._config)
+        budget = Budget(0.0, 0.0, caps_w)
+        alone_w = [*caps_w.values(), *(budget.uncapped_w(device) for device in devices)]
+        least_mw = permission_mw(fixed_mw, map(_mw, alone_w), self._permille)
+        if least_mw > _mw(self._mesh.reserve_w):
+            raise RefusedError(
+                f"[mesh] reserve_w = {self._mesh.reserve_w:g}: at its safe caps this host may draw "
+                f"{least_mw / 1000:g} W at the wall, and nobody asks before it falls to them: set at least that, and "
+                "have it in the table"
+            )
+        return fixed_mw
+
+
+def _mw(watts: float) -> int:
+    return math.ceil(round(watts * 1000, 3))

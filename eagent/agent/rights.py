@@ -1,0 +1,135 @@
+"""What the mesh knows here, as JSON-ready dicts: the schema of the API's mesh. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from eagent.mesh import epoch
+from eagent.mesh.epoch import Standing
+from eagent.mesh.escrow import Escrow
+from eagent.mesh.node import Node
+from eagent.mesh.records import Held
+from eagent.mesh.table import Table
+
+if TYPE_CHECKING:
+    from eagent.agent.member import Member
+
+Json = dict[str, Any]
+
+
+def status(member: Member, now_ns: int) -> Json:
+    """This host's part, its domains and its peers. Watts are at the wall, but `power_w` and `limits_w` of devices."""
+    node, station = member.node, member.station
+    began = node is not None and member.ceilings is not None
+    return {
+        "name": member.name,
+        "joined": began,
+        "alarms": member.alarms,
+        "permission_w": _watts(member.ceilings.in_force_mw) if began and member.ceilings is not None else None,
+        "reserve_w": member.mesh.reserve_w,
+        "nameplate_w": member.mesh.nameplate_w,
+        "need_w": _watts(node.observed.need_mw) if node is not None else None,
+        "sleep": {
+            "wanted": member.rest.wanted,
+            "reason": member.rest.reason,
+            "acts": member.sleeps,
+            "hindered": node.why_not_yielded(now_ns) if node is not None else None,
+        },
+        "domains": [domain(node, name, now_ns) for name in member.mesh.domains] if node is not None else [],
+        "peers": peers(node, now_ns) if node is not None else [],
+        "transport": asdict(station.transport.counters) if station is not None else None,
+    }
+
+
+def domain(node: Node, name: str, now_ns: int) -> Json:
+    """One domain: its table, what this host holds of it, and how far a change of table has got."""
+    escrow = node.escrows[name]
+    state, table = escrow.state, escrow.state.table if escrow.state is not None else None
+    demand = node.demand(name)
+    own = node.gossip.records.get(node.name)
+    return {
+        "domain": name,
+        "epoch": state.epoch if state is not None else 0,
+        "stage": state.stage.name.lower() if state is not None else "beginning",
+        "life": state.life if state is not None else None,
+        "rights_w": _watts(state.watts.held) if state is not None else None,
+        "duty": state.duty.held if state is not None else None,
+        "offers_w": _watts(demand.offers_mw),
+        "wants_w": _watts(demand.wants_mw),
+        "refused": escrow.refused or None,
+        "heard_age_s": own.age_ns(now_ns) / 1e9 if own is not None else None,
+        **(_table(node, escrow, table, now_ns) if table is not None else {"budget_w": None}),
+    }
+
+
+def _table(node: Node, escrow: Escrow, table: Table, now_ns: int) -> Json:
+    """What a table says, and what is known of its members. Who was not heard of is counted with its grant."""
+    standings = _standings(node, table.domain)
+    fresh = {name for name in standings if name == node.name or not node.gossip.records[name].is_stale(now_ns)}
+    line = table.members.get(escrow.host.name)
+    promised_mw = sum(
+        max(member.reserve_mw, _held_mw(table, standings.get(name), member.grant_mw))
+        for name, member in table.members.items()
+    )
+    return {
+        "budget_w": _watts(table.budget_mw),
+        "others_w": _watts(table.others_mw),
+        "promised_w": _watts(promised_mw),
+        "grant_w": _watts(line.grant_mw) if line is not None else None,
+        "members": len(table.members),
+        "heard": len(fresh & table.members.keys()),
+        "silent": sorted(table.members.keys() - fresh),
+        "unsealed": epoch.unsealed(table, standings),
+        "duty_in_all": table.duty,
+    }
+
+
+def _held_mw(table: Table, standing: Standing | None, grant_mw: int) -> int:
+    if standing is None or standing.epoch != table.epoch:
+        return grant_mw
+    return standing.rights_mw
+
+
+def _standings(node: Node, name: str) -> dict[str, Standing]:
+    found = {owner: held.record.payload.standing(name) for owner, held in node.gossip.records.items()}
+    return {owner: standing for owner, standing in found.items() if standing is not None}
+
+
+def peers(node: Node, now_ns: int) -> list[Json]:
+    """All hosts that were heard of, this one among them."""
+    asleep = {name for held in node.gossip.records.values() for name in held.record.payload.asleep}
+    return [
+        _peer(name, held, now_ns, own=name == node.name, asleep=name in asleep)
+        for name, held in sorted(node.gossip.records.items())
+    ]
+
+
+def _peer(name: str, held: Held, now_ns: int, *, own: bool, asleep: bool) -> Json:
+    payload = held.record.payload
+    stale = not own and held.is_stale(now_ns)
+    return {
+        "host": name,
+        "age_s": held.age_ns(now_ns) / 1e9,
+        "stale": stale,
+        "power": "asleep" if asleep and stale else payload.power.name.lower(),
+        "devices": payload.devices,
+        "busy": payload.busy,
+        "power_w": payload.power_w,
+        "limits_w": payload.limits_w,
+        "domains": [
+            {
+                "domain": each.domain,
+                "life": each.life,
+                "epoch": each.epoch,
+                "stage": each.stage.name.lower(),
+                "rights_w": _watts(each.rights_mw),
+                "duty": each.duty,
+            }
+            for each in payload.standings
+        ],
+    }
+
+
+def _watts(mw: int) -> float:
+    return mw / 1000

@@ -1,0 +1,130 @@
+"""The kinds of values that options take: each reads one value of a TOML file, or says in a line what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from eagent.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # never a path
+
+
+class Option(Protocol):
+    """Reads one value."""
+
+    def read(self, value: object, where: str) -> object:
+        """The value for the configuration.
+
+        Raises:
+            ConfigError: it is none of those that are allowed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number within bounds."""
+
+    low: float
+    high: float
+    unit: str
+    whole: bool = False
+
+    def read(self, value: object, where: str) -> float | int:
+        kind = "whole number" if self.whole else "number"
+        allowed = int if self.whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, allowed) or not self.low <= value <= self.high:
+            raise ConfigError(f"{where} = {value!r}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}")
+        return value if self.whole else float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that is not empty."""
+
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{where} = {value!r}: must be a text")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Gangs:
+    """Lists of devices that do one job."""
+
+    def read(self, value: object, where: str) -> tuple[tuple[str, ...], ...]:
+        right = (
+            'must be a list of lists of at least two devices, such as [["gpu0", "gpu1"]], each device in one of them'
+        )
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} = {value!r}: {right}")
+        for gang in value:
+            if not isinstance(gang, list) or len(gang) < 2 or not all(isinstance(name, str) and name for name in gang):
+                raise ConfigError(f"{where}: {gang!r}: {right}")
+        names = [name for gang in value for name in gang]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f"{where}: {twice[0]} stands in it twice: {right}")
+        return tuple(tuple(gang) for gang in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Whether a policy acts."""
+
+    def read(self, value: object, where: str) -> str:
+        if value not in ("observe", "act"):
+            raise ConfigError(f'{where} = {value!r}: must be "observe" (only say what would be done) or "act"')
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Devices by the names that people type."""
+
+    def read(self, value: object, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+            raise ConfigError(f'{where} = {value!r}: must be a list of devices, such as ["gpu0"], or ["all"]')
+        return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An absolute path."""
+
+    def read(self, value: object, where: str) -> Path:
+        if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+            raise ConfigError(f"{where} = {value!r}: must be an absolute path")
+        return Path(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of hosts or domains, at least one."""
+
+    what: str
+    most: int
+
+    def read(self, value: object, where: str) -> tuple[str, ...]:
+        if (
+            not isinstance(value, list)
+            or not 0 < len(value) <= self.most
+            or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in value)
+            or len(set(value)) < len(value)
+        ):
+            raise ConfigError(
+                f"{where} = {value!r}: must be a list of 1 to {self.most} {self.what}: letters, digits and any of '.-_'"
+            )
+        return tuple(value)
+
+
+def hint(word: str, known: Mapping[str, object]) -> str:
+    """What somebody may have meant by a word that is none of the known ones."""
+    import difflib  # only a typing error needs it
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
