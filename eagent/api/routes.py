@@ -81,7 +81,7 @@ async def get_plan(service: Service, call: Call) -> Reply:
 
 async def get_mesh(service: Service, call: Call) -> Reply:
     """This host's part in the mesh, its domains and its peers."""
-    _no_body(call)
+    no_body(call)
     return reply_json(service.mesh())
 
 

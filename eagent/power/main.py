@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -66,7 +67,7 @@ def run(paths: Paths, config: PowerConfig, api: Api) -> None:
         UnavailableError: another power role runs, or a file or the socket can't be used.
     """
     if config.mesh is None:
-        raise ConfigError("power.toml: the section [mesh] is missing: without it no host can be heard")
+        raise ConfigError("power.toml: the section [mesh] is missing or empty: without it no host is heard")
     follow_parent()
     for directory in (paths.run, paths.state):
         make_directory(directory, 0o750)
@@ -81,7 +82,8 @@ def load_member(files: MeshFiles) -> tuple[Membership, Signer]:
     """Who the role is in the mesh, and what it signs certificates with; the errors are those of `run`."""
     signs = signer.load(files.power_key_file)
     public_key = signs.public_key.hex()
-    sources = Sources(files.name, files.key_file, files.roster, files.tables, files.site_key, public_key)
+    name = files.name or socket.gethostname()
+    sources = Sources(name, files.key_file, files.roster, files.tables, files.site_key, public_key)
     return membership.load(sources), signs
 
 
@@ -143,7 +145,7 @@ class _Files:
             roster = membership.load_roster(self._files.roster, self._member.site_key)
             if roster.serial > self._serial:
                 self._transport.update_roster(roster)
-                self._node.gossip.set_peers(roster.hosts)
+                self._node.set_peers(roster.hosts)
                 self._serial = roster.serial
         except EagentError as problem:
             problems.append(str(problem))

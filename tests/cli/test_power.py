@@ -108,4 +108,4 @@ def test_a_role_without_a_configuration_is_one_line(tmp_path: Any, capsys: pytes
     assert capsys.readouterr().err == f"eagent: {tmp_path}/none.toml: No such file or directory\n"
     (tmp_path / "power.toml").touch(0o600)
     assert main(["power", "--config", str(tmp_path / "power.toml")]) == 1
-    assert "the section [mesh] is missing" in capsys.readouterr().err
+    assert "the section [mesh] is missing or empty" in capsys.readouterr().err

@@ -76,6 +76,7 @@ class Site:
         (path / "tables").mkdir()
         self.table = self.bring_table(1)
         self.nodes: dict[str, Any] = {}
+        self.running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.configure()
 
@@ -83,9 +84,9 @@ class Site:
         (self.path / f"{name}.sig").write_bytes(self.site.sign(text.encode()))
         (self.path / name).write_text(text)
 
-    def bring_table(self, epoch: int) -> Table:
-        text = f'domain = "rack"\nepoch = {epoch}\nbudget_mw = {3 * RESERVE_MW + 1}\nothers_mw = 1\n' + "".join(
-            f'[members.{host}]\nreserve_mw = {RESERVE_MW}\ngrant_mw = {RESERVE_MW}\nlife = "{host}life"\n'
+    def bring_table(self, epoch: int, grant_mw: int = RESERVE_MW) -> Table:
+        text = f'domain = "rack"\nepoch = {epoch}\nbudget_mw = {3 * grant_mw + 1}\nothers_mw = 1\n' + "".join(
+            f'[members.{host}]\nreserve_mw = {RESERVE_MW}\ngrant_mw = {grant_mw}\nlife = "{host}life"\n'
             for host in HOSTS
         )
         self.sign("tables/rack.toml", text)
@@ -183,30 +184,37 @@ class Site:
     def teller(self, name: str) -> Teller:
         return Teller(name, self.roster.hosts, random.Random(name), time.time_ns(), lambda _: True)
 
-    def member(self, name: str) -> Node:
+    def member(self, name: str, life: str = "life") -> Node:
         """A host with a real core; its warden does all that it is told at once."""
-        own = Host(name, "rack", RESERVE_MW, 2 * RESERVE_MW)
+        own = Host(name, "rack", RESERVE_MW, 4 * RESERVE_MW)
         made = Node(
             name,
             [own],
-            f"{name}life",
+            f"{name}{life}",
             self.roster.hosts,
             random.Random(name),
             time.time_ns(),
             lambda document: membership.documents.read(document, self.site.public_key, self.power.public_key),
             Terms(),
         )
-        made.observe(Observation(RESERVE_MW))
+        made.observe(Observation(RESERVE_MW, devices=4))
         made.add(self.document)
         return made
 
-    def station(self, name: str, node: Any) -> Station:
+    def switch_on(self, name: str, node: Any) -> None:
+        """Run a host."""
         self.nodes[name] = node
-        transport = Transport(name, self.pairs[name].secret, self.roster)
-        made = Station(node, transport, obey)
+        station = Station(node, Transport(name, self.pairs[name].secret, self.roster), obey)
         if isinstance(node, Node):
-            made.do(node.start(clock_ns(), {}, {"rack": RESERVE_MW}))
-        return made
+            station.do(node.start(clock_ns(), {}, {"rack": RESERVE_MW}))
+        stopping = asyncio.Event()
+        self.running[name] = stopping, asyncio.create_task(station.run(stopping))
+
+    async def switch_off(self, name: str) -> None:
+        """Run it no more."""
+        stopping, task = self.running.pop(name)
+        stopping.set()
+        await task
 
 
 async def obey(_: Any) -> None:
@@ -239,21 +247,21 @@ def play(site: Site, nodes: dict[str, Any], course: Callable[[], Coroutine[Any, 
     """Run hosts while the course takes its course."""
 
     async def all_of_it() -> None:
-        stopping = asyncio.Event()
-        stations = [site.station(name, node) for name, node in nodes.items()]
-        running = [asyncio.create_task(each.run(stopping)) for each in stations]
+        for name, node in nodes.items():
+            site.switch_on(name, node)
         try:
             await course()
         finally:
-            stopping.set()
-            await asyncio.gather(*running)
+            for name in list(site.running):
+                await site.switch_off(name)
 
     asyncio.run(all_of_it())
 
 
 def asleep_by(site: Site, hearer: str) -> tuple[str, ...]:
     """Whom the role says asleep, as another host has heard."""
-    held = site.nodes[hearer].records.get("mgmt")
+    node = site.nodes[hearer]
+    held = (node.gossip if isinstance(node, Node) else node).records.get("mgmt")
     return held.record.payload.asleep if held is not None else ()
 
 
@@ -361,6 +369,33 @@ def test_a_table_opens_though_a_member_is_off_because_the_role_certifies_it(site
 
     play(site, {name: site.member(name) for name in ("n1", "n2")}, course)
     assert site.told == []
+
+
+def test_a_host_hands_over_its_watts_sleeps_and_comes_back_in_a_new_life(site: Site) -> None:
+    site.bring_table(1, 2 * RESERVE_MW)
+
+    def standing(host: str) -> Standing:
+        own = site.nodes[host].escrows["rack"].standing
+        assert own is not None
+        return own
+
+    async def course() -> None:
+        site.start_role()
+        await until(lambda: all(standing(host).stage is Stage.OPEN for host in HOSTS))
+        site.nodes["n3"].observe(Observation(0, power=Power.YIELDING, devices=4))
+        await until(lambda: asleep_by(site, "n1") == ("n3",))
+        assert (site.power_of("n3"), standing("n3").rights_mw) == ("off", RESERVE_MW)
+        assert sum(standing(host).rights_mw for host in HOSTS) == 6 * RESERVE_MW
+        await site.switch_off("n3")
+        for host in ("n1", "n2"):
+            site.nodes[host].observe(Observation(RESERVE_MW, devices=4, busy=4))
+        await until(lambda: site.power_of("n3") == "on")
+        site.switch_on("n3", site.member("n3", "again"))
+        await until(lambda: standing("n3").stage is Stage.OPEN)
+        assert (standing("n3").life, site.told) == ("n3again", ["off n3", "on n3"])
+        assert site.end_role() == 0
+
+    play(site, {name: site.member(name) for name in HOSTS}, course)
 
 
 def test_a_second_role_and_a_role_without_its_files_say_what_is_wrong_in_one_line(site: Site) -> None:

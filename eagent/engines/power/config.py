@@ -22,7 +22,6 @@ from eagent.errors import ConfigError
 DEFAULT_FILE = Path("/etc/eagent/power.toml")
 CONFIRM_S = 60.0
 SECTIONS = ("power", "watch", "mesh", "ipmi", "command", "hosts")
-_MESH_NEEDS = ("name", "roster", "key_file", "site_key", "power_key_file", "tables")
 _SECRETS = ("password", "passwd", "secret")
 _Values = dict[str, Any]
 
@@ -54,13 +53,13 @@ class Watching:
 class MeshFiles:
     """How the role takes part in the mesh: its name, its keys, and what the site has signed."""
 
-    name: str
-    roster: Path
-    key_file: Path
-    site_key: str
-    power_key_file: Path
-    tables: Path
-    listen: str | None = None
+    site_key: str  # 64 hexadecimal digits
+    name: str = ""  # empty: the kernel's name for this host
+    listen: str | None = None  # where the roster says that it is
+    roster: Path = Path("/etc/eagent/mesh/roster.toml")
+    key_file: Path = Path("/etc/eagent/mesh/host.key")
+    power_key_file: Path = Path("/etc/eagent/mesh/power.key")
+    tables: Path = Path("/etc/eagent/mesh/tables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +118,8 @@ def parse(text: str, name: str) -> PowerConfig:
     power = _read(document.get("power", {}), POWER, f"{name}: [power]")
     watch = _read(document.get("watch", {}), WATCH, f"{name}: [watch]")
     mesh = _read(document.get("mesh", {}), MESH, f"{name}: [mesh]")
-    for key in _MESH_NEEDS if mesh else ():
-        if key not in mesh:
-            raise ConfigError(f"{name}: [mesh]: {key} is missing")
+    if mesh and "site_key" not in mesh:
+        raise ConfigError(f"{name}: [mesh]: site_key is missing: whose signatures count")
     shared = {by: _read(document.get(by, {}), options, f"{name}: [{by}]") for by, options in ADAPTERS.items()}
     program = shared["ipmi"].pop("program", IPMI_PROGRAM)
     tables = document.get("hosts", {})

@@ -47,7 +47,7 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
     shipped = config.parse(uncommented(SHIPPED.read_text()), "shipped")
     assert shipped.rules == Rules(protected=frozenset({"login1", "storage1"}))
     assert shipped.watching == Watching()
-    assert shipped.mesh is not None
+    assert shipped.mesh == MeshFiles("0" * 64, "mgmt1", "*:7433")
     bmc = shipped.hosts["node1"].by
     assert bmc == Bmc("10.1.0.11", "eagent", Path("/etc/eagent/bmc.password"), cipher_suite=17)
     commands = shipped.hosts["node2"].by
@@ -68,7 +68,8 @@ def test_the_part_in_the_mesh_is_read() -> None:
         tables = "/t"
     """
     read = config.parse(text, "x").mesh
-    assert read == MeshFiles("mgmt1", Path("/r"), Path("/k"), "0a" * 32, Path("/p"), Path("/t"))
+    assert read == MeshFiles("0a" * 32, "mgmt1", None, Path("/r"), Path("/k"), Path("/p"), Path("/t"))
+    assert config.parse(f'[mesh]\nsite_key = "{"0a" * 32}"', "x").mesh == MeshFiles("0a" * 32)
 
 
 def test_a_host_may_differ_from_its_section() -> None:
@@ -99,7 +100,7 @@ def test_each_host_gets_the_adapter_that_it_names() -> None:
         ),
         ("[watch]\nwake_busy = 0", "x: [watch] wake_busy = 0: must be a number from 0.01 to 1"),
         ("[watch]\nawake_least = -1", "x: [watch] awake_least = -1: must be a whole number from 0 to 100000"),
-        ("[mesh]\nname = 'mgmt1'", "x: [mesh]: roster is missing"),
+        ("[mesh]\nname = 'mgmt1'", "x: [mesh]: site_key is missing: whose signatures count"),
         ("[mesh]\nname = '-'", "x: [mesh] name = '-': must be the name that the roster gives to this host"),
         ("[mesh]\nsite_key = 'abc'", "must be 64 hexadecimal digits, an Ed25519 public key"),
         ("[mesh]\nlisten = '7433'", "x: [mesh] listen = '7433': must be HOST:PORT"),
