@@ -52,6 +52,7 @@ setup(
                 extension("eagent.hardware._loop", ["native/loop.pyx", *LOOP]),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
+                extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
             ],
             include_path=["native"],
             compiler_directives={

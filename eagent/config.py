@@ -14,6 +14,7 @@ from eagent.errors import ConfigError
 from eagent.options import Devices, File, Gangs, Mode, Names, Number, Option, Text, hint
 
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
+PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Paths:
     run: Path  # sockets, locks and the ring: gone after a boot
     state: Path  # journal and budget: must outlive a boot
     sysfs: Path = Path("/sys")
-    proc: Path = Path("/proc")
+    proc: Path = PROC
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
@@ -42,8 +43,18 @@ class Paths:
             run=Path(environ.get("EAGENT_RUN_DIR") or run),
             state=Path(environ.get("EAGENT_STATE_DIR") or state),
             sysfs=Path(environ.get("EAGENT_SYSFS") or "/sys"),
-            proc=Path(environ.get("EAGENT_PROC") or "/proc"),
+            proc=Path(environ.get("EAGENT_PROC") or PROC),
         )
+
+    def boot_id(self, proc: Path = PROC) -> str:
+        """This boot, as the host's kernel names it: a simulated host's own where it has one, else that of `proc`.
+
+        Raises:
+            OSError: no kernel tells.
+        """
+        places = [tree / "sys/kernel/random/boot_id" for tree in (self.proc, proc)]
+        own = self.proc != PROC and places[0].exists()
+        return places[0 if own else 1].read_text(encoding="ascii").strip()
 
     @property
     def warden_socket(self) -> Path:

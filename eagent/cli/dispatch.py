@@ -125,7 +125,8 @@ def _run(argv: Sequence[str]) -> int:
     verb = cast(Verb, module)
     parser = _verb_parser(args.verb, verb)
     _, rest = _shared_parser().parse_known_args(args.rest, args)
-    negative = next((word for word in rest if re.match(r"-[\d.]", word)), None)
+    ours = rest[: rest.index("--")] if "--" in rest else rest  # behind it stands somebody else's command
+    negative = next((word for word in ours if re.match(r"-[\d.]", word)), None)
     if negative is not None:  # argparse would take it for an option and speak of something else
         parser.error(f"{negative!r}: numbers here are never negative")
     parser.parse_args(rest, args)

@@ -13,6 +13,10 @@ Examples:
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
   eagent sim list
+  eagent sim power lab off                    cut its power: what ran is lost, limits and locks are forgotten
+  eagent sim power lab on                     it boots, then it is on
+  eagent sim power lab status                 on or off, as a BMC says it; so does `watts`
+  eagent sim boot lab -- eagent up            run eagent in each boot of it, until Ctrl-C; power off kills it
   eagent sim delete lab
 """
 
@@ -24,22 +28,31 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from eagent.cli.arguments import duration
+from eagent.cli.arguments import duration, watts
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration
 from eagent.errors import InputError
 
 if TYPE_CHECKING:
+    from eagent.sim._bmc import Bmc
     from eagent.sim._plant import Host
 
 PERMISSIONS = ("anyone", "root", "nobody")
 POWERCAPS = ("intel-rapl", "intel-rapl-mmio", "amd")
 SERVING_S = 3600.0
+SUPPLY = ("standby_w", "boot_w", "boot_s", "rest_w")
+
+BOOT = """\
+Run COMMAND on the host while it is on, in this shell until Ctrl-C or SIGTERM, which end COMMAND in order.
+
+When the host goes off, COMMAND and all that it has started are killed at once, and the host's run directory is emptied;
+its state directory stays, as a disk does. When it has booted, COMMAND is started anew. A COMMAND that fails is started
+again after a second, then after two, up to 30; one that ends with status 0 runs again in the next boot."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `eagent sim`."""
-    actions = parser.add_subparsers(dest="action", metavar="create|env|sysfs|load|list|delete", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
     make = actions.add_parser("create", help="make a simulated host")
     make.add_argument("name", metavar="NAME")
     make.add_argument("--gpus", type=int, default=8, metavar="N", help="how many, 1 to 16; default 8")
@@ -59,6 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=POWERCAPS,
         help="how its RAPL zones are named and whether they have limits; default: the CPU's",
     )
+    _configure_supply(make.add_argument_group("what it draws from the wall"))
     tree = actions.add_parser(
         "sysfs", help="serve the host's CPUs as the kernel's files, until `delete` or SIGTERM: /sys and /proc/stat"
     )
@@ -67,9 +81,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for action, text in (("env", "print the host's environment, for eval in a shell"), ("delete", "remove a host")):
         actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
     actions.add_parser("list", help="show the hosts and their load")
+    power = actions.add_parser(
+        "power", help="switch a host off or on, or ask its BMC for its state or its watts at the wall"
+    )
+    power.add_argument("name", metavar="NAME")
+    power.add_argument("what", nargs="?", choices=("status", "on", "off", "watts"), default="status")
+    boot = actions.add_parser("boot", help="run a command in each boot of a host, as init does", description=BOOT)
+    boot.add_argument("name", metavar="NAME")
+    boot.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="a program and its arguments")
     load = actions.add_parser("load", help="give GPUs work, or end it")
     load.add_argument("name", metavar="NAME")
     _configure_loads(load.add_subparsers(dest="load", metavar="square|gang|serving|none", required=True))
+
+
+def _configure_supply(group: Any) -> None:
+    group.add_argument("--standby-w", type=watts, metavar="WATTS", help="while it is off; default 30")
+    group.add_argument("--boot-w", type=watts, metavar="WATTS", help="while it boots; default: GPUs idle, CPUs busy")
+    group.add_argument("--boot-time", dest="boot_s", type=duration, metavar="TIME", help="how long; default 30s")
+    group.add_argument(
+        "--rest-w", type=watts, metavar="WATTS", help="while it is on, beside GPUs, CPUs and memory; default 1000"
+    )
 
 
 def _configure_loads(loads: Any) -> None:
@@ -115,6 +146,7 @@ def _create(args: argparse.Namespace) -> list[str]:
         permission=args.permission,
         cpu_model=args.cpu_model,
         powercap=args.powercap,
+        **{name: getattr(args, name) for name in SUPPLY if getattr(args, name) is not None},
     )
     return [f'Simulated host {made.name} is made. To run on it: eval "$(eagent sim env {made.name})"']
 
@@ -122,7 +154,9 @@ def _create(args: argparse.Namespace) -> list[str]:
 def _env(args: argparse.Namespace) -> list[str]:
     from eagent.sim import host
 
-    return host.find(host.root(os.environ), args.name).shell_lines()
+    found = host.find(host.root(os.environ), args.name)
+    found.show_boot()
+    return found.shell_lines()
 
 
 def _sysfs(args: argparse.Namespace) -> list[str]:
@@ -136,6 +170,37 @@ def _sysfs(args: argparse.Namespace) -> list[str]:
     return [f"{found.kernel} is served by pid {pid}, until SIGTERM or `eagent sim delete {found.name}`."]
 
 
+def _power(args: argparse.Namespace) -> list[str]:
+    from eagent.sim import host
+    from eagent.sim._bmc import Bmc
+
+    found = host.find(host.root(os.environ), args.name)
+    with Bmc(found.plant) as bmc:
+        if args.what == "watts":
+            return [f"{bmc.power_w:.1f}"]
+        if args.what == "status":
+            return ["off" if bmc.power == "off" else "on"]  # to a BMC a host that boots is on
+        if args.what == "off":
+            bmc.switch_off()
+            return [f"{found.name} is off."]
+        bmc.switch_on()
+        boots_s = bmc.supply["boot_s"]
+        is_on = bmc.power == "on"
+    found.show_boot()
+    return [f"{found.name} is on." if is_on else f"{found.name} boots; that takes {format_duration(boots_s)}."]
+
+
+def _boot(args: argparse.Namespace) -> list[str]:
+    from eagent.sim import boot, host
+
+    found = host.find(host.root(os.environ), args.name)
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise InputError(f"what to run is missing: eagent sim boot {found.name} -- eagent up")
+    boot.run(found, command, os.environ, lambda line: print(f"eagent sim boot: {line}", flush=True))
+    return [f"eagent sim boot: nothing of {command[0]} runs on {found.name} any more."]
+
+
 def _delete(args: argparse.Namespace) -> list[str]:
     from eagent.sim import host
 
@@ -146,24 +211,31 @@ def _delete(args: argparse.Namespace) -> list[str]:
 def _list(args: argparse.Namespace) -> list[str]:  # noqa: ARG001  # the shape of an action
     from eagent.errors import DriverError
     from eagent.sim import host
+    from eagent.sim._bmc import Bmc
     from eagent.sim._plant import Host
 
     directory = host.root(os.environ)
     lines = []
     for each in host.hosts(directory):
         try:
-            with Host(each.plant) as opened:
-                lines.append(f"{each.name:<16} {_described(opened)}")
+            with Host(each.plant) as opened, Bmc(each.plant) as bmc:
+                lines.append(f"{each.name:<16} {_described(opened, bmc)}")
         except DriverError as problem:  # made by another version: it can still be deleted
             lines.append(f"{each.name:<16} {problem}")
     return lines or [f"No simulated host in {directory}: make one with `eagent sim create NAME`."]
 
 
-def _described(opened: Host) -> str:
+def _state(opened: Host, bmc: Bmc) -> str:
+    state, since_s = bmc.power, opened.time_s - bmc.power_changes()[-1][0]
+    word = {"on": "up", "booting": "booting for", "off": "off for"}[state]
+    return f"{word} {format_duration(since_s)}"
+
+
+def _described(opened: Host, bmc: Bmc) -> str:
     running = [load for load in opened.progress() if load["running"]]
     loads = [f"{load['kind']} on {format_gpus(load['gpus'])}" for load in running]
     return (
-        f"{opened.gpu_count} x {opened.view(0)['name']}, up {format_duration(opened.time_s)}, "
+        f"{opened.gpu_count} x {opened.gpu_name}, {_state(opened, bmc)}, "
         f"limits may be set by {opened.permission}; load: {', '.join(loads) or 'none'}"
     )
 
@@ -208,6 +280,8 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], list[str]]] = {
     "env": _env,
     "sysfs": _sysfs,
     "load": _load,
+    "power": _power,
+    "boot": _boot,
     "list": _list,
     "delete": _delete,
 }

@@ -38,6 +38,7 @@ def figures(stage: Stage) -> RunAccount:
         initial_limits_w=stage.initial_limits_w,
         stretches=stage.stretches,
         served=plant.served(),
+        lost=plant.lost(),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from eagent.errors import InputError
 
 POWER_STEP_S = 0.1  # one row of a power log
 TIME_SLACK_S = 1e-6  # two times that differ by less are the same: they are sums of binary fractions
+NOBODY = 0  # whose pid stands beside a limit that went with the power, or came with a boot
 LIMIT_SLACK_W = 0.0005  # limits are whole milliwatts: less than half of one is rounding
 
 
@@ -198,6 +199,68 @@ def _percentiles(spans: Sequence[tuple[float, float | None]]) -> Percentiles:
 
 
 @dataclass(frozen=True, slots=True)
+class WallUse:
+    """What a host drew from the wall in each state of its power, and for how long it was in it."""
+
+    on_s: float
+    booting_s: float
+    off_s: float
+    on_j: float
+    booting_j: float
+    off_j: float
+
+    @property
+    def energy_j(self) -> float:
+        """Simulated joules of the whole host."""
+        return math.fsum((self.on_j, self.booting_j, self.off_j))
+
+    def as_dict(self) -> dict[str, float]:
+        """Render as plain JSON types. Every key of energy says that it is simulated."""
+        seconds = {"on_s": self.on_s, "booting_s": self.booting_s, "off_s": self.off_s}
+        joules = {"on_j": self.on_j, "booting_j": self.booting_j, "off_j": self.off_j, "energy_j": self.energy_j}
+        return seconds | {f"simulated_{key}": value for key, value in joules.items()}
+
+
+def wall_use(
+    start_s: float,
+    end_s: float,
+    *,
+    power_changes: Sequence[tuple[float, str]],
+    supply: Mapping[str, float],
+    power_log: PowerLog,
+    cpu_power_log: PowerLog,
+) -> WallUse:
+    """Measure a host at the wall from `start_s` to `end_s`.
+
+    Args:
+        start_s: Simulated seconds since the host was made.
+        end_s: Likewise.
+        power_changes: Of `eagent.sim._bmc.Bmc`: (since when, state), the first at 0 s.
+        supply: What the host draws beside its parts: standby_w, boot_w and rest_w.
+        power_log: Of the GPUs, which draw nothing unless the host is on.
+        cpu_power_log: Of the packages with their memory, likewise.
+
+    Raises:
+        InputError: the logs do not cover all of it, or go back in time.
+    """
+    spent_s = {"on": 0.0, "booting": 0.0, "off": 0.0}
+    ends_s = [since_s for since_s, _ in power_changes[1:]] + [math.inf]
+    for (since_s, state), until_s in zip(power_changes, ends_s, strict=True):
+        if until_s < since_s:
+            raise InputError(f"power log: {until_s:g} s comes after {since_s:g} s: expected order of time")
+        spent_s[state] += max(0.0, min(until_s, end_s) - max(since_s, start_s))
+    parts_j = energy_j(power_log, start_s, end_s) + energy_j(cpu_power_log, start_s, end_s)
+    return WallUse(
+        on_s=spent_s["on"],
+        booting_s=spent_s["booting"],
+        off_s=spent_s["off"],
+        on_j=parts_j + supply["rest_w"] * spent_s["on"],
+        booting_j=supply["boot_w"] * spent_s["booting"],
+        off_j=supply["standby_w"] * spent_s["off"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RunAccount:
     """The figures of one simulated host's run, all from the plant's logs."""
 
@@ -210,6 +273,8 @@ class RunAccount:
     limit_changes: int
     latency: Percentiles
     first_token: Percentiles
+    requests_lost: int = 0  # by switching the host off; they are among the unfinished
+    wall: WallUse | None = None  # None: not asked for
 
     @property
     def energy_j(self) -> float:
@@ -230,6 +295,8 @@ class RunAccount:
             "limit_changes": self.limit_changes,
             "latency": asdict(self.latency),
             "first_token": asdict(self.first_token),
+            "requests_lost": self.requests_lost,
+            **({"wall": self.wall.as_dict()} if self.wall is not None else {}),
         }
 
 
@@ -243,6 +310,8 @@ def account(
     initial_limits_w: Sequence[float],
     stretches: Sequence[tuple[float, float, float]] = (),
     served: Sequence[tuple[float, float | None, float | None]] = (),
+    lost: Sequence[int] = (),
+    wall: WallUse | None = None,
 ) -> RunAccount:
     """Gather the figures of a run from `start_s` to `end_s`. Without `stretches` no budget was in force.
 
@@ -256,7 +325,9 @@ def account(
         gpu_energy_j=_gpu_energies_j(power_log, start_s, end_s),
         limits_over_budget_s=limits_over_budget_s(limit_log, initial_limits_w, stretches),
         overshoot=overshoot_j(power_log, stretches),
-        limit_changes=sum(start_s <= entry[0] < end_s for entry in limit_log),
+        limit_changes=sum(start_s <= entry[0] < end_s and entry[4] != NOBODY for entry in limit_log),
         latency=latency_percentiles(served),
         first_token=first_token_percentiles(served),
+        requests_lost=len(lost),
+        wall=wall,
     )

@@ -2,8 +2,8 @@
 
 - `<root>/<name>/plant`: what a driver would hold
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
-- `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; empty unless their server runs
-  (`eagent.sim.sysfs`)
+- `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; but for the id of the boot empty unless
+  their server runs (`eagent.sim.sysfs`)
 - `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
 """
 
@@ -21,13 +21,16 @@ from pathlib import Path
 
 from eagent.errors import DriverError, InputError, RefusedError
 from eagent.sim import _plant, model, processor
+from eagent.sim._bmc import Bmc
 from eagent.sim.mount import Mount
+from eagent.sim.supply import BOOT_S, REST_W, STANDBY_W, supply
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
 LONGEST_SOCKET = "warden.sock"
 LIBRARY_NAMES = ("libnvidia-ml.so.1", "libnvidia-ml.so")  # nvtop asks for the second first
 LOCKS = ("agent.lock", "warden.lock")
+BOOT_ID = Path("sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,25 @@ class SimulatedHost:
         """The mount of `kernel`."""
         return Mount(self.kernel, self.path / "kernel.lock")
 
+    @property
+    def boot_lock(self) -> Path:
+        """Held by the host's init (`eagent.sim.boot`)."""
+        return self.path / "boot.lock"
+
+    def show_boot(self) -> None:
+        """Write the id of the present or last boot to where the kernel shows it, unless its files are served.
+
+        With it, values that were written in an earlier boot are known to be void, also on a host without FUSE.
+        """
+        if self.mount.mounted:
+            return
+        place = self.procfs / BOOT_ID
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Bmc(self.plant) as bmc:
+            fresh = place.with_name("boot_id.new")
+            fresh.write_text(f"{bmc.boot_id}\n", encoding="ascii")
+            fresh.replace(place)
+
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ`, changed so that a process started with it runs on this host."""
         before = environ.get("LD_LIBRARY_PATH")
@@ -122,6 +144,10 @@ def create(
     clock: str = "wall",
     cpu_model: str = "xeon-platinum-8358",
     powercap: str | None = None,
+    standby_w: float = STANDBY_W,
+    boot_w: float | None = None,
+    boot_s: float = BOOT_S,
+    rest_w: float = REST_W,
 ) -> SimulatedHost:
     """Make a host under `directory` (see `root`), with `permission` "anyone", "root" or "nobody" to set knobs.
 
@@ -135,19 +161,26 @@ def create(
         clock: "wall" follows real time; "virtual" moves only when it is told to.
         cpu_model: one of `eagent.sim.processor.names()`.
         powercap: the kind of its RAPL zones, "intel-rapl", "intel-rapl-mmio" or "amd"; None: the processor's own.
+        standby_w: what it draws while it is off.
+        boot_w: what it draws while it boots; None: what must be reserved for it (`eagent.sim.supply`).
+        boot_s: how long it boots.
+        rest_w: what it draws while it is on, beside GPUs, packages and their memory.
 
     Raises:
         InputError: the name is taken or bad, the path too long for a socket, or a choice unknown.
         DriverError: the simulated library is not built, or the file system refuses.
     """
     host = SimulatedHost(_checked(directory, name))
+    gpu, cpu = model.load(gpu_model), processor.load(cpu_model, powercap)
+    wall = supply(gpu, gpus, cpu, standby_w=standby_w, boot_w=boot_w, boot_s=boot_s, rest_w=rest_w)
     description = {
         "gpus": _within("gpus", gpus, 1, 16),
         "seed": _within("seed", seed, 0, 2**64 - 1),
         "permission": permission,
         "clock": clock,
-        "model": model.load(gpu_model),
-        "cpu": processor.load(cpu_model, powercap),
+        "model": gpu,
+        "cpu": cpu,
+        "supply": wall.as_dict(),
     }
     library = _library()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
@@ -194,7 +227,7 @@ def delete(directory: Path, name: str) -> None:
 
     Raises:
         InputError: there is none of that name.
-        RefusedError: an agent or a warden runs on it.
+        RefusedError: an agent, a warden or an init runs on it.
         DriverError: its /sys and /proc can't be unmounted.
     """
     host = SimulatedHost(_checked(directory, name))
@@ -203,6 +236,8 @@ def delete(directory: Path, name: str) -> None:
     for lock in LOCKS:
         if _is_held(host.run / lock):
             raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
+    if _is_held(host.boot_lock):
+        raise RefusedError(f"simulated host {name!r} is in use: `eagent sim boot` runs for it; stop that first")
     host.mount.stop()  # before anything is removed: never reach through a mount
     shutil.rmtree(host.path)
 
@@ -212,7 +247,8 @@ def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Pa
         directory.mkdir()
     for name in LIBRARY_NAMES:
         (host.lib / name).symlink_to(library)
-    _plant.create(host.plant, description)  # last: with this file it is a host
+    _plant.create(host.plant, description)  # with this file it is a host
+    host.show_boot()
 
 
 def _checked(directory: Path, name: str) -> Path:

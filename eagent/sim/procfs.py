@@ -1,4 +1,4 @@
-"""stat and cpuinfo in the /proc of a simulated host: who has been busy for how long, in the kernel's words.
+"""stat, cpuinfo and boot_id in the /proc of a simulated host: who has been busy for how long, in the kernel's words.
 
 A core is busy in user mode or idle. What the plant does not have (interrupts, context switches, forks) counts to 0.
 """
@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from functools import partial
 
 from eagent.sim._plant import Host
-from eagent.sim.attribute import Attribute, Tree
+from eagent.sim.attribute import Attribute, Show, Tree
 
 USER_HZ = 100  # units of stat a second, on every architecture that eagent knows
 ROUNDING = 1e-6  # of a unit: seconds are sums of binary fractions
+BOOT_ID = "sys/kernel/random/boot_id"
 SOFTIRQS = 10  # kinds of them
 
 
@@ -20,7 +21,11 @@ def tree(host: Host) -> Tree:
     """All files; none for a host without processors."""
     if host.processor is None:
         return {}
-    files = {"stat": partial(stat, host), "cpuinfo": partial(cpuinfo, host)}
+    files: dict[str, Show] = {
+        "stat": partial(stat, host),
+        "cpuinfo": partial(cpuinfo, host),
+        BOOT_ID: lambda: host.boot_id,
+    }
     return {name: Attribute(0o444, show, size=0) for name, show in files.items()}
 
 

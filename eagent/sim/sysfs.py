@@ -2,10 +2,14 @@
 
 Files behave as the kernel's: one is made when it is read from its beginning, each write is one command, and a file
 without write bits can't be opened for writing, not even by root.
+
+While the host is not on there is no kernel: names stay, as who looks may have them cached, and every file answers
+ENODEV. So does a file that was opened in an earlier boot.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -46,8 +50,9 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
         with Host(host.plant) as plant:
             if plant.processor is None:
                 raise DriverError(f"{host.plant}: the host was made without processors")
-            files = Files(tree(plant), plant.permission == "nobody", fuse, ready)
+            files = Files(tree(plant), lambda: plant.boot_id, plant.permission == "nobody", fuse, ready)
             others = {"allow_other": True} if os.geteuid() == 0 else {}  # a user's mount is the user's own
+            hides = {"nonempty": True} if fuse.fuse_version_major == 2 else {}  # libfuse 3 mounts over files unasked
             fuse.FUSE(
                 files,
                 str(host.kernel),
@@ -59,10 +64,13 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
                 entry_timeout=STATIC_S,
                 fsname="eagent-sim",
                 **others,
+                **hides,
             )
     except RuntimeError as problem:  # libfuse has told the reason on stderr
         raise DriverError(f"{host.kernel}: FUSE cannot mount (status {problem})") from None
     finally:
+        with contextlib.suppress(EagentError, OSError):  # the host may be no more
+            host.show_boot()  # also when libfuse calls the signal that has ended it a failure
         os.close(held)
 
 
@@ -128,8 +136,12 @@ class Files:
 
     use_ns = True
 
-    def __init__(self, tree: Tree, frozen: bool, fuse: Any, ready: Callable[[], None]) -> None:
-        """Serve `tree`; a `frozen` one is a read-only file system, as /sys is in a container."""
+    def __init__(
+        self, tree: Tree, boot: Callable[[], str | None], frozen: bool, fuse: Any, ready: Callable[[], None]
+    ) -> None:
+        """Serve `tree` while there is a `boot`; a `frozen` one is a read-only file system: /sys in a container."""
+        self._boot = boot
+        self._boots: dict[int, str] = {}  # by handle: when it was opened
         self._ready = ready
         self._fuse = fuse
         self._frozen = frozen
@@ -176,6 +188,7 @@ class Files:
         assert isinstance(node, Link)
         return node.target
 
+    @_with_errno
     def open(self, path: str, flags: int) -> int:
         """Allow what the file's mode allows to anybody, as kernfs does: root is no exception."""
         node = self._attribute(path)
@@ -184,17 +197,23 @@ class Files:
             raise OSError(errno.EROFS, path)
         if (writes and node.store is None) or (reads and node.show is None):
             raise OSError(errno.EACCES, path)
+        boot = self._boot()
+        if boot is None:
+            raise OSError(errno.ENODEV, path)
         self._open += 1
+        self._boots[self._open] = boot
         return self._open
 
     def release(self, path: str, handle: int) -> int:  # noqa: ARG002  # libfuse's
         """Forget what was shown."""
         self._shown.pop(handle, None)
+        self._boots.pop(handle, None)
         return 0
 
     @_with_errno
     def read(self, path: str, size: int, offset: int, handle: int) -> bytes:
         """Make the text anew at the beginning; go on with the same text after it."""
+        self._require_boot(path, handle)
         if offset == 0:
             show = self._attribute(path).show
             assert show is not None
@@ -204,6 +223,7 @@ class Files:
     @_with_errno
     def write(self, path: str, data: bytes, offset: int, handle: int) -> int:  # noqa: ARG002  # ignored by sysfs
         """One write is one command."""
+        self._require_boot(path, handle)
         store = self._attribute(path).store
         assert store is not None
         store(data.split(b"\0")[0].decode("latin-1"), self._fuse.fuse_get_context()[2])
@@ -212,6 +232,11 @@ class Files:
     def truncate(self, path: str, length: int, handle: int | None = None) -> int:  # noqa: ARG002  # libfuse's
         """`echo x > file` truncates it; sysfs does not mind."""
         return 0
+
+    def _require_boot(self, path: str, handle: int) -> None:
+        boot = self._boot()
+        if boot is None or boot != self._boots.get(handle):
+            raise OSError(errno.ENODEV, path)
 
     def _attribute(self, path: str) -> Attribute:
         node = self._tree[path]

@@ -30,7 +30,6 @@ from eagent.warden.warden import SETTLE_S, Warden
 log = logging.getLogger("eagent.warden")
 
 LET_GO_S = 5.0  # how long an orderly end waits for the knobs to be back
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.close)
         for claim in _claim(loop):
             stack.enter_context(claim)
-        journal, boot_id = _open_journal(paths.journal), BOOT_ID.read_text().strip()
+        journal, boot_id = _open_journal(paths.journal), _boot_id(paths)
         entered = frozenset((entry.uuid, entry.knob) for entry in journal if entry.boot_id == boot_id)
         packages = _find_packages(paths.sysfs)
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz, packages)
@@ -82,6 +81,15 @@ def _find_packages(sysfs: Path) -> tuple[Package, ...]:
     except DriverError as problem:
         log.warning("the CPUs are left alone: %s", problem)
         return ()
+
+
+def _boot_id(paths: Paths) -> str:
+    try:
+        return paths.boot_id()
+    except OSError as problem:
+        raise UnavailableError(
+            f"{problem.filename}: {problem.strerror}: the warden can't tell what an earlier boot has reset"
+        ) from None
 
 
 def _open_journal(directory: Path) -> Journal:

@@ -60,7 +60,8 @@ static nvmlReturn_t from_plant(int status) {
   }
 }
 
-/* Without a usable host this is a machine without the driver, and answers as one. */
+/* Without a usable host, or while it is not on, this is a machine without the driver, and answers as one. A process of
+ * an earlier boot, which on a real host would have died with it, has lost its GPUs until it initialises again. */
 static nvmlReturn_t initialise(void) {
   if (library.users == 0) {
     const char *path = getenv("EAGENT_SIM_HOST");
@@ -68,6 +69,11 @@ static nvmlReturn_t initialise(void) {
     int error = 0;
     library.host = plant_host_open(path, &error);
     if (library.host == NULL) return error == EACCES ? NVML_ERROR_NO_PERMISSION : NVML_ERROR_DRIVER_NOT_LOADED;
+    if (plant_host_bind(library.host) != 0) {
+      plant_host_close(library.host);
+      library.host = NULL;
+      return NVML_ERROR_DRIVER_NOT_LOADED;
+    }
     strcpy(library.path, path);
   }
   library.users++;
@@ -123,7 +129,8 @@ static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
 
 nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
   lock();
-  const nvmlReturn_t status = check(device, out);
+  nvmlReturn_t status = check(device, out);
+  if (status == NVML_SUCCESS) status = from_plant(plant_host_is_there(library.host));
   unlock();
   return status;
 }
@@ -140,6 +147,7 @@ nvmlReturn_t library_gpu_count(uint32_t *count) {
   lock();
   nvmlReturn_t status = library.host == NULL ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
   if (status == NVML_SUCCESS && count == NULL) status = NVML_ERROR_INVALID_ARGUMENT;
+  if (status == NVML_SUCCESS) status = from_plant(plant_host_is_there(library.host));
   if (status == NVML_SUCCESS) *count = plant_host_gpu_count(library.host);
   unlock();
   return status;

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "plant/supply.h"
+
 /* Ticks between publications: a process that dies loses ten simulated seconds of work at most. */
 #define BUSY_TICKS_MAX 2000
 
@@ -81,6 +83,7 @@ static int64_t quiet_until(const spec_t *spec, const state_t *state, int64_t tar
     const load_t *load = &state->loads[i];
     if (load->progress.running && load->start_tick < target) target = load->start_tick;
   }
+  if (state->supply.power == PLANT_POWER_BOOTING && state->supply.on_tick < target) target = state->supply.on_tick;
   return target > state->tick ? target : state->tick;
 }
 
@@ -101,6 +104,7 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
     } else {
       step(file, state);
     }
+    if (supply_is_due(state)) supply_on(file, state);
   }
 }
 

@@ -138,17 +138,16 @@ void cores_update(const spec_t *spec, cpus_t *cpus, uint32_t resident, int64_t t
     double busy = 0;
     for (uint32_t cpu = i * model->cores; cpu < (i + 1) * model->cores; cpu++) busy += cores_busy(spec, cpu, resident);
     package->throttle_khz = throttle(spec, cpus, i, resident);
-    package->power_w = package_w(spec, cpus, i, resident, package->throttle_khz);
-    package->dram_w = model->dram_idle_w + model->dram_w * busy / model->cores;
+    package->power_w = cpus->dark ? 0 : package_w(spec, cpus, i, resident, package->throttle_khz);
+    package->dram_w = cpus->dark ? 0 : model->dram_idle_w + model->dram_w * busy / model->cores;
   }
   for (uint32_t gpu = 0; gpu < spec->given.gpus && model->packages; gpu++)
     cpus->pace[gpu] = (double)cores_khz(spec, cpus, spec->wiring.first_cpu[gpu], 1) / model->max_khz;
 }
 
-void cores_init(const spec_t *spec, cpus_t *cpus) {
+/* What boot gives. */
+static void set_defaults(const spec_t *spec, cpus_t *cpus) {
   const plant_cpu_model_t *model = kind(spec);
-  memset(cpus, 0, sizeof *cpus);
-  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) cpus->pace[gpu] = 1;
   uint32_t governor = model->driver == PLANT_CPUFREQ_ACPI ? PLANT_GOVERNOR_SCHEDUTIL : PLANT_GOVERNOR_POWERSAVE;
   for (uint32_t cpu = 0; cpu < cpu_count(spec); cpu++)
     cpus->cores[cpu] = (core_t){model->min_khz, model->max_khz, governor, EPP_DEFAULT};
@@ -158,7 +157,31 @@ void cores_init(const spec_t *spec, cpus_t *cpus) {
     memcpy(package->limit_uw, model->limit_uw, sizeof package->limit_uw);
     memcpy(package->window_us, model->window_us, sizeof package->window_us);
   }
+}
+
+void cores_init(const spec_t *spec, cpus_t *cpus) {
+  memset(cpus, 0, sizeof *cpus);
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) cpus->pace[gpu] = 1;
+  set_defaults(spec, cpus);
   cores_update(spec, cpus, 0, 0);
+}
+
+void cores_off(const spec_t *spec, cpus_t *cpus, int64_t time_ns) {
+  cores_update(spec, cpus, 0, time_ns); /* settles what was drawn until now */
+  set_defaults(spec, cpus);
+  cpus->dark = 1;
+  cores_update(spec, cpus, 0, time_ns);
+  memset(cpus->resident_ns, 0, sizeof cpus->resident_ns);
+  for (uint32_t i = 0; i < kind(spec)->packages; i++) {
+    cpus->packages[i].counted_from_j = cpus->packages[i].energy_j;
+    cpus->packages[i].dram_from_j = cpus->packages[i].dram_j;
+  }
+}
+
+void cores_on(const spec_t *spec, cpus_t *cpus, int64_t time_ns) {
+  cpus->dark = 0;
+  cores_update(spec, cpus, 0, time_ns);
+  cpus->booted_ns = cpus->since_ns;
 }
 
 static int is_energy(double joules) {
@@ -167,7 +190,9 @@ static int is_energy(double joules) {
 
 static int package_is_sane(const spec_t *spec, const package_t *package) {
   return is_energy(package->energy_j) && is_energy(package->dram_j) && is_energy(package->power_w) &&
-         is_energy(package->dram_w) && package->throttle_khz >= kind(spec)->min_khz;
+         is_energy(package->dram_w) && is_energy(package->counted_from_j) && is_energy(package->dram_from_j) &&
+         package->counted_from_j <= package->energy_j && package->dram_from_j <= package->dram_j &&
+         package->throttle_khz >= kind(spec)->min_khz;
 }
 
 int cores_are_sane(const spec_t *spec, const cpus_t *cpus) {
@@ -177,6 +202,7 @@ int cores_are_sane(const spec_t *spec, const cpus_t *cpus) {
   for (uint32_t cpu = 0; cpu < cpu_count(spec); cpu++) {
     if (!cores_has_governor(spec, cpus->cores[cpu].governor) || cpus->cores[cpu].epp > EPP_MAX) return 0;
   }
+  if (cpus->booted_ns < 0 || cpus->booted_ns > cpus->since_ns) return 0;
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!(cpus->pace[gpu] >= CPU_PACE_MIN && cpus->pace[gpu] <= 1)) return 0;
     if (cpus->resident_ns[gpu] < 0 || cpus->resident_ns[gpu] > cpus->since_ns) return 0; /* and since_ns >= 0 */

@@ -21,19 +21,24 @@ typedef struct package {
   double row_energy_j;     /* of both, at the last row's end */
   uint32_t throttle_khz;   /* what the power limit lets its cores run at */
   uint32_t enabled;
+  double counted_from_j, dram_from_j; /* when the counters last began */
   uint64_t limit_uw[PLANT_RAPL_LIMITS], window_us[PLANT_RAPL_LIMITS];
 } package_t;
 
 typedef struct cpus {
   int64_t since_ns;                    /* the last change */
-  uint32_t resident, reserved;         /* since then: the GPUs that a process is on, as a bit mask */
-  int64_t resident_ns[PLANT_GPUS_MAX]; /* until then: how long one was on each */
+  int64_t booted_ns;                   /* when the host last came to be on */
+  uint32_t resident, dark;             /* since then: the GPUs that a process is on, as a bit mask; without power */
+  int64_t resident_ns[PLANT_GPUS_MAX]; /* until then: how long one was on each in this boot */
   package_t packages[PLANT_PACKAGES_MAX];
   core_t cores[PLANT_CPUS_MAX];
   double pace[PLANT_GPUS_MAX]; /* f/fmax of the core that feeds a GPU */
 } cpus_t;
 
 void cores_init(const spec_t *spec, cpus_t *cpus);
+/* Power goes, and with it all settings and counters; it comes back. */
+void cores_off(const spec_t *spec, cpus_t *cpus, int64_t time_ns);
+void cores_on(const spec_t *spec, cpus_t *cpus, int64_t time_ns);
 int cores_are_sane(const spec_t *spec, const cpus_t *cpus);
 /* Something has changed at time_ns: what was until then is settled, the rest follows from the new state, in which a
  * process is on the GPUs in the bit mask `resident`. */

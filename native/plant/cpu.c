@@ -28,7 +28,7 @@ static int64_t settled_ns(const state_t *state) {
 int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view) {
   if (!has_cpu(host, cpu)) return -ERANGE;
   session_t session;
-  int error = session_look(host, &session);
+  int error = session_look_on(host, &session);
   if (error) return error;
   const cpus_t *cpus = &session.state->cpus;
   const core_t *core = &cpus->cores[cpu];
@@ -43,7 +43,7 @@ int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view
       .busy = busy,
       .busy_s = cores_busy_s(session.spec, cpus, cpu, settled_ns(session.state)),
   };
-  view->idle_s = (double)settled_ns(session.state) * 1e-9 - view->busy_s;
+  view->idle_s = (double)(settled_ns(session.state) - cpus->booted_ns) * 1e-9 - view->busy_s;
   cores_range(session.spec, core, &view->min_khz, &view->max_khz);
   return session_end(&session, 0);
 }
@@ -58,7 +58,7 @@ static uint64_t counter_uj(double energy_j, uint64_t range_uj) {
 int plant_host_rapl_view(plant_host_t *host, uint32_t index, plant_rapl_view_t *view) {
   if (!has_package(host, index)) return -ERANGE;
   session_t session;
-  int error = session_look(host, &session);
+  int error = session_look_on(host, &session);
   if (error) return error;
   const package_t *package = &session.state->cpus.packages[index];
   uint64_t range_uj = session.spec->given.cpu.energy_range_uj;
@@ -66,8 +66,8 @@ int plant_host_rapl_view(plant_host_t *host, uint32_t index, plant_rapl_view_t *
   int64_t refreshed_ns = session.now_ns / PLANT_RAPL_REFRESH_NS * PLANT_RAPL_REFRESH_NS;
   cores_energy_j(&session.state->cpus, index, refreshed_ns, &package_j, &dram_j);
   memset(view, 0, sizeof *view);
-  view->energy_uj = counter_uj(package_j, range_uj);
-  view->dram_uj = counter_uj(dram_j, range_uj);
+  view->energy_uj = counter_uj(package_j - package->counted_from_j, range_uj);
+  view->dram_uj = counter_uj(dram_j - package->dram_from_j, range_uj);
   memcpy(view->limit_uw, package->limit_uw, sizeof view->limit_uw);
   memcpy(view->window_us, package->window_us, sizeof view->window_us);
   view->enabled = package->enabled;
@@ -112,7 +112,7 @@ static uint32_t *setting(core_t *core, uint32_t what) {
 int plant_host_set_cpu(plant_host_t *host, uint32_t cpu, uint32_t what, uint32_t value, uint32_t pid) {
   if (!has_cpu(host, cpu)) return -ERANGE;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   core_t *core = &session.draft->cpus.cores[cpu];
   error = takes(session.spec, core, what, value);
@@ -128,7 +128,7 @@ int plant_host_set_rapl(plant_host_t *host, uint32_t index, uint32_t what, uint3
   if (!has_package(host, index)) return -ERANGE;
   if (constraint >= PLANT_RAPL_LIMITS || plant_host_cpu_model(host)->powercap == PLANT_POWERCAP_AMD) return -ENODATA;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   package_t *package = &session.draft->cpus.packages[index];
   plant_event_t event = {.kind = what, .gpu = index, .pid = pid, .constraint = constraint};

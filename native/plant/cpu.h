@@ -53,7 +53,7 @@ typedef struct plant_cpu_view {
   uint32_t min_request_khz, max_request_khz; /* as written */
   uint32_t current_khz;
   double busy;           /* now, as a share of time */
-  double busy_s, idle_s; /* since the host's creation, up to the last 5 ms; neither ever falls */
+  double busy_s, idle_s; /* since the host came up, up to the last 5 ms; neither falls while it is up */
 } plant_cpu_view_t;
 
 typedef struct plant_rapl_view {
@@ -63,7 +63,7 @@ typedef struct plant_rapl_view {
 } plant_rapl_view_t;
 
 const plant_cpu_model_t *plant_host_cpu_model(const plant_host_t *host);
-/* 0, or -ERANGE for a CPU or package that is not there. */
+/* 0, -ERANGE for a CPU or package that is not there, or -ENODEV while the host is not on. */
 int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view);
 int plant_host_rapl_view(plant_host_t *host, uint32_t package, plant_rapl_view_t *view);
 

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plant/supply.h"
+
 #define TICKS_MAX ((1ll << 60) / TICK_NS)
 
 int64_t file_monotonic_ns(void) {
@@ -60,6 +62,8 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
   cores_init(&file->spec, &file->states[0].cpus);
+  error = supply_init(&file->states[0].supply);
+  if (error) return error;
   /* Last: whoever maps the file before this sees no host yet. */
   __atomic_store_n(&file->magic, FILE_MAGIC, __ATOMIC_RELEASE);
   return 0;
@@ -94,6 +98,7 @@ static void take_back_answers(plant_file_t *file) {
     plant_request_t *request = &file->requests[i];
     if (request->first_token_ns > state->tick * TICK_NS) request->first_token_ns = -1;
     if (request->done_ns > state->tick * TICK_NS) request->done_ns = -1;
+    if (request->lost > state->offs) request->lost = 0;
   }
 }
 
@@ -141,7 +146,8 @@ void file_close(plant_file_t *file) {
 static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
   return gpu->step < spec->physics.steps && gpu->wanted_step < spec->physics.steps && gpu->load <= LOADS_MAX &&
          gpu->cap.ceiling >= 0 && gpu->cap.ceiling < CLOCK_STEPS_MAX && gpu->cap.clamp >= 0 && gpu->cap.carry >= 0 &&
-         gpu->cap.carry <= 1 && isfinite(gpu->energy_j) && gpu->sensor.next < 1ull << 48;
+         gpu->cap.carry <= 1 && isfinite(gpu->energy_j) && isfinite(gpu->counted_from_j) &&
+         gpu->sensor.next < 1ull << 48;
 }
 
 static int load_is_sane(const load_t *load) {
@@ -167,7 +173,7 @@ static int is_sane(const spec_t *spec, const state_t *state) {
   if (state->tick < 0 || state->tick > TICKS_MAX || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX)
     return 0;
   if (state->now_ns < 0 || state->now_ns / TICK_NS != state->tick) return 0; /* a clock far ahead bounds no loop */
-  if (!cores_are_sane(spec, &state->cpus)) return 0;
+  if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;

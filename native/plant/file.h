@@ -6,12 +6,23 @@
 
 #include "plant/cores.h"
 #include "plant/load.h"
+#include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
-#define FILE_VERSION 5u
+#define FILE_VERSION 6u
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
+
+/* Off, booting or on: see supply.h. */
+typedef struct supply {
+  uint32_t power, boot;          /* as in plant_wall */
+  uint64_t boot_bits[2];         /* the boot's id */
+  int64_t since_ns;              /* in this state */
+  int64_t time_ns[PLANT_POWERS]; /* in each, up to then */
+  int64_t on_tick;               /* booting: when it will be on */
+  int64_t booted_ns;             /* when it came to be on */
+} supply_t;
 
 /* All that changes. Two of it are in the file; one is the truth, the other the draft of the next. */
 typedef struct state {
@@ -20,6 +31,8 @@ typedef struct state {
   int64_t tick;              /* whole ticks integrated */
   uint32_t events, requests; /* entries of the tables below that exist */
   uint64_t events_lost;
+  uint32_t offs, reserved; /* how often work has been lost by switching off */
+  supply_t supply;
   gpu_t gpus[PLANT_GPUS_MAX];
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
@@ -35,7 +48,8 @@ static inline uint32_t state_resident(const state_t *state) {
 
 /* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet
  * and is written again before a count comes to cover it. The answers in `requests` are filled in while integrating;
- * those that a process wrote and died before it published are taken back by the next that takes the lock. */
+ * those that a process wrote and died before it published are taken back by the next that takes the lock; so is the
+ * mark of those that were lost, which counts the true state's `offs`. */
 typedef struct plant_file {
   uint64_t magic;
   uint32_t version;
@@ -54,6 +68,7 @@ typedef struct plant_file {
 
 struct plant_host {
   plant_file_t *file;
+  uint32_t boot; /* the only boot that it speaks with; 0: with any */
 };
 
 int file_create(const char *path, const spec_t *spec);

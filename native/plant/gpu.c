@@ -5,8 +5,9 @@
 
 #define CONTROL_TICKS 4 /* the slow controller acts every 20 ms */
 
-static double idle_w(const spec_t *spec) {
-  return spec->given.model.deep_idle_w;
+/* What it draws asleep. */
+static double idle_w(const spec_t *spec, const gpu_t *gpu) {
+  return gpu->dark ? 0 : spec->given.model.deep_idle_w;
 }
 
 static uint32_t top_step(const spec_t *spec) {
@@ -20,19 +21,19 @@ void gpu_init(const spec_t *spec, gpu_t *gpu) {
   gpu->persistence = 1; /* as the driver's persistence daemon leaves it */
   gpu->limit_mw = gpu->limit_acting_mw = model->limit_default_mw;
   gpu->wanted_step = top_step(spec);
-  gpu->power_w = idle_w(spec);
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = idle_w(spec) * model->heat_k_per_w[i];
+  gpu->power_w = model->deep_idle_w;
+  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = model->deep_idle_w * model->heat_k_per_w[i];
 }
 
 double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
   if (!gpu->asleep) return gpu->energy_j;
-  return gpu->energy_j + idle_w(spec) * (TICK_S * (double)(tick - gpu->asleep_since));
+  return gpu->energy_j + idle_w(spec, gpu) * (TICK_S * (double)(tick - gpu->asleep_since));
 }
 
 static double heat_at(const spec_t *spec, const gpu_t *gpu, uint32_t stage, int64_t tick) {
   if (!gpu->asleep) return gpu->heat_k[stage];
   const plant_model_t *model = &spec->given.model;
-  double rest = idle_w(spec) * model->heat_k_per_w[stage];
+  double rest = idle_w(spec, gpu) * model->heat_k_per_w[stage];
   return rest + (gpu->heat_k[stage] - rest) * exp(-TICK_S * (double)(tick - gpu->asleep_since) / model->heat_s[stage]);
 }
 
@@ -50,7 +51,30 @@ void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu,
   if (number + 1 == gpu->sensor.next) return; /* published before it fell asleep */
   sensor->next = number;
   double since_s = (double)(sensor_time_ns(model, board, sensor->next) - gpu->asleep_since * TICK_NS) * 1e-9;
-  sensor_publish(model, board, idle_w(spec), gpu->energy_j + idle_w(spec) * since_s, sensor);
+  double energy_j = gpu->energy_j - gpu->counted_from_j + idle_w(spec, gpu) * since_s;
+  sensor_publish(model, board, idle_w(spec, gpu), energy_j, sensor);
+}
+
+void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
+  gpu_t fresh;
+  gpu_init(spec, &fresh);
+  fresh.energy_j = gpu_energy_j(spec, gpu, tick);
+  fresh.row_energy_j = gpu->row_energy_j;
+  fresh.counted_from_j = fresh.energy_j;
+  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) fresh.heat_k[i] = heat_at(spec, gpu, i, tick);
+  fresh.writes = gpu->writes; /* the next setting's delay is another one, also after a boot */
+  fresh.persistence = 0;
+  fresh.power_w = 0;
+  fresh.dark = 1;
+  fresh.asleep_since = tick;
+  *gpu = fresh;
+}
+
+void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick) {
+  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = heat_at(spec, gpu, i, tick);
+  gpu->asleep_since = tick;
+  gpu->dark = 0;
+  gpu->power_w = spec->given.model.deep_idle_w;
 }
 
 static void cap_forget(const spec_t *spec, cap_t *cap) {
@@ -62,7 +86,7 @@ static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t t
   double energy_j = gpu_energy_j(spec, gpu, tick);
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = heat_at(spec, gpu, i, tick);
   for (uint32_t i = 0; i < ENERGIES; i++)
-    gpu->energies_j[(tick - i) & (ENERGIES - 1)] = energy_j - idle_w(spec) * TICK_S * i;
+    gpu->energies_j[(tick - i) & (ENERGIES - 1)] = energy_j - idle_w(spec, gpu) * TICK_S * i;
   gpu->energy_j = energy_j;
   cap_forget(spec, &gpu->cap);
   gpu->busy_s = gpu->memory_s = 0;
@@ -147,7 +171,8 @@ static void publish_due(const spec_t *spec, const board_t *board, gpu_t *gpu, in
   if (due_ns > now_ns) return;
   double energy_j = energy_back_j(gpu, due_ns);
   double before_j = energy_back_j(gpu, due_ns - (int64_t)(model->sensor_window_s * 1e9));
-  sensor_publish(model, board, (energy_j - before_j) / model->sensor_window_s, energy_j, &gpu->sensor);
+  double mean_w = (energy_j - before_j) / model->sensor_window_s;
+  sensor_publish(model, board, mean_w, energy_j - gpu->counted_from_j, &gpu->sensor);
 }
 
 static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {

@@ -32,6 +32,7 @@ typedef struct cap {
 
 typedef struct gpu {
   uint32_t asleep, resident; /* resident: a process holds a context */
+  uint32_t dark, reserved;   /* without power: asleep, and draws nothing */
   uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
   uint32_t quiet_ticks;
   int64_t asleep_since; /* tick */
@@ -46,6 +47,7 @@ typedef struct gpu {
   double heat_k[PLANT_HEAT_STAGES]; /* asleep: likewise */
   double energies_j[ENERGIES];      /* at the end of the last ticks */
   double row_energy_j;              /* at the last row's end */
+  double counted_from_j;            /* its energy when the driver's counter last began */
   cap_t cap;
   sensor_t sensor;
   double busy_s, memory_s; /* in the present bucket */
@@ -53,6 +55,9 @@ typedef struct gpu {
 } gpu_t;
 
 void gpu_init(const spec_t *spec, gpu_t *gpu);
+/* Power goes, and with it all that the driver knew; it comes back. At a tick's beginning. */
+void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick);
+void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* A process comes: wake up, clocks up. */
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
 /* The first half of a tick: which clock it runs at. */

@@ -29,6 +29,23 @@ void plant_host_close(plant_host_t *host) {
   free(host);
 }
 
+int plant_host_bind(plant_host_t *host) {
+  session_t session;
+  int error = session_look_on(host, &session);
+  if (error) return error;
+  host->boot = session.state->supply.boot;
+  return session_end(&session, 0);
+}
+
+int plant_host_is_there(plant_host_t *host) {
+  session_t session;
+  int error = session_look_on(host, &session);
+  return error ? error : session_end(&session, 0);
+}
+
+const char *plant_host_gpu_name(const plant_host_t *host) {
+  return host->file->spec.given.model.name;
+}
 uint32_t plant_host_gpu_count(const plant_host_t *host) {
   return host->file->spec.given.gpus;
 }
@@ -67,7 +84,7 @@ int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us) {
   session_t session;
   int error = session_look(host, &session);
   if (error) return error;
-  *unix_us = unix_time_us(session.spec, 0, session.now_ns);
+  *unix_us = unix_time_us(session.spec, session.state->supply.booted_ns, session.now_ns);
   return session_end(&session, 0);
 }
 
@@ -98,7 +115,7 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
 int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) {
   if (index >= plant_host_gpu_count(host)) return -ERANGE;
   session_t session;
-  int error = session_look(host, &session);
+  int error = session_look_on(host, &session);
   if (error) return error;
   const spec_t *spec = session.spec;
   const gpu_t *gpu = &session.state->gpus[index];
@@ -125,7 +142,7 @@ int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limi
   if (index >= plant_host_gpu_count(host)) return -ERANGE;
   if (limit_mw < model->limit_min_mw || limit_mw > model->limit_max_mw) return -ERANGE;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   gpu_t *gpu = &session.draft->gpus[index];
   plant_event_t event = {.kind = PLANT_WRITE_LIMIT, .gpu = index, .old_value = gpu->limit_mw, .new_value = limit_mw};
@@ -138,7 +155,7 @@ int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limi
 static int set_lock(plant_host_t *host, uint32_t index, uint32_t min_mhz, uint32_t max_mhz) {
   if (index >= plant_host_gpu_count(host)) return -ERANGE;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   gpu_t *gpu = &session.draft->gpus[index];
   plant_event_t event = {.kind = PLANT_WRITE_LOCK, .gpu = index, .min_mhz = min_mhz, .max_mhz = max_mhz};
@@ -162,7 +179,7 @@ int plant_host_reset_clocks(plant_host_t *host, uint32_t index) {
 int plant_host_set_persistence(plant_host_t *host, uint32_t index, uint32_t mode) {
   if (index >= plant_host_gpu_count(host) || mode > 1) return -ERANGE;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   gpu_t *gpu = &session.draft->gpus[index];
   plant_event_t event = {

@@ -45,16 +45,24 @@ typedef struct plant_gpu_view {
 plant_host_t *plant_host_open(const char *path, int *error);
 void plant_host_close(plant_host_t *host);
 
+/* From now on the handle speaks with the present boot only, as a process of that boot does. 0, or -ENODEV if the host
+ * is not on. */
+int plant_host_bind(plant_host_t *host);
+/* 0 while driver and kernel are there, to be looked at and changed; else -ENODEV, as from all that follows. */
+int plant_host_is_there(plant_host_t *host);
+
+const char *plant_host_gpu_name(const plant_host_t *host);
 uint32_t plant_host_gpu_count(const plant_host_t *host);
 enum plant_permission plant_host_permission(const plant_host_t *host);
 
-/* When the host came up, which is simulated time 0: microseconds since 1970. 0 or -errno. */
+/* When the host last came up, which at first is simulated time 0: microseconds since 1970. 0 or -errno. */
 int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us);
 
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
 
-/* Setters. -ERANGE: outside what the device takes. Each change is entered in the host's own log with the caller's pid.
+/* Setters. -ERANGE: outside what the device takes; -ENODEV: the host is not on. Each change is entered in the host's
+ * own log with the caller's pid.
  */
 int plant_host_set_power_limit(plant_host_t *host, uint32_t gpu, uint32_t limit_mw);
 int plant_host_lock_clocks(plant_host_t *host, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz);

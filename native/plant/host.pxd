@@ -34,6 +34,7 @@ cdef extern from "plant/host.h" nogil:
 
     plant_host_t *plant_host_open(const char *path, int *error)
     void plant_host_close(plant_host_t *host)
+    const char *plant_host_gpu_name(const plant_host_t *host)
     uint32_t plant_host_gpu_count(const plant_host_t *host)
     plant_permission plant_host_permission(const plant_host_t *host)
     int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us)

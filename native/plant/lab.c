@@ -73,7 +73,7 @@ int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, ui
                             const plant_square_t *square) {
   if (!square_is_valid(square)) return -EINVAL;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   load_t *load = NULL;
   error = claim(&session, gpus, at_ns, &(plant_progress_t){.kind = PLANT_LOAD_SQUARE, .pid = pid}, &load);
@@ -84,7 +84,7 @@ int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, ui
 int plant_host_start_gang(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid, const plant_gang_t *gang) {
   if (!gang_is_valid(gang)) return -EINVAL;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   load_t *load = NULL;
   error = claim(&session, gpus, at_ns, &(plant_progress_t){.kind = PLANT_LOAD_GANG, .pid = pid}, &load);
@@ -119,6 +119,7 @@ static void enqueue(session_t *session, int64_t start_ns, const plant_request_t 
     *entry = requests[i];
     entry->arrival_ns += start_ns;
     entry->first_token_ns = entry->done_ns = -1;
+    entry->lost = 0;
     entry->next = after[entry->gpu];
     after[entry->gpu] = draft->requests + i + 1;
   }
@@ -135,7 +136,7 @@ int plant_host_start_serving(plant_host_t *host, int64_t at_ns, uint32_t pid, co
   uint32_t gpus = requests_gpus(requests, count);
   if (!gpus || !serving_is_valid(serving)) return -EINVAL;
   session_t session;
-  int error = session_change(host, &session);
+  int error = session_change_on(host, &session);
   if (error) return error;
   load_t *load = NULL;
   if (count > REQUESTS_MAX - session.draft->requests) return session_end(&session, -ENOSPC);

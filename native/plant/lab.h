@@ -8,6 +8,7 @@
 #define EAGENT_PLANT_LAB_H
 
 #include "plant/cpu.h"
+#include "plant/wall.h"
 
 #define PLANT_HEAT_STAGES 3u
 #define PLANT_BATCH_MAX   128u
@@ -49,6 +50,7 @@ typedef struct plant_description {
   enum plant_clock clock;
   plant_model_t model;
   plant_cpu_model_t cpu;
+  plant_supply_t supply;
 } plant_description_t;
 
 /* Make the file; -EEXIST if there is one, -EINVAL for numbers that describe no GPU or no processor. */
@@ -90,10 +92,12 @@ typedef struct plant_request {
   uint32_t gpu, context_tokens, generated_tokens;
   uint32_t next;                   /* 1 + index of the same GPU's next request, 0: none; set by the plant */
   int64_t first_token_ns, done_ns; /* -1: not yet; set by the plant */
+  uint32_t lost, reserved;         /* not 0: the host was switched off before it was answered; set by the plant */
 } plant_request_t;
 
 /* A load begins at at_ns (or now, if that has passed) and stays until plant_host_stop. -EBUSY: a GPU has a load
- * already, -ERANGE: no such GPU, -EINVAL: impossible numbers, -ENOSPC: the file holds no more requests. */
+ * already, -ERANGE: no such GPU, -EINVAL: impossible numbers, -ENOSPC: the file holds no more requests, -ENODEV: the
+ * host is not on. */
 int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
                             const plant_square_t *square);
 int plant_host_start_gang(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid, const plant_gang_t *gang);
@@ -111,6 +115,7 @@ typedef struct plant_progress {
   uint64_t steps;                 /* gang */
   double starved_s;               /* gang: how long its GPUs stood still because a processor was not done */
   uint64_t tokens, requests_done; /* serving */
+  uint64_t requests_lost;         /* serving: by switching the host off */
 } plant_progress_t;
 
 /* Loads that run, and those that ended and whose place was not needed since. */
@@ -132,11 +137,13 @@ enum plant_write {
   PLANT_WRITE_RAPL_LIMIT = 8,   /* microwatts */
   PLANT_WRITE_RAPL_WINDOW = 9,  /* microseconds */
   PLANT_WRITE_RAPL_ENABLED = 10,
+  PLANT_WRITE_POWER = 11, /* enum plant_power; that a boot has ended is nobody's write: pid 0 */
 };
 
 typedef struct plant_event {
   int64_t time_ns;
-  uint32_t kind, gpu, pid;       /* gpu: of CPU writes the CPU, of RAPL writes the package */
+  uint32_t kind, gpu,
+      pid; /* pid 0: by switching the host off or on. gpu: of CPU writes the CPU, of RAPL writes the package */
   uint32_t constraint;           /* of a RAPL limit or window */
   uint32_t old_value, new_value; /* limit: mW; persistence: mode; the rest as at enum plant_write */
   uint32_t min_mhz, max_mhz;     /* lock; both 0: reset */

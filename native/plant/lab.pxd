@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from plant.cpu cimport plant_cpu_model_t
 from plant.host cimport plant_host_t, plant_permission
+from plant.wall cimport plant_supply_t
 
 
 cdef extern from "plant/lab.h" nogil:
@@ -38,6 +39,7 @@ cdef extern from "plant/lab.h" nogil:
         plant_clock clock
         plant_model_t model
         plant_cpu_model_t cpu
+        plant_supply_t supply
 
     int plant_host_create(const char *path, const plant_description_t *description)
     int plant_host_advance(plant_host_t *host, int64_t to_ns)
@@ -61,6 +63,7 @@ cdef extern from "plant/lab.h" nogil:
         int64_t arrival_ns
         uint32_t gpu, context_tokens, generated_tokens
         int64_t first_token_ns, done_ns
+        uint32_t lost
 
     int plant_host_start_square(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
                                 const plant_square_t *square)
@@ -78,7 +81,7 @@ cdef extern from "plant/lab.h" nogil:
         uint32_t kind, running, pid, gpus
         int64_t start_ns
         double[16] units
-        uint64_t steps, tokens, requests_done
+        uint64_t steps, tokens, requests_done, requests_lost
         double starved_s
 
     int plant_host_progress(plant_host_t *host, plant_progress_t *out, uint32_t room, uint32_t *count)
@@ -95,6 +98,7 @@ cdef extern from "plant/lab.h" nogil:
         PLANT_WRITE_RAPL_LIMIT
         PLANT_WRITE_RAPL_WINDOW
         PLANT_WRITE_RAPL_ENABLED
+        PLANT_WRITE_POWER
 
     ctypedef struct plant_event_t:
         int64_t time_ns

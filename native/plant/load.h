@@ -68,6 +68,8 @@ void gang_begin(uint64_t seed, load_t *load);
 void gang_step(const shift_t *shift, load_t *load);
 
 int serving_is_valid(const plant_serving_t *serving);
+/* Mark what it has not answered as lost by the host's n-th switching off. */
+void serving_lose(load_t *load, const engine_t *engines, requests_t requests, uint32_t n);
 void serving_step(const shift_t *shift, load_t *load, engine_t *engines, requests_t requests);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plant/random.h"
+#include "plant/supply.h"
 
 static int is_share(double x) {
   return x >= 0.0 && x <= 1.0;
@@ -132,7 +133,7 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
   const plant_model_t *m = &given->model;
   if (given->gpus < 1 || given->gpus > PLANT_GPUS_MAX) return -EINVAL;
   if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m)) return -EINVAL;
-  if (!cpu_valid(&given->cpu)) return -EINVAL;
+  if (!cpu_valid(&given->cpu) || !supply_is_valid(&given->supply)) return -EINVAL;
   memset(spec, 0, sizeof *spec);
   spec->given = *given;
   spec->physics.cap_memory = 1 - exp(-TICK_S / m->cap_memory_s);

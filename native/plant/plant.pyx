@@ -15,6 +15,7 @@ from eagent.errors import DriverError, InputError
 from plant.cpu cimport *
 from plant.host cimport *
 from plant.lab cimport *
+from plant.wall cimport *
 
 cdef int64_t SLICE_NS = 60_000_000_000  # a long advance answers Ctrl-C between slices of simulated time
 cdef int BATCH = 1024  # log entries fetched at a time
@@ -44,6 +45,7 @@ cdef int check(int code, str what) except -1:
         errno.EPERM: "only a host with a virtual clock can be advanced",
         errno.ENOSPC: "the host's tables are full",
         errno.EIO: "the host's file is damaged",
+        errno.ENODEV: "the host is not on",
     }.get(-code, os.strerror(-code))
     fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM)
     raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")
@@ -131,8 +133,15 @@ cdef read_cpu(plant_cpu_model_t *out, object model):
     out.energy_range_uj = limits["energy_range_uj"]
 
 
+cdef read_supply(plant_supply_t *out, object supply):
+    """The keys are those of eagent.sim.supply, which explains them."""
+    out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
+    out.boot_s = supply["boot_s"]
+
+
 def create(path, description):
-    """Make a host's file. Without "cpu" in its description it has no processors to speak of.
+    """Make a host's file. Without "cpu" in its description it has no processors to speak of, without "supply" nothing
+    that draws but GPUs and processors, and it boots within a tick.
 
     Raises:
         InputError: the path exists, or the description describes no host.
@@ -148,6 +157,8 @@ def create(path, description):
         read_model(&given.model, description["model"])
         if "cpu" in description:
             read_cpu(&given.cpu, description["cpu"])
+        if "supply" in description:
+            read_supply(&given.supply, description["supply"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise InputError(f"cannot make {path}: {type(error).__name__} in its description: {error}") from error
     encoded = os.fsencode(path)
@@ -201,6 +212,10 @@ cdef class Host:
         return plant_host_gpu_count(self.open_host())
 
     @property
+    def gpu_name(self):
+        return plant_host_gpu_name(self.open_host()).decode()
+
+    @property
     def permission(self):
         """Who may set knobs: "anyone", "root" or "nobody". The simulated driver asks it, this class does not."""
         return list(_PERMISSIONS)[plant_host_permission(self.open_host())]
@@ -216,10 +231,17 @@ cdef class Host:
 
     @property
     def boot_unix_s(self):
-        """When the host came up, which is simulated time 0: seconds since 1970."""
+        """When the host last came up, which at first is simulated time 0: seconds since 1970."""
         cdef uint64_t unix_us = 0
         check(plant_host_boot_us(self.open_host(), &unix_us), self.path)
         return unix_us / 1e6
+
+    @property
+    def boot_id(self):
+        """As the kernel shows it; None while no kernel runs, because the host is off or boots."""
+        cdef plant_wall_t wall
+        check(plant_host_wall(self.open_host(), &wall), self.path)
+        return wall.boot_id.decode() if wall.power == PLANT_POWER_ON else None
 
     cdef int64_t now_ns(self) except -1:
         cdef plant_host_t *host = self.open_host()
@@ -356,6 +378,14 @@ cdef class Host:
 
     def served(self):
         """Per request, in the order given: (arrival_s, first_token_s or None, done_s or None), simulated seconds."""
+        return [(request["arrival_ns"] / 1e9, moment(request["first_token_ns"]), moment(request["done_ns"]))
+                for request in self.all_requests()]
+
+    def lost(self):
+        """The places in `served()` of those requests that switching the host off has left without an answer."""
+        return [place for place, request in enumerate(self.all_requests()) if request["lost"]]
+
+    cdef list all_requests(self):
         cdef plant_host_t *host = self.open_host()
         cdef plant_request_t found[1024]
         cdef uint32_t count = 0, start = 0
@@ -365,19 +395,19 @@ cdef class Host:
             with nogil:
                 code = plant_host_requests(host, start, found, BATCH, &count)
             check(code, self.path)
-            for i in range(count):
-                out.append((found[i].arrival_ns / 1e9, moment(found[i].first_token_ns), moment(found[i].done_ns)))
+            out += [found[i] for i in range(count)]
             start += count
             if count == 0:
                 return out
 
     def limit_log(self):
-        """Every power limit set: (time_s, gpu, old_w, new_w, pid)."""
+        """Every power limit set: (time_s, gpu, old_w, new_w, pid). Pid 0, nobody: to 0 when the host goes off, from 0
+        to the default when it is on again."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["old_value"] / 1e3, e["new_value"] / 1e3, e["pid"])
                 for e in self.all_events() if e["kind"] == PLANT_WRITE_LIMIT]
 
     def lock_log(self):
-        """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset."""
+        """Every clock lock: (time_s, gpu, min_mhz, max_mhz, pid); both 0 for a reset; pid 0 if by going off."""
         return [(e["time_ns"] / 1e9, e["gpu"], e["min_mhz"], e["max_mhz"], e["pid"])
                 for e in self.all_events() if e["kind"] == PLANT_WRITE_LOCK]
 
@@ -530,5 +560,6 @@ cdef dict describe(const plant_progress_t *progress):
         "running": bool(progress.running),
         "units": tuple(progress.units[i] for i in gpus),
         "steps": progress.steps, "tokens": progress.tokens, "requests_done": progress.requests_done,
+        "requests_lost": progress.requests_lost,
         "starved_s": progress.starved_s,
     }

@@ -143,3 +143,22 @@ void serving_step(const shift_t *shift, load_t *load, engine_t *engines, request
     if (load_has(load, gpu)) engine_step(shift, gpu, load, &engines[gpu], requests);
   }
 }
+
+static void lose(load_t *load, requests_t requests, uint32_t index, uint32_t n) {
+  if (index >= requests.count || requests.table[index].done_ns >= 0) return;
+  requests.table[index].lost = n;
+  load->progress.requests_lost++;
+}
+
+void serving_lose(load_t *load, const engine_t *engines, requests_t requests, uint32_t n) {
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+    if (!load_has(load, gpu)) continue;
+    const engine_t *engine = &engines[gpu];
+    for (uint32_t i = 0; i < engine->seated; i++) lose(load, requests, engine->seats[i].request, n);
+    for (uint32_t next = engine->waiting; next > 0 && next <= requests.count;) {
+      lose(load, requests, next - 1, n);
+      uint32_t after = requests.table[next - 1].next;
+      next = after > next ? after : 0; /* a chain only leads on: one that turns back is damage, and would not end */
+    }
+  }
+}

@@ -20,11 +20,27 @@ int session_look(plant_host_t *host, session_t *session) {
   return 0;
 }
 
-int session_change(plant_host_t *host, session_t *session) {
+int session_look_on(plant_host_t *host, session_t *session) {
   int error = session_look(host, session);
   if (error) return error;
+  const supply_t *supply = &session->state->supply;
+  int is_there = supply->power == PLANT_POWER_ON && (host->boot == 0 || host->boot == supply->boot);
+  return is_there ? 0 : session_end(session, -ENODEV);
+}
+
+static int begin_change(session_t *session) {
   session->draft = file_begin(session->file);
   return session->draft ? 0 : session_end(session, -EIO);
+}
+
+int session_change(plant_host_t *host, session_t *session) {
+  int error = session_look(host, session);
+  return error ? error : begin_change(session);
+}
+
+int session_change_on(plant_host_t *host, session_t *session) {
+  int error = session_look_on(host, session);
+  return error ? error : begin_change(session);
 }
 
 int session_end(session_t *session, int result) {

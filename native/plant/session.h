@@ -12,9 +12,12 @@ typedef struct session {
   state_t *draft;       /* the same, to change; NULL in a session that only looks */
 } session_t;
 
-/* 0 with the lock held, or -errno without it. */
+/* 0 with the lock held, or -errno without it. The second two are for clients of driver and kernel, which are there only
+ * while the host is on (and if the handle is of one boot, in that one): -ENODEV. */
 int session_look(plant_host_t *host, session_t *session);
 int session_change(plant_host_t *host, session_t *session);
+int session_look_on(plant_host_t *host, session_t *session);
+int session_change_on(plant_host_t *host, session_t *session);
 /* Ends either: publishes the change if `result` is 0, else forgets it. Returns `result`. */
 int session_end(session_t *session, int result);
 

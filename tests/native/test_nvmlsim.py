@@ -240,3 +240,62 @@ tell([listed(name % ("GetCompute", ""), Old), listed(name % ("GetCompute", "_v2"
 
 def test_a_device_that_does_nothing_has_no_process_utilisation_to_report(host: SimHost) -> None:
     assert host.nvml("tell(code(nvmlDeviceGetProcessUtilization, gpu, 0))") == 6
+
+
+# ---- a host that is switched off -------------------------------------------------------------------------------------
+
+POWER = """
+from eagent.sim._bmc import Bmc
+import time
+bmc = Bmc(os.environ["EAGENT_SIM_HOST"])
+def asked():
+    return [
+        code(nvmlDeviceGetCount), code(nvmlDeviceGetHandleByIndex, 0), code(nvmlDeviceGetPowerUsage, gpu),
+        code(nvmlDeviceGetUUID, gpu), code(nvmlDeviceGetIndex, gpu), code(nvmlSystemGetDriverVersion),
+        code(nvmlDeviceSetPowerManagementLimit, gpu, 200_000), code(nvmlDeviceResetGpuLockedClocks, gpu),
+    ]
+def booted():
+    bmc.switch_on()
+    while bmc.power != "on":
+        time.sleep(0.01)
+"""
+LOST = 15
+
+
+def test_the_gpus_of_a_host_without_power_are_lost_to_who_has_the_library_open(sim_host: SimHostFactory) -> None:
+    made = sim_host(gpus=2, boot_s=5.0)
+    script = "first = asked(); bmc.switch_off(); off = asked(); bmc.switch_on(); tell([first, off, asked()])"
+    before, off, booting = made.nvml(POWER + script)
+    assert before == [0] * 8
+    assert off == booting == [LOST] * 8
+
+
+def test_a_process_of_an_earlier_boot_gets_no_gpu_back_unless_it_begins_anew(sim_host: SimHostFactory) -> None:
+    made = sim_host(gpus=2, boot_s=0.1)
+    script = "bmc.switch_off(); booted(); stale = asked(); nvmlShutdown(); nvmlInit(); tell([stale, asked()])"
+    stale, fresh = made.nvml(POWER + script)
+    assert stale == [LOST] * 8
+    assert fresh == [0] * 8
+
+
+def test_a_host_that_is_not_on_has_no_driver_to_be_initialised(sim_host: SimHostFactory) -> None:
+    made = sim_host(gpus=2, boot_s=0.3)
+    script = "bmc.switch_off(); off = code(nvmlInit); bmc.switch_on(); boots = code(nvmlInit); booted();"
+    answers = made.nvml(POWER + script + "tell([off, boots, code(nvmlInit)])", initialise=False)
+    assert answers == [9, 9, 0]
+
+
+def test_a_boot_drops_limits_and_modes_and_keeps_who_the_gpus_are(sim_host: SimHostFactory) -> None:
+    made = sim_host(gpus=2, boot_s=0.1)
+    script = """
+def seen():
+    gpu = nvmlDeviceGetHandleByIndex(0)
+    return [nvmlDeviceGetUUID(gpu), nvmlDeviceGetPowerManagementLimit(gpu), nvmlDeviceGetPersistenceMode(gpu)]
+nvmlDeviceSetPowerManagementLimit(gpu, 200_000)
+before = seen()
+bmc.switch_off(); booted(); nvmlShutdown(); nvmlInit()
+tell([before, seen()])
+"""
+    (uuid, limit_mw, persistence), after = made.nvml(POWER + script)
+    assert (limit_mw, persistence) == (200_000, 1)
+    assert after == [uuid, 400_000, 0]

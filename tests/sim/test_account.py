@@ -1,14 +1,18 @@
 import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent.errors import InputError
-from eagent.sim import account
+from eagent.sim import account, host
+from eagent.sim._bmc import Bmc
+from eagent.sim._plant import Host
 from eagent.sim.account import LimitChange, Overshoot, Percentiles, PowerLog, Served, Stretch
+from eagent.sim.workload import Square
 
 watts = st.integers(0, 700).map(float)
 power_logs = st.lists(st.tuples(watts, watts), min_size=20, max_size=80).map(PowerLog)
@@ -202,4 +206,100 @@ def test_a_run_account_gathers_the_figures_of_its_time_and_calls_them_simulated(
         "limit_changes": 1,
         "latency": {"finished": 1, "unfinished": 1, "p50_s": 1.0, "p95_s": 1.0, "p99_s": 1.0, "max_s": 1.0},
         "first_token": {"finished": 1, "unfinished": 1, "p50_s": 0.5, "p95_s": 0.5, "p99_s": 0.5, "max_s": 0.5},
+        "requests_lost": 0,
     }
+
+
+def test_a_run_through_a_boot_counts_what_was_lost_and_no_limit_that_nobody_set() -> None:
+    run = account.account(
+        "n1",
+        0.0,
+        4.0,
+        power_log=constant(4.0, 100.0),
+        limit_log=[
+            LimitChange(0.5, 0, 400.0, 300.0, 7),
+            LimitChange(1.0, 0, 300.0, 0.0, account.NOBODY),
+            LimitChange(2.0, 0, 0.0, 400.0, account.NOBODY),
+        ],
+        initial_limits_w=[400.0],
+        stretches=[Stretch(0.0, 4.0, 350.0)],
+        served=[Served(0.0, 0.1, None), Served(0.5, None, None)],
+        lost=[0, 1],
+        wall=account.WallUse(1.0, 1.0, 2.0, 500.0, 90.0, 60.0),
+    )
+    found = run.as_dict()
+    assert (found["requests_lost"], found["limit_changes"], found["latency"]["unfinished"]) == (2, 1, 2)
+    assert found["limits_over_budget_s"] == 2.5  # before the first lowering, and from the end of the boot on
+    assert found["wall"] == {
+        "on_s": 1.0,
+        "booting_s": 1.0,
+        "off_s": 2.0,
+        "simulated_on_j": 500.0,
+        "simulated_booting_j": 90.0,
+        "simulated_off_j": 60.0,
+        "simulated_energy_j": 650.0,
+    }
+
+
+# --- The wall ---
+
+CHANGES = [(0.0, "on"), (10.0, "off"), (12.0, "booting"), (15.0, "on")]
+SUPPLY = {"standby_w": 30.0, "boot_w": 900.0, "rest_w": 1000.0}
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "on_s", "booting_s", "off_s"),
+    [
+        (0.0, 20.0, 15.0, 3.0, 2.0),
+        (10.0, 12.0, 0.0, 0.0, 2.0),
+        (11.0, 13.0, 0.0, 1.0, 1.0),
+        (16.0, 16.0, 0.0, 0.0, 0.0),
+    ],
+)
+def test_the_wall_is_charged_by_the_state_that_the_host_was_in(
+    start_s: float, end_s: float, on_s: float, booting_s: float, off_s: float
+) -> None:
+    use = account.wall_use(
+        start_s,
+        end_s,
+        power_changes=CHANGES,
+        supply=SUPPLY,
+        power_log=constant(20.0, 200.0, 100.0),
+        cpu_power_log=constant(20.0, 50.0),
+    )
+    assert (use.on_s, use.booting_s, use.off_s) == (on_s, booting_s, off_s)
+    assert use.on_j == pytest.approx(1000.0 * on_s + 350.0 * (end_s - start_s))
+    assert (use.booting_j, use.off_j) == (900.0 * booting_s, 30.0 * off_s)
+
+
+def test_a_record_of_power_that_goes_back_in_time_is_refused() -> None:
+    with pytest.raises(InputError, match="expected order of time"):
+        account.wall_use(
+            0.0,
+            1.0,
+            power_changes=[(0.0, "on"), (5.0, "off"), (4.0, "booting")],
+            supply=SUPPLY,
+            power_log=constant(1.0, 0.0),
+            cpu_power_log=constant(1.0, 0.0),
+        )
+
+
+def test_the_wall_of_the_logs_is_the_wall_of_the_plant(tmp_path: Path) -> None:
+    made = host.create(tmp_path, "n1", gpus=2, clock="virtual", boot_s=7.0)
+    with Host(made.plant) as plant, Bmc(made.plant) as bmc:
+        Square(duty=0.5).start(plant, [0, 1])
+        for until_s, switch in ((10.0, bmc.switch_off), (60.0, bmc.switch_on), (80.0, bmc.switch_off), (90.0, str)):
+            plant.advance(until_s)
+            switch()
+        use = account.wall_use(
+            0.0,
+            90.0,
+            power_changes=bmc.power_changes(),
+            supply=bmc.supply,
+            power_log=PowerLog(plant.power_log()),
+            cpu_power_log=PowerLog(plant.cpu_power_log()),
+        )
+        spent = bmc.spent()
+    assert (use.on_s, use.on_j) == pytest.approx(spent["on"], rel=1e-6)
+    assert (use.booting_s, use.booting_j) == pytest.approx(spent["booting"])
+    assert (use.off_s, use.off_j) == pytest.approx(spent["off"])

@@ -18,6 +18,7 @@ import pytest
 from eagent.errors import DriverError, RefusedError
 from eagent.sim import host as hosts
 from eagent.sim import sysfs
+from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
 from eagent.sim.workload import Square
 
@@ -257,7 +258,8 @@ def test_it_is_unmounted_when_its_server_is_told_to_end(served_host: SimHostFact
     assert server is not None
     os.kill(server, signal.SIGTERM)
     wait_until_gone(made)
-    assert list(made.kernel.iterdir()) == []
+    left = [path.relative_to(made.kernel) for path in made.kernel.rglob("*") if path.is_file()]
+    assert left == [Path("proc/sys/kernel/random/boot_id")]
 
 
 def test_only_one_process_serves_it(served_host: SimHostFactory) -> None:
@@ -390,3 +392,45 @@ def test_cpupower_reads_and_writes_it_unmodified(served_host: SimHostFactory) ->
     assert "between" not in done.stdout
     assert "within 1000 MHz and 2.00 GHz" in on_host(made, "cpupower", "frequency-info", "-p").stdout
     assert on_host(made, "cpupower", "frequency-set", "-g", "ondemand").returncode != 0  # not there
+
+
+# ---- a host that is switched off -------------------------------------------------------------------------------------
+
+
+def test_no_file_answers_while_the_host_is_off_and_all_do_after_its_boot(served_host: SimHostFactory) -> None:
+    made = served_host(gpus=1, boot_s=0.3)
+    limit = made.sysfs / "class/powercap/intel-rapl:0/constraint_0_power_limit_uw"
+    boot_id = made.procfs / "sys/kernel/random/boot_id"
+    constant, before = made.sysfs / CPUFREQ / "policy0/scaling_driver", limit.read_text()
+    first = boot_id.read_text()
+    assert attempt(limit, "90000000") == 0
+    with Bmc(made.plant) as bmc, Host(made.plant) as plant, limit.open("rb", buffering=0) as held:
+        bmc.switch_off()
+        for power in ("off", "booting"):
+            assert bmc.power == power
+            for path in (limit, constant, boot_id, made.procfs / "stat"):
+                with pytest.raises(OSError, match="No such device"):
+                    path.read_text()
+            assert attempt(limit, "80000000") == errno.ENODEV
+            with pytest.raises(OSError, match="No such device"):
+                os.pread(held.fileno(), 100, 0)
+            bmc.switch_on()
+        while bmc.power != "on":
+            time.sleep(0.01)
+        with pytest.raises(OSError, match="No such device"):  # opened in a life that is over
+            os.pread(held.fileno(), 100, 0)
+        assert (limit.read_text(), constant.read_text()) == (before, "intel_pstate\n")
+        assert first != boot_id.read_text() == f"{plant.boot_id}\n"
+
+
+def test_the_id_of_the_boot_is_the_same_with_and_without_the_served_files(served_host: SimHostFactory) -> None:
+    made = served_host(gpus=1, boot_s=0.0)
+    host, path = hosts.SimulatedHost(made.dir), made.procfs / "sys/kernel/random/boot_id"
+    with Bmc(made.plant) as bmc:
+        bmc.switch_off()
+        bmc.switch_on()
+        while bmc.power != "on":
+            time.sleep(0.01)
+        served = path.read_text()
+        host.mount.stop()
+        assert path.read_text() == served == f"{bmc.boot_id}\n"

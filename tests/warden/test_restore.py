@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from eagent.model import KnobName
+from eagent.sim._plant import Host
 from eagent.warden.journal import Journal
-from eagent.warden.main import BOOT_ID
 
 RESTORE = """
 import json
@@ -26,7 +26,7 @@ def test_a_knob_that_can_t_be_written_any_more_is_not_called_done(sim_host: Call
     host = sim_host(gpus=2, permission="nobody")
     uuid = host.nvml("tell(nvmlDeviceGetUUID(gpu))")
     journal = Journal(Path(host.environ["EAGENT_STATE_DIR"]) / "journal")
-    journal.enter(uuid, KnobName.POWER_LIMIT, 350_000, BOOT_ID.read_text().strip())
+    journal.enter(uuid, KnobName.POWER_LIMIT, 350_000, Host(host.plant).boot_id or "")
     said = host.python(RESTORE)
     assert "not back: gpu0" in said
     assert "CAP_SYS_ADMIN" in said or "ermission" in said

@@ -30,7 +30,7 @@ def check(host: Host) -> Iterator[Finding]:
 def _journal(host: Host, *, kept: bool) -> Iterator[Finding]:
     try:
         files = sorted(path for path in host.paths.journal.iterdir() if path.suffix == ".json")
-        boot_id = (host.roots.proc / "sys/kernel/random/boot_id").read_text().strip()
+        boot_id = host.paths.boot_id(host.roots.proc)
     except FileNotFoundError:
         yield Finding("journal", Severity.OK, "empty: eagent holds no knob")
         return

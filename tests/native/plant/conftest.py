@@ -16,7 +16,7 @@ Lab = Callable[..., _plant.Host]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """`lab(gpus=1, seed=1, clock="virtual", permission="anyone", sensor={"noise_w": 0.0}, ...)` makes and opens a host.
 
-    With cpu={"power": {"idle_w": 10.0}, ...} it has processors, of the Xeon model.
+    With cpu={"power": {"idle_w": 10.0}, ...} it has processors, of the Xeon model; `supply` must name all its keys.
 
     For the whole session, so that a test of Hypothesis may make as many as it likes.
     """
@@ -31,6 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         permission: str = "anyone",
         path: Path | None = None,
         cpu: Mapping[str, Mapping[str, Any]] | None = None,
+        supply: Mapping[str, float] | None = None,
         **changes: Mapping[str, Any],
     ) -> _plant.Host:
         numbers = {
@@ -46,6 +47,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         if cpu is not None:
             found = processor.load("xeon-platinum-8358")
             description["cpu"] = {section: {**keys, **cpu.get(section, {})} for section, keys in found.items()}
+        if supply is not None:
+            description["supply"] = dict(supply)
         while len(opened) > 40:  # a host takes some hundred kilobytes
             _discard(*opened.pop(0))
         path = path or directory / f"plant{next(numbers_of_files)}"

@@ -222,6 +222,7 @@ def test_damage_is_an_error_and_not_a_crash(lab: Lab, tmp_path: Path) -> None:
 import random
 from pathlib import Path
 from eagent.errors import EagentError
+from eagent.sim._bmc import Bmc
 rng, refused, whole = random.Random(1), 0, Path(sys.argv[1]).read_bytes()[:200_000]
 for _ in range(300):
     with open(sys.argv[1], "r+b") as file:
@@ -233,6 +234,7 @@ for _ in range(300):
         with Host(sys.argv[1]) as damaged:
             damaged.advance(3.0)
             damaged.view(1), damaged.served(), damaged.progress(), damaged.power_log(), damaged.limit_log()
+            Bmc(sys.argv[1]).spent(), damaged.lost()
             damaged.cpu_view(9), damaged.rapl_view(1), damaged.cpu_log(), damaged.cpu_power_log()
     except EagentError:
         refused += 1

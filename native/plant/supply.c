@@ -1,0 +1,165 @@
+#include "plant/supply.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define LONGEST_BOOT_S 86400.0
+#define MOST_W         1e6
+#define TIME_MAX_NS    (1ll << 60)
+
+static int is_power(double watts) {
+  return watts >= 0 && watts <= MOST_W;
+}
+
+int supply_is_valid(const plant_supply_t *given) {
+  return is_power(given->standby_w) && is_power(given->boot_w) && is_power(given->rest_w) && given->boot_s >= 0 &&
+         given->boot_s <= LONGEST_BOOT_S;
+}
+
+/* Chance from outside of the simulation: no two boots of any hosts have one id, and nothing simulated hangs on it. */
+static int begin_life(supply_t *supply) {
+  if (getrandom(supply->boot_bits, sizeof supply->boot_bits, 0) != sizeof supply->boot_bits) return -EIO;
+  supply->boot++;
+  return 0;
+}
+
+int supply_init(supply_t *supply) {
+  *supply = (supply_t){.power = PLANT_POWER_ON};
+  return begin_life(supply);
+}
+
+static int is_time(int64_t time_ns) {
+  return time_ns >= 0 && time_ns <= TIME_MAX_NS;
+}
+
+int supply_is_sane(const supply_t *supply) {
+  if (supply->power >= PLANT_POWERS || !is_time(supply->since_ns) || !is_time(supply->booted_ns)) return 0;
+  for (uint32_t i = 0; i < PLANT_POWERS; i++) {
+    if (!is_time(supply->time_ns[i])) return 0;
+  }
+  return 1;
+}
+
+static int64_t since_ns(const supply_t *supply, int64_t now_ns) {
+  return now_ns > supply->since_ns ? now_ns - supply->since_ns : 0;
+}
+
+int64_t supply_time_ns(const supply_t *supply, uint32_t power, int64_t now_ns) {
+  return supply->time_ns[power] + (supply->power == power ? since_ns(supply, now_ns) : 0);
+}
+
+static void enter(plant_file_t *file, state_t *state, plant_event_t event) {
+  if (state->events >= EVENTS_MAX) {
+    state->events_lost++;
+    return;
+  }
+  file->events[state->events++] = event;
+}
+
+static void go_over(state_t *state, enum plant_power power, int64_t now_ns) {
+  supply_t *supply = &state->supply;
+  supply->time_ns[supply->power] = supply_time_ns(supply, supply->power, now_ns);
+  supply->since_ns = now_ns > supply->since_ns ? now_ns : supply->since_ns;
+  supply->power = power;
+}
+
+/* What the driver forgets is in the log as nobody's write, so that who reads the log knows what was in force: a limit
+ * of 0 while there is no power, then the default. */
+static void enter_limits(plant_file_t *file, state_t *state, const uint32_t old_mw[PLANT_GPUS_MAX], uint32_t new_mw,
+                         int64_t now_ns) {
+  for (uint32_t i = 0; i < file->spec.given.gpus; i++) {
+    plant_event_t event = {.time_ns = now_ns, .kind = PLANT_WRITE_LIMIT, .gpu = i};
+    event.old_value = old_mw ? old_mw[i] : 0;
+    event.new_value = new_mw;
+    enter(file, state, event);
+  }
+}
+
+/* Every load ends, with the requests that it has not answered: those in its engines, and those that would yet come. The
+ * mark counts once the state is published in which this switching off has happened (plant_file in file.h). */
+static void lose_work(plant_file_t *file, state_t *state) {
+  requests_t requests = {file->requests, state->requests};
+  state->offs++;
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    load_t *load = &state->loads[i];
+    if (load->progress.running && load->progress.kind == PLANT_LOAD_SERVING)
+      serving_lose(load, state->engines, requests, state->offs);
+    load->progress.running = 0;
+  }
+  memset(state->engines, 0, sizeof state->engines);
+}
+
+void supply_off(plant_file_t *file, state_t *state, int64_t now_ns) {
+  const spec_t *spec = &file->spec;
+  uint32_t limits_mw[PLANT_GPUS_MAX];
+  if (state->supply.power == PLANT_POWER_ON) {
+    for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
+      gpu_t *gpu = &state->gpus[i];
+      limits_mw[i] = gpu->limit_mw;
+      if (i < spec->given.gpus && gpu->lock_max_mhz)
+        enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
+      gpu_off(spec, gpu, state->tick);
+    }
+    enter_limits(file, state, limits_mw, 0, now_ns);
+    cores_off(spec, &state->cpus, now_ns);
+    lose_work(file, state);
+  }
+  go_over(state, PLANT_POWER_OFF, now_ns);
+}
+
+int supply_boot(const spec_t *spec, state_t *state, int64_t now_ns) {
+  int error = begin_life(&state->supply);
+  if (error) return error;
+  int64_t ticks = (int64_t)ceil(spec->given.supply.boot_s / TICK_S);
+  state->supply.on_tick = state->tick + (ticks > 1 ? ticks : 1);
+  go_over(state, PLANT_POWER_BOOTING, now_ns);
+  return 0;
+}
+
+int supply_is_due(const state_t *state) {
+  return state->supply.power == PLANT_POWER_BOOTING && state->tick >= state->supply.on_tick;
+}
+
+void supply_on(plant_file_t *file, state_t *state) {
+  int64_t now_ns = state->tick * TICK_NS;
+  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) gpu_on(&file->spec, &state->gpus[i], state->tick);
+  cores_on(&file->spec, &state->cpus, now_ns);
+  go_over(state, PLANT_POWER_ON, now_ns);
+  state->supply.booted_ns = state->supply.since_ns;
+  enter_limits(file, state, NULL, file->spec.given.model.limit_default_mw, now_ns);
+  enter(
+      file, state,
+      (plant_event_t){
+          .time_ns = now_ns, .kind = PLANT_WRITE_POWER, .old_value = PLANT_POWER_BOOTING, .new_value = PLANT_POWER_ON});
+}
+
+/* GPUs and packages draw only while the host is on: all that they ever drew was drawn then. */
+static double parts_j(const spec_t *spec, const state_t *state, int64_t now_ns) {
+  double energy_j = 0, package_j, dram_j;
+  for (uint32_t i = 0; i < spec->given.gpus; i++) energy_j += gpu_energy_j(spec, &state->gpus[i], state->tick);
+  for (uint32_t i = 0; i < spec->given.cpu.packages; i++) {
+    cores_energy_j(&state->cpus, i, now_ns, &package_j, &dram_j);
+    energy_j += package_j + dram_j;
+  }
+  return energy_j;
+}
+
+double supply_energy_j(const spec_t *spec, const state_t *state, uint32_t power, int64_t now_ns) {
+  const plant_supply_t *given = &spec->given.supply;
+  const double draws_w[PLANT_POWERS] = {given->standby_w, given->boot_w, given->rest_w};
+  double energy_j = draws_w[power] * (double)supply_time_ns(&state->supply, power, now_ns) * 1e-9;
+  return power == PLANT_POWER_ON ? energy_j + parts_j(spec, state, now_ns) : energy_j;
+}
+
+double supply_power_w(const spec_t *spec, const state_t *state) {
+  const plant_supply_t *given = &spec->given.supply;
+  if (state->supply.power == PLANT_POWER_OFF) return given->standby_w;
+  if (state->supply.power == PLANT_POWER_BOOTING) return given->boot_w;
+  double power_w = given->rest_w;
+  for (uint32_t i = 0; i < spec->given.gpus; i++) power_w += state->gpus[i].power_w;
+  for (uint32_t i = 0; i < spec->given.cpu.packages; i++)
+    power_w += state->cpus.packages[i].power_w + state->cpus.packages[i].dram_w;
+  return power_w;
+}
