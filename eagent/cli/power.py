@@ -107,6 +107,8 @@ def _segment(host: str) -> str:
 def status_lines(told: Json) -> list[str]:
     """Who sleeps, for a person."""
     lines = [f"{told['name']}  {'switches hosts' if told['acts'] else 'observes only'}  power_key {told['power_key']}"]
+    if told["halted"] is not None:
+        lines.append(f"HALTED: {told['halted']}: nothing is switched; `eagent halt --end` on this host ends it")
     if told["stopped"]:
         lines.append(
             f"STOPPED: {told['failures']} switchings in a row have failed: no host is put to sleep until you have "
@@ -151,7 +153,10 @@ def plan_lines(told: Json) -> list[str]:
     if not told["hosts"]:
         return ["power.toml names no host that can be switched"]
     does = "" if told["acts"] else " (would, but only observes)"
+    does = does if told["halted"] is None else " (would, but is halted)"
     lines = []
+    if told["halted"] is not None:
+        lines.append(f"HALTED: {told['halted']}: nothing is switched; `eagent halt --end` on this host ends it")
     for host in told["hosts"]:
         step = "stays as it is" if host["step"] == "none" else f"{host['step']}{does}"
         lines.append(f"{host['host']}: {step}: {host['because']}; {_watts(host['told_w'])}")

@@ -51,6 +51,7 @@ class Keeper:
         durable: Record,
         clock: Clock,
         wall_s: Callable[[], float] = time.time,
+        halted: Callable[[], str | None] = lambda: None,
     ) -> None:
         """A keeper that has looked at nobody yet.
 
@@ -64,6 +65,7 @@ class Keeper:
             durable: Who was put to sleep before.
             clock: The mesh's.
             wall_s: Seconds since 1970, for the record.
+            halted: Why nothing may be switched now; None: it may.
         """
         self.node = node
         self.papers = papers
@@ -74,6 +76,7 @@ class Keeper:
         self.role = Role(switches, rules, self._tell, clock)
         self.states: dict[str, PowerState] = {}  # as last read
         self.wanted: dict[str, Wish] = {}  # awake, by people
+        self.halted = halted
         self._signer = signer
         self._clock = clock
         self._wall_s = wall_s
@@ -117,7 +120,7 @@ class Keeper:
             if view.now_ns - since_ns < self.watching.wake_s * SECOND_NS and not watch.is_back(view, host, since_ns)
         }
         self._pressed = watch.pressed(self._pressed, view, self.watching)
-        if self.rules.act:
+        if self.rules.act and self.halted() is None:
             for prospect in self.prospects(view):
                 # Judged anew: what was begun before may have used up what the rules allow in a minute.
                 if prospect.wish is not None and self._judged(prospect.wish).wish is not None:
@@ -179,6 +182,9 @@ class Keeper:
             raise RefusedError(
                 'nothing is switched: power.toml says mode = "observe"; `eagent power plan` says what would'
             )
+
+        if (why := self.halted()) is not None:
+            raise RefusedError(f"nothing is switched: {why}; `eagent halt --end` on this host ends it")
 
     def _begin(self, wish: Wish) -> None:
         self.wanted.pop(wish.host, None)

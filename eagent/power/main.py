@@ -30,7 +30,7 @@ from eagent.power.keeper import Keeper
 from eagent.power.papers import Papers
 from eagent.power.record import Record
 from eagent.power.service import Service
-from eagent.process import follow_parent, hold_lock, make_directory
+from eagent.process import follow_parent, halt_reason, hold_lock, make_directory
 
 log = logging.getLogger("eagent.power")
 
@@ -97,7 +97,15 @@ async def _run(paths: Paths, config: PowerConfig, files: MeshFiles, api: Api) ->
     station = Station(node, transport, _refuse)
     durable = Record(paths.power_record)
     keeper = Keeper(
-        node, papers, signs, switches(config), config.rules, config.watching, durable, Clock(now_ns=clock_ns)
+        node,
+        papers,
+        signs,
+        switches(config),
+        config.rules,
+        config.watching,
+        durable,
+        Clock(now_ns=clock_ns),
+        halted=lambda: halt_reason(paths.halt),
     )
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -30,6 +30,7 @@ class Service:
         return {
             "name": keeper.node.name,
             "acts": keeper.rules.act,
+            "halted": keeper.halted(),
             "power_key": self._public_key.hex(),
             "failures": keeper.role.failures,
             "stopped": keeper.role.failures >= keeper.rules.failures_max,
@@ -45,6 +46,7 @@ class Service:
         told_w = [_told_w(view, each.host) for each in prospects if each.wish is not None and _step(each) == Kind.SLEEP]
         return {
             "acts": self._keeper.rules.act,
+            "halted": self._keeper.halted(),
             "hosts": [
                 {
                     "host": each.host,

@@ -23,6 +23,7 @@ HOST = {
 STATUS = {
     "name": "mgmt",
     "acts": True,
+    "halted": None,
     "power_key": "0a",
     "failures": 0,
     "stopped": False,
@@ -61,8 +62,10 @@ def test_a_host_is_shown_as_it_is_known_and_no_better(changed: dict[str, Any], l
 
 
 def test_what_an_operator_must_know_stands_first() -> None:
-    lines = status_lines({**STATUS, "stopped": True, "failures": 3, "unrecorded": 2, "domains": [DOMAIN]})
-    assert lines[0] == "mgmt  switches hosts  power_key 0a"
+    wrong = {"halted": "storm", "stopped": True, "failures": 3, "unrecorded": 2}
+    lines = status_lines({**STATUS, **wrong, "domains": [DOMAIN]})
+    assert lines.pop(0) == "mgmt  switches hosts  power_key 0a"
+    assert lines[0] == "HALTED: storm: nothing is switched; `eagent halt --end` on this host ends it"
     assert lines[1].startswith("STOPPED: 3 switchings in a row have failed")
     assert lines[2] == "ALARM: 2 entries could not be written into the record"
     assert lines[3] == "rack: table 2 waits for n2, n3; 1 hosts awake, 3 of 8 devices busy"
@@ -74,12 +77,20 @@ def test_a_plan_tells_the_watts_that_were_told_and_how_many_were_not() -> None:
         {"host": "n2", "step": "sleep", "because": "it has yielded", "told_w": None},
         {"host": "n3", "step": "none", "because": "it says that it is awake", "told_w": 300.0},
     ]
-    assert plan_lines({"acts": False, "hosts": hosts, "sleep_told_w": 250.0, "sleep_not_told": 1}) == [
+    assert plan_lines({"acts": False, "halted": None, "hosts": hosts, "sleep_told_w": 250.0, "sleep_not_told": 1}) == [
         "n1: sleep (would, but only observes): it has yielded; told 250 W",
         "n2: sleep (would, but only observes): it has yielded; its watts are not told",
         "n3: stays as it is: it says that it is awake; told 300 W",
         "at stake: 250 W by what hosts told last, and 1 hosts have not told; what they draw asleep is not known",
     ]
+
+
+def test_a_plan_under_a_halt_says_so() -> None:
+    host = {"host": "n1", "step": "sleep", "because": "it has yielded", "told_w": 250.0}
+    told = {"acts": True, "halted": "storm", "hosts": [host], "sleep_told_w": 250.0, "sleep_not_told": 0}
+    lines = plan_lines(told)
+    assert lines[0].startswith("HALTED: storm")
+    assert lines[1] == "n1: sleep (would, but is halted): it has yielded; told 250 W"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class Site:
         self.silent: set[str] = set()  # whose BMC does not answer
         self.mute: set[str] = set()  # who says nothing, though it has power
         self.slow: asyncio.Event | None = None  # switching waits for it
+        self.halted: str | None = None
         self.rack = table(HOSTS)
         self.signer = signer.make(path / "power.key")
         self.rules = rules
@@ -60,7 +61,17 @@ class Site:
         switches = {host: Switch(self, order, confirm_s=10.0) for order, host in enumerate(HOSTS)}
         clock = Clock(lambda: self.now_ns, self.sleep)
         durable = Record(self.path / "power.jsonl")
-        self.keeper = Keeper(node, papers, self.signer, switches, self.rules, self.watching, durable, clock)
+        self.keeper = Keeper(
+            node,
+            papers,
+            self.signer,
+            switches,
+            self.rules,
+            self.watching,
+            durable,
+            clock,
+            halted=lambda: self.halted,
+        )
         for host in HOSTS:
             self.hear(told(host, standing(host, self.rack), now_ns=self.now_ns))
         return self.keeper

@@ -47,6 +47,23 @@ def test_observing_switches_nothing_records_nothing_and_plans_it(tmp_path: Path)
             ask("n2", "root", "why")
 
 
+def test_while_it_is_halted_nothing_is_begun(site: Site) -> None:
+    async def course() -> None:
+        site.halted = "storm"
+        site.hear_yielded("n2")
+        await site.step(3)
+        for ask in (site.keeper.wake, site.keeper.sleep):
+            with pytest.raises(RefusedError, match="nothing is switched: storm"):
+                ask("n2", "root", "why")
+        assert site.calls == []
+        assert Service(site.keeper, b"").status()["halted"] == "storm"
+        site.halted = None
+        await site.step()
+
+    go(course())
+    assert site.calls == [("n2", "off")]
+
+
 def test_observing_it_looks_at_nobody_and_certifies_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path, replace(ACT, act=False))
     site.states["n3"] = PowerState.OFF
