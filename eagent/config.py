@@ -67,6 +67,21 @@ class Paths:
         return self.run / "api.sock"
 
     @property
+    def power_socket(self) -> Path:
+        """The power role's HTTP socket, on a management host."""
+        return self.run / "power.sock"
+
+    @property
+    def power_lock(self) -> Path:
+        """Held by the one power role of these directories."""
+        return self.run / "power.lock"
+
+    @property
+    def power_record(self) -> Path:
+        """What the power role has switched, a line an entry."""
+        return self.state / "power.jsonl"
+
+    @property
     def ring(self) -> Path:
         """The sample ring that the warden writes."""
         return self.run / "ring"

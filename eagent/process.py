@@ -1,4 +1,4 @@
-"""What each of eagent's processes needs: to be the only one of its kind, and not to outlive its parent."""
+"""What each of eagent's processes needs: to be the only one of its kind, not to outlive its parent, and to halt."""
 
 from __future__ import annotations
 
@@ -81,3 +81,13 @@ def follow_parent(environ: Mapping[str, str] = os.environ) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if str(os.getppid()) != parent:  # it died before we asked
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def halt_reason(path: Path) -> str | None:
+    """The text of the halt file; None: it is not there. One that can't be read halts, too."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip() or "halted"
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        return f"halted; {path}: {problem.strerror}"

@@ -19,7 +19,7 @@ from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden
 from eagent.config import Config, Paths
-from eagent.process import follow_parent, hold_lock, make_directory
+from eagent.process import follow_parent, halt_reason, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
 
 if TYPE_CHECKING:
@@ -60,23 +60,13 @@ def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -
         os.close(lock)
 
 
-def _halt_reason(path: Path) -> str | None:
-    """The text of the halt file; None: it is not there. One that can't be read halts, too."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip() or "halted"
-    except FileNotFoundError:
-        return None
-    except OSError as problem:
-        return f"halted; {path}: {problem.strerror}"
-
-
 async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
     stopping = asyncio.Event()
     governor = Governor(
         Warden(paths.warden_socket),
         Feed(lambda: RingReader(paths.ring)),
         config,
-        halted=lambda: _halt_reason(paths.halt),
+        halted=lambda: halt_reason(paths.halt),
         busy_cpus=Processors().busy,
     )
     member = _member(governor, config, paths)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote
 
 from eagent.api.body import Number, read_numbers, read_object
@@ -59,13 +60,13 @@ def reply_error(status: int, line: str, headers: tuple[tuple[str, str], ...] = (
 
 async def get_status(service: Service, call: Call) -> Reply:
     """All that is known now."""
-    _no_body(call)
+    no_body(call)
     return reply_json(service.status())
 
 
 async def get_explain(service: Service, call: Call) -> Reply:
     """Why the knobs of one device stand where they stand."""
-    _no_body(call)
+    no_body(call)
     try:
         return reply_json(service.explain(call.path["device"]))
     except InputError as problem:
@@ -74,13 +75,13 @@ async def get_explain(service: Service, call: Call) -> Reply:
 
 async def get_plan(service: Service, call: Call) -> Reply:
     """What every policy asks for now, whether it acts or only observes."""
-    _no_body(call)
+    no_body(call)
     return reply_json(service.plan())
 
 
 async def get_mesh(service: Service, call: Call) -> Reply:
     """This host's part in the mesh, its domains and its peers."""
-    _no_body(call)
+    no_body(call)
     return reply_json(service.mesh())
 
 
@@ -94,7 +95,7 @@ async def put_budget(service: Service, call: Call) -> Reply:
 
 async def delete_budget(service: Service, call: Call) -> Reply:
     """End the budget."""
-    _no_body(call)
+    no_body(call)
     await service.clear_budget()
     return reply_json({})
 
@@ -113,7 +114,7 @@ async def put_pin(service: Service, call: Call) -> Reply:
 
 async def delete_pin(service: Service, call: Call) -> Reply:
     """Drop one device's pin."""
-    _no_body(call)
+    no_body(call)
     try:
         service.clear_pin(call.path["device"])
     except InputError as problem:
@@ -130,21 +131,22 @@ async def post_restore(service: Service, call: Call) -> Reply:
 
 async def get_metrics(service: Service, call: Call) -> Reply:
     """The same truth for Prometheus."""
-    _no_body(call)
+    no_body(call)
     return Reply(200, exposition(service.status()), CONTENT_TYPE)
 
 
 async def get_health(service: Service, call: Call) -> Reply:
     """200 only while the hardware is seen, and seen now."""
-    _no_body(call)
+    no_body(call)
     reason = unhealthy(service.status())
     return reply_error(503, reason) if reason else reply_json({"healthy": True})
 
 
-Handler = Callable[[Service, Call], Awaitable[Reply]]
+Handler = Callable[[Any, Call], Awaitable[Reply]]  # the service is that of the routes
+Routes = tuple[tuple[str, str, Handler], ...]
 
 # One line a route; {name} catches one segment of the path.
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
+ROUTES: Routes = (
     ("GET", "/v1/status", get_status),
     ("GET", "/v1/devices/{device}/explain", get_explain),
     ("GET", "/v1/plan", get_plan),
@@ -159,18 +161,19 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 )
 
 
-async def answer(service: Service, method: str, target: str, body: bytes = b"") -> Reply:
+async def answer(service: Any, method: str, target: str, body: bytes = b"", routes: Routes = ROUTES) -> Reply:
     """The response to one request. Never raises, and never shows a client more than one line of a problem.
 
     Args:
-        service: the agent.
+        service: what the routes ask: the agent, or the power role.
         method: as sent. HEAD is answered as GET; whoever writes the response leaves the body out.
         target: the request target as sent, percent-encoded.
         body: all of it.
+        routes: what there is to ask.
     """
     try:
         path, query, _ = target.partition("?")
-        handlers, caught = _find(path)
+        handlers, caught = _find(path, routes)
         if not handlers:
             return reply_error(404, f"no such path: {path[:SEGMENT_MAX]}")
         handler = handlers.get("GET" if method == "HEAD" else method)
@@ -191,14 +194,14 @@ async def answer(service: Service, method: str, target: str, body: bytes = b"") 
         return reply_error(500, str(problem))
     except Exception:
         log.exception("%s %s failed", method, target)
-        return reply_error(500, "the agent failed to answer this; its log says why")
+        return reply_error(500, "eagent failed to answer this; its log says why")
 
 
-def _find(path: str) -> tuple[dict[str, Handler], dict[str, str]]:
+def _find(path: str, routes: Routes) -> tuple[dict[str, Handler], dict[str, str]]:
     """The handlers of `path` by method, and what its template caught; no handlers, no such path."""
     handlers: dict[str, Handler] = {}
     caught: dict[str, str] = {}
-    for method, template, handler in ROUTES:
+    for method, template, handler in routes:
         match = _match(template, path)
         if match is not None:
             handlers[method], caught = handler, match
@@ -221,6 +224,7 @@ def _match(template: str, path: str) -> dict[str, str] | None:
     return caught
 
 
-def _no_body(call: Call) -> None:
+def no_body(call: Call) -> None:
+    """Refuse a body where none has a meaning."""
     if call.body:
         raise InputError("this request takes no body")

@@ -9,14 +9,13 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import h11
 
 from eagent import __version__
 from eagent.api.listening import listen
-from eagent.api.routes import Reply, answer, reply_error
-from eagent.api.service import Service
+from eagent.api.routes import ROUTES, Reply, Routes, answer, reply_error
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +37,19 @@ class Bounds:
 
 
 class Server:
-    """The agent's HTTP server. `start`, then `close`, both on one event loop."""
+    """The HTTP server of a process. `start`, then `close`, both on one event loop."""
 
-    def __init__(self, service: Service, path: Path, bounds: Bounds | None = None) -> None:
-        """A server of `service` on the socket `path`. Whoever makes it holds the agent's lock on that directory."""
+    def __init__(self, service: Any, path: Path, bounds: Bounds | None = None, routes: Routes = ROUTES) -> None:
+        """A server of `service` on the socket `path`. Whoever makes it holds the process's lock on that directory.
+
+        Args:
+            service: What the routes ask.
+            path: Where to listen.
+            bounds: Of sizes and times.
+            routes: What there is to ask; else what there is of the agent, a `Service`.
+        """
         self._service = service
+        self._routes = routes
         self._path = path
         self._bounds = bounds or Bounds()
         self._listener: asyncio.Server | None = None
@@ -82,7 +89,7 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(self._service, self._bounds, reader, writer)
+        connection = _Connection(self._service, self._routes, self._bounds, reader, writer)
         full = len(self._connections) >= self._bounds.connections
         self._connections[task] = connection
         connection.last = self._closing or full
@@ -106,9 +113,15 @@ class _Connection:
     """One client: requests in turn, until either side has had enough."""
 
     def __init__(
-        self, service: Service, bounds: Bounds, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        service: Any,
+        routes: Routes,
+        bounds: Bounds,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._service = service
+        self._routes = routes
         self._bounds = bounds
         self._reader = reader
         self._writer = writer
@@ -140,7 +153,8 @@ class _Connection:
                 await self._refuse(413, f"the body is longer than {self._bounds.body_bytes} bytes")
                 return
             method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
-            await self._send(await answer(self._service, method, target, body), with_body=method != "HEAD")
+            reply = await answer(self._service, method, target, body, self._routes)
+            await self._send(reply, with_body=method != "HEAD")
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()

@@ -1,4 +1,4 @@
-"""The command line's way to the agent: one HTTP request over its unix socket, one JSON answer.
+"""The command line's way to the agent, or to the power role: one HTTP request over its unix socket, one JSON answer.
 
 Each request has its own connection and the server closes it after the answer, so the answer ends where the stream ends.
 That needs no HTTP library, whose import would take longer than all else that `eagent status` does.
@@ -18,6 +18,7 @@ from eagent.errors import EagentError, InputError, RefusedError, UnavailableErro
 TIMEOUT_S = 15.0
 ANSWER_MAX_BYTES = 16 * 1024 * 1024
 START = "start it with `eagent up`"
+OWN = "start your own agent with `eagent up`"
 
 _KINDS = {400: InputError, 404: InputError, 405: InputError, 409: RefusedError, 413: InputError, 503: UnavailableError}
 
@@ -29,12 +30,25 @@ class NoAgentError(UnavailableError):
 
 
 class Client:
-    """Requests to the agent that listens at one socket."""
+    """Requests to the agent, or who else, that listens at one socket."""
 
-    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        """A client of the agent at `path`; nothing is opened yet."""
+    def __init__(
+        self, path: Path, timeout_s: float = TIMEOUT_S, who: str = "agent", start: str = START, own: str = OWN
+    ) -> None:
+        """A client of who listens at `path`; nothing is opened yet.
+
+        Args:
+            path: The socket.
+            timeout_s: How long an answer is waited for.
+            who: Who listens there, for errors.
+            start: What to do when nobody does.
+            own: What else to do than to ask for somebody's that may not be opened.
+        """
         self._path = path
         self._timeout_s = timeout_s
+        self._who = who
+        self._start = start
+        self._own = own
 
     def request(self, method: str, target: str, body: Json | None = None) -> Json:
         """The agent's answer.
@@ -46,12 +60,12 @@ class Client:
             RefusedError: the agent will not do it.
             EagentError: the agent failed, or what answers is no agent.
         """
-        status, answer = _parse(self._exchange(_render(method, target, body)), self._path)
+        status, answer = _parse(self._exchange(_render(method, target, body)), f"the {self._who} at {self._path}")
         if 200 <= status < 300:
             return answer
         line = answer.get("error")
         kind = _KINDS.get(status, EagentError)
-        raise kind(line if isinstance(line, str) else f"the agent answered with HTTP status {status}")
+        raise kind(line if isinstance(line, str) else f"the {self._who} answered with HTTP status {status}")
 
     def _exchange(self, request: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -63,10 +77,10 @@ class Client:
                 return self._receive(connection)
             except TimeoutError:
                 raise UnavailableError(
-                    f"the agent at {self._path} did not answer within {self._timeout_s:g} s: is it stopped?"
+                    f"the {self._who} at {self._path} did not answer within {self._timeout_s:g} s: is it stopped?"
                 ) from None
             except OSError as problem:
-                raise UnavailableError(f"the agent at {self._path} went away: {problem.strerror}") from None
+                raise UnavailableError(f"the {self._who} at {self._path} went away: {problem.strerror}") from None
 
     def _receive(self, connection: socket.socket) -> bytes:
         """All that comes until the stream ends; it ends with a reset if the agent answered without reading it all."""
@@ -75,26 +89,34 @@ class Client:
             while chunk := connection.recv(65_536):
                 received += chunk
                 if len(received) > ANSWER_MAX_BYTES:
-                    raise EagentError(f"what answers at {self._path} does not stop: is it an agent?")
+                    raise EagentError(f"what answers at {self._path} does not stop: is it the {self._who}?")
         return bytes(received)
 
     def _connect(self, connection: socket.socket) -> None:
         try:
             connection.connect(os.fspath(self._path))
         except FileNotFoundError:
-            raise NoAgentError(f"no agent runs here (there is no {self._path}): {START}") from None
+            raise NoAgentError(f"no {self._who} runs here (there is no {self._path}): {self._start}") from None
         except NotADirectoryError:
-            raise NoAgentError(f"no agent runs here ({self._path.parent} is no directory): {START}") from None
+            raise NoAgentError(
+                f"no {self._who} runs here ({self._path.parent} is no directory): {self._start}"
+            ) from None
         except ConnectionRefusedError:
-            raise NoAgentError(f"the agent of {self._path} is dead and left its socket behind: {START}") from None
+            raise NoAgentError(
+                f"the {self._who} of {self._path} is dead and left its socket behind: {self._start}"
+            ) from None
         except PermissionError:
             raise UnavailableError(
-                f"you may not open {self._path}: run as {_owner(self._path)}, or start your own agent with `eagent up`"
+                f"you may not open {self._path}: run as {_owner(self._path)}, or {self._own}"
             ) from None
         except BlockingIOError:
-            raise UnavailableError(f"the agent of {self._path} has more callers than it takes: try again") from None
+            raise UnavailableError(
+                f"the {self._who} of {self._path} has more callers than it takes: try again"
+            ) from None
         except OSError as problem:  # "AF_UNIX path too long" has no errno
-            raise UnavailableError(f"cannot reach an agent at {self._path}: {problem.strerror or problem}") from None
+            raise UnavailableError(
+                f"cannot reach the {self._who} at {self._path}: {problem.strerror or problem}"
+            ) from None
 
 
 def _render(method: str, target: str, body: Json | None) -> bytes:
@@ -105,11 +127,11 @@ def _render(method: str, target: str, body: Json | None) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii") + data
 
 
-def _parse(received: bytes, path: Path) -> tuple[int, Json]:
-    """Status and JSON of a whole answer.
+def _parse(received: bytes, whom: str) -> tuple[int, Json]:
+    """Status and JSON of a whole answer; `whom` is what errors call who gave it.
 
     Raises:
-        EagentError: cut short, or not an answer of an agent.
+        EagentError: cut short, or no answer of ours.
     """
     head, gap, data = received.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
@@ -123,8 +145,8 @@ def _parse(received: bytes, path: Path) -> tuple[int, Json]:
         return int(status), document
     except (KeyError, ValueError):
         if not received:
-            raise UnavailableError(f"the agent at {path} closed the connection without an answer") from None
-        raise EagentError(f"what answers at {path} is cut short, or not an agent") from None
+            raise UnavailableError(f"{whom} closed the connection without an answer") from None
+        raise EagentError(f"the answer of {whom} is cut short, or not one of eagent's") from None
 
 
 def _owner(path: Path) -> str:
@@ -136,7 +158,7 @@ def _owner(path: Path) -> str:
         made = path.stat()
         user, group = pwd.getpwuid(made.st_uid).pw_name, grp.getgrgid(made.st_gid).gr_name
     except (OSError, KeyError):
-        return "the user that runs the agent"
+        return "the user that runs it"
     return f"user {user} or in group {group}"
 
 

@@ -76,6 +76,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "doctor": ("eagent.cli.doctor", "find what is missing or wrong here, and what to do about it"),
     "demo": ("eagent.cli.demo", "watch a budget being shared, on a simulated host"),
     "sim": ("eagent.cli.sim", "make simulated hosts and give them load"),
+    "power": ("eagent.cli.power", "put hosts to sleep and wake them, from a management host"),
     "agent": ("eagent.cli.agent", "run the agent alone (systemd does this)"),
     "warden": ("eagent.cli.warden", "run the warden alone (systemd does this)"),
 }

@@ -100,12 +100,12 @@ def test_an_agent_that_does_not_answer_in_time_says_so(tmp_path: Path) -> None:
     ("answer", "says"),
     [
         (b"", "without an answer"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "not an agent"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "not one of eagent's"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", "cut short"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "not an agent"),
-        (b"HTTP/1.1 200 OK\r\n\r\n{}", "not an agent"),
-        (b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\n{}", "not an agent"),
-        (b"HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", "not an agent"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", "not one of eagent's"),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", "not one of eagent's"),
+        (b"HTTP/1.1 abc OK\r\nContent-Length: 2\r\n\r\n{}", "not one of eagent's"),
+        (b"HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}", "not one of eagent's"),
         (b"HTTP/1.1 418 no\r\nContent-Length: 2\r\n\r\n{}", "HTTP status 418"),
     ],
 )

@@ -218,7 +218,7 @@ def test_it_follows_the_agent_and_never_shows_a_dead_ones_numbers(terminal: Call
     shown.seen = ""
     agent.problem = RuntimeError("broken")
     agent.status = lambda: 1 / 0
-    assert shown.wait_for(lambda seen: "eagent top: the agent failed to answer this" in seen), shown.seen
+    assert shown.wait_for(lambda seen: "eagent top: eagent failed to answer this" in seen), shown.seen
     last = shown.seen.rpartition("\x1b[H")[2]
     assert "222.2 W" not in last
     shown.type(b"q")

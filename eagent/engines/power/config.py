@@ -15,13 +15,13 @@ from typing import Any
 from eagent.engines.power.adapter import is_host_name
 from eagent.engines.power.command import Commands
 from eagent.engines.power.ipmi import Bmc, why_no_secret
-from eagent.engines.power.options import ADAPTERS, HOST, IPMI_PROGRAM, POWER, Option, hint
+from eagent.engines.power.options import ADAPTERS, HOST, IPMI_PROGRAM, MESH, POWER, WATCH, Option, hint
 from eagent.engines.power.wishes import Rules
 from eagent.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/eagent/power.toml")
 CONFIRM_S = 60.0
-SECTIONS = ("power", "ipmi", "command", "hosts")
+SECTIONS = ("power", "watch", "mesh", "ipmi", "command", "hosts")
 _SECRETS = ("password", "passwd", "secret")
 _Values = dict[str, Any]
 
@@ -38,10 +38,37 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """By what it is told from the mesh that a host may sleep, or a sleeper is needed."""
+
+    consent_s: float = 15.0  # the oldest that a record may be and still be a consent
+    awake_least: int = 1  # hosts of each domain
+    spare_devices: int = 0  # idle ones on hosts that are awake, of each domain
+    wake_busy: float = 0.85  # the share of busy devices from which on a sleeper is needed
+    wake_after_s: float = 10.0  # for how long without a break
+    wake_s: float = 600.0  # the longest that a host which was woken is awaited before the next is
+
+
+@dataclass(frozen=True, slots=True)
+class MeshFiles:
+    """How the role takes part in the mesh: its name, its keys, and what the site has signed."""
+
+    site_key: str  # 64 hexadecimal digits
+    name: str = ""  # empty: the kernel's name for this host
+    listen: str | None = None  # where the roster says that it is
+    roster: Path = Path("/etc/eagent/mesh/roster.toml")
+    key_file: Path = Path("/etc/eagent/mesh/host.key")
+    power_key_file: Path = Path("/etc/eagent/mesh/power.key")
+    tables: Path = Path("/etc/eagent/mesh/tables")
+
+
+@dataclass(frozen=True, slots=True)
 class PowerConfig:
     """What the operator of the power role wants."""
 
     rules: Rules = field(default_factory=Rules)
+    watching: Watching = field(default_factory=Watching)
+    mesh: MeshFiles | None = None
     hosts: Mapping[str, Host] = field(default_factory=dict)
     ipmi_program: str = IPMI_PROGRAM
 
@@ -89,6 +116,10 @@ def parse(text: str, name: str) -> PowerConfig:
         if section not in SECTIONS:
             raise ConfigError(f"{name}: unknown section [{section}]{hint(section, SECTIONS)}")
     power = _read(document.get("power", {}), POWER, f"{name}: [power]")
+    watch = _read(document.get("watch", {}), WATCH, f"{name}: [watch]")
+    mesh = _read(document.get("mesh", {}), MESH, f"{name}: [mesh]")
+    if mesh and "site_key" not in mesh:
+        raise ConfigError(f"{name}: [mesh]: site_key is missing: whose signatures count")
     shared = {by: _read(document.get(by, {}), options, f"{name}: [{by}]") for by, options in ADAPTERS.items()}
     program = shared["ipmi"].pop("program", IPMI_PROGRAM)
     tables = document.get("hosts", {})
@@ -101,7 +132,7 @@ def parse(text: str, name: str) -> PowerConfig:
             raise ConfigError(f"{name}: [power] protected: {host!r} is none of the hosts{hint(host, hosts)}")
     power["act"] = power.pop("mode", "observe") == "act"
     power["protected"] = frozenset(power.get("protected", ()))
-    return PowerConfig(Rules(**power), hosts, program)
+    return PowerConfig(Rules(**power), Watching(**watch), MeshFiles(**mesh) if mesh else None, hosts, program)
 
 
 def _read(table: object, options: Mapping[str, Option], where: str) -> _Values:

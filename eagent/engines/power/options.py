@@ -16,6 +16,8 @@ from eagent.errors import ConfigError
 IPMI_PROGRAM = "/usr/bin/ipmitool"
 _TOLD_MAX = 20  # a site may have thousands of hosts
 _USER = re.compile(r"[!-,.-~][!-~]{0,15}")  # IPMI 2.0: up to 16 bytes; not an option to ipmitool
+_LISTEN = re.compile(r"\S{1,255}:[0-9]{1,5}")
+_HEX_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 class Option(Protocol):
@@ -102,6 +104,32 @@ class _Hosts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Name:
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not is_host_name(value):
+            raise ConfigError(f"{where} = {value!r}: must be the name that the roster gives to this host")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Listen:
+    """Where to listen; whether that can be done shows when it is tried."""
+
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not _LISTEN.fullmatch(value):
+            raise ConfigError(f'{where} = {value!r}: must be HOST:PORT, such as "*:7433"')
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not _HEX_KEY.fullmatch(value):
+            raise ConfigError(f"{where} = {value!r}: must be 64 hexadecimal digits, an Ed25519 public key")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class _Command:
     """A program and its arguments. What it holds is not told: some sites' commands hold secrets."""
 
@@ -125,6 +153,23 @@ POWER: dict[str, Option] = {
     "least_on_s": _Number(0, 86_400, " seconds"),
     "least_off_s": _Number(0, 3600, " seconds"),
     "failures_max": _Number(1, 100, "", whole=True),
+}
+WATCH: dict[str, Option] = {
+    "consent_s": _Number(1, 300, " seconds"),
+    "awake_least": _Number(0, 100_000, "", whole=True),
+    "spare_devices": _Number(0, 1_000_000, "", whole=True),
+    "wake_busy": _Number(0.01, 1, ""),
+    "wake_after_s": _Number(0, 3600, " seconds"),
+    "wake_s": _Number(1, 7200, " seconds"),
+}
+MESH: dict[str, Option] = {
+    "name": _Name(),
+    "listen": _Listen(),
+    "roster": _File(),
+    "key_file": _File(),
+    "site_key": _Key(),
+    "power_key_file": _File(),
+    "tables": _File(),
 }
 ADAPTERS: dict[str, dict[str, Option]] = {
     "ipmi": {

@@ -95,6 +95,20 @@ class Role:
         """How many entries of the record, beginnings not among them, could not be told."""
         return self._untold
 
+    @property
+    def failures(self) -> int:
+        """How many switchings in a row have failed."""
+        return self._wishes.failures
+
+    @property
+    def switching(self) -> dict[str, Kind]:
+        """The hosts that are being switched, and what to."""
+        return {host: Kind(task.get_name()) for host, task in self._running.items()}
+
+    def judge(self, wish: Wish) -> Planned:
+        """What would become of a wish if it were asked now. It is not asked."""
+        return self._wishes.judge(wish, self._clock.now_ns())
+
     def ask(self, wish: Wish) -> None:
         """Take in a wish.
 

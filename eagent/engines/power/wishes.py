@@ -129,6 +129,11 @@ class Wishes:
         self._waiting[wish.host] = wish
         return waiting
 
+    def judge(self, wish: Wish, now_ns: int) -> Planned:
+        """What would become of a wish if it were asked now, for a host that can be switched. It is not asked."""
+        step, because = self._judge(wish, self.rules.switches_per_minute - self._switched_in_minute(now_ns), now_ns)
+        return Planned(wish, step, because)
+
     def withdraw(self, host: str) -> Wish | None:
         """Forget the wish that waits for this host, and return it."""
         return self._waiting.pop(host, None)
@@ -161,6 +166,11 @@ class Wishes:
         del self._running[host]
         if succeeded is not None:
             self._failures = 0 if succeeded else self._failures + 1
+
+    @property
+    def failures(self) -> int:
+        """How many switchings in a row have failed."""
+        return self._failures
 
     def resume(self) -> None:
         """A person has looked at the failures."""

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from eagent.engines.power import config
 from eagent.engines.power.command import CommandAdapter, Commands
-from eagent.engines.power.config import Host, PowerConfig
+from eagent.engines.power.config import Host, MeshFiles, PowerConfig, Watching
 from eagent.engines.power.ipmi import Bmc, IpmiAdapter
-from eagent.engines.power.options import ADAPTERS, HOST, POWER
+from eagent.engines.power.options import ADAPTERS, HOST, MESH, POWER, WATCH
 from eagent.engines.power.registry import switches
 from eagent.engines.power.wishes import Rules
 from eagent.errors import ConfigError
@@ -37,6 +37,8 @@ def test_the_shipped_file_explains_every_option_and_no_other() -> None:
     document = tomllib.loads(uncommented(SHIPPED.read_text()))
     assert set(document) == set(config.SECTIONS)
     assert set(document["power"]) == set(POWER)
+    assert set(document["watch"]) == set(WATCH)
+    assert set(document["mesh"]) == set(MESH)
     assert {by: set(document[by]) for by in ADAPTERS} == {by: set(options) for by, options in ADAPTERS.items()}
     assert set(document["hosts"]["node1"]) | set(document["hosts"]["node2"]) == set(HOST)
 
@@ -44,6 +46,8 @@ def test_the_shipped_file_explains_every_option_and_no_other() -> None:
 def test_the_shipped_file_states_the_real_defaults() -> None:
     shipped = config.parse(uncommented(SHIPPED.read_text()), "shipped")
     assert shipped.rules == Rules(protected=frozenset({"login1", "storage1"}))
+    assert shipped.watching == Watching()
+    assert shipped.mesh == MeshFiles("0" * 64, "mgmt1", "*:7433")
     bmc = shipped.hosts["node1"].by
     assert bmc == Bmc("10.1.0.11", "eagent", Path("/etc/eagent/bmc.password"), cipher_suite=17)
     commands = shipped.hosts["node2"].by
@@ -51,6 +55,21 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
     assert commands.timeout_s == Commands((), (), ()).timeout_s
     assert {host.confirm_s for host in shipped.hosts.values()} == {config.CONFIRM_S}
     assert shipped.ipmi_program == PowerConfig().ipmi_program
+
+
+def test_the_part_in_the_mesh_is_read() -> None:
+    text = f"""
+        [mesh]
+        name = "mgmt1"
+        roster = "/r"
+        key_file = "/k"
+        site_key = "{"0a" * 32}"
+        power_key_file = "/p"
+        tables = "/t"
+    """
+    read = config.parse(text, "x").mesh
+    assert read == MeshFiles("0a" * 32, "mgmt1", None, Path("/r"), Path("/k"), Path("/p"), Path("/t"))
+    assert config.parse(f'[mesh]\nsite_key = "{"0a" * 32}"', "x").mesh == MeshFiles("0a" * 32)
 
 
 def test_a_host_may_differ_from_its_section() -> None:
@@ -79,6 +98,12 @@ def test_each_host_gets_the_adapter_that_it_names() -> None:
             f"[power]\nprotected = ['node3']\n{COMMAND}[hosts.node1]\nby='command'",
             "protected: 'node3' is none of the hosts; did you mean 'node1'?",
         ),
+        ("[watch]\nwake_busy = 0", "x: [watch] wake_busy = 0: must be a number from 0.01 to 1"),
+        ("[watch]\nawake_least = -1", "x: [watch] awake_least = -1: must be a whole number from 0 to 100000"),
+        ("[mesh]\nname = 'mgmt1'", "x: [mesh]: site_key is missing: whose signatures count"),
+        ("[mesh]\nname = '-'", "x: [mesh] name = '-': must be the name that the roster gives to this host"),
+        ("[mesh]\nsite_key = 'abc'", "must be 64 hexadecimal digits, an Ed25519 public key"),
+        ("[mesh]\nlisten = '7433'", "x: [mesh] listen = '7433': must be HOST:PORT"),
         ("[ipmi]\npassword = 'hush'", "x: [ipmi] password: no secret may stand here: put it into a file"),
         ("[hosts.n1]\nby = 'ipmi'\npassword = 'hush'", "x: [hosts.n1] password: no secret may stand here"),
         ("[ipmi]\npassword_file = 'bmc.password'", "must be an absolute path"),
@@ -116,8 +141,8 @@ def test_what_is_not_known_is_refused_with_one_line_that_says_what_would_be_righ
 VALUES = st.one_of(
     st.text(max_size=5).map(repr), st.integers().map(str), st.sampled_from(["[]", "['/a']", "true", "nan", "{}"])
 )
-KEYS = st.sampled_from(sorted({*POWER, *HOST, *ADAPTERS["ipmi"], *ADAPTERS["command"], "password", "x"}))
-TABLES = st.sampled_from(["[power]", "[ipmi]", "[command]", "[hosts.n1]", "[hosts.n2]", "[x]", ""])
+KEYS = st.sampled_from(sorted({*POWER, *WATCH, *MESH, *HOST, *ADAPTERS["ipmi"], *ADAPTERS["command"], "password", "x"}))
+TABLES = st.sampled_from(["[power]", "[watch]", "[mesh]", "[ipmi]", "[command]", "[hosts.n1]", "[hosts.n2]", "[x]", ""])
 
 
 @given(st.text(max_size=100) | st.lists(TABLES | st.builds("{} = {}".format, KEYS, VALUES), max_size=8).map("\n".join))
