@@ -7,6 +7,7 @@ GPU and no root is needed; all watts and joules are simulated.
 Examples:
   eagent demo
   eagent demo --trace AzureLLMInferenceTrace_conv.csv --json out.json
+  eagent demo --hosts 3                         three hosts share a rack's budget, and one sleeps
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eagent.cli import arguments
 from eagent.cli.dispatch import FAILED, Context
 from eagent.errors import InputError
 
+if TYPE_CHECKING:
+    from eagent.sim.trace import Trace
+
 GENERATED_S = 600.0
 GENERATOR_SEED = 1
+HOSTS_MAX = 8
+SECONDS = 60.0
+RACK_SECONDS = 120.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +38,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--trace", metavar="FILE", help="requests in the public Azure LLM inference CSV form; else generated like it"
     )
     parser.add_argument(
-        "--seconds", type=arguments.duration, default=60.0, help="length of the busiest window that is played (60s)"
+        "--seconds",
+        type=arguments.duration,
+        help="length of the busiest window that is played (60s; with --hosts 2m)",
     )
     parser.add_argument(
         "--quiet-seconds",
         type=arguments.duration,
         default=60.0,
         help="length of the window that is then played without a budget (60s)",
+    )
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="2 to 8: instead, so many hosts in a rack share its budget, and one sleeps while there is little to do",
     )
     parser.add_argument("--budget-only", action="store_true", help="end after the budget")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
@@ -48,16 +65,36 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     from eagent.demo.run import run as play
     from eagent.sim import trace as traces
 
+    if not 1 <= args.hosts <= HOSTS_MAX:
+        raise InputError(f"--hosts {args.hosts}: must be 1 to {HOSTS_MAX}")
     target = Path(args.json) if args.json else None
     if target is not None and not target.parent.is_dir():
         raise InputError(f"--json {target}: there is no directory {target.parent}")
     trace = traces.read_azure_csv(args.trace) if args.trace else traces.generate(GENERATED_S, GENERATOR_SEED)
-    document = play(trace, args.seconds, 0.0 if args.budget_only else args.quiet_seconds, os.environ)
+    if args.hosts > 1:
+        return _run_rack(args, trace, target)
+    document = play(trace, args.seconds or SECONDS, 0.0 if args.budget_only else args.quiet_seconds, os.environ)
     print("", *report.summary(document), sep="\n")
     if "quiet" in document:
         print("", *report.quiet_summary(document["quiet"]), sep="\n")
+    _write(document, target)
+    restored = document.get("quiet", {}).get("knobs_restored", True)
+    return 0 if document["promises_kept"] and document["limits_over_budget_s"] == 0 and restored else FAILED
+
+
+def _run_rack(args: argparse.Namespace, trace: Trace, target: Path | None) -> int:
+    """Play it with several hosts; 1 if a promise was broken."""
+    from eagent.demo import rack_report
+    from eagent.demo.together import run as play
+
+    outcome = play(trace, args.hosts, args.seconds or RACK_SECONDS, os.environ, lambda line: print(line, flush=True))
+    document = rack_report.document(outcome)
+    print("", *rack_report.summary(document), sep="\n")
+    _write(document, target)
+    return 0 if rack_report.is_kept(document) else FAILED
+
+
+def _write(document: dict[str, Any], target: Path | None) -> None:
     if target is not None:
         target.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         print(f"figures written to {target}")
-    restored = document.get("quiet", {}).get("knobs_restored", True)
-    return 0 if document["promises_kept"] and document["limits_over_budget_s"] == 0 and restored else FAILED

@@ -130,7 +130,7 @@ def summary(document: dict[str, Any]) -> list[str]:
         f"{document['requests']} requests ({document['trace']}), budget {document['budget_w']:.0f} W "
         f"({document['envelope_w']:.0f} W for the GPUs). All watts and joules are simulated.",
         "",
-        *_table(ROWS, "static split", document["static"], document["eagent"]),
+        *table(ROWS, "static split", document["static"], document["eagent"]),
         "",
         f"limits above the budget: {document['limits_over_budget_s']:.3f} s; "
         f"drawn above it: {document['measured_overshoot_j']:.1f} J in 1 s means, simulated; "
@@ -145,7 +145,7 @@ def quiet_summary(part: dict[str, Any]) -> list[str]:
         f"{part['requests']} requests ({part['trace']}), no budget, "
         f"GPUs busy for {part['busy_share']:.0%} of the time. All joules are simulated.",
         "",
-        *_table((*ROWS[:2], *PARTS, *ROWS[2:]), "without", part["without"], part["eagent"]),
+        *table((*ROWS[:2], *PARTS, *ROWS[2:]), "without", part["without"], part["eagent"]),
         "",
         f"saved: {part['saved_share']:.1%} of what GPUs, CPU packages and DRAM draw, "
         f"{part['saved_share_with_rest']:.1%} with {part['declared_rest_w']:.0f} W declared for the rest of a host; "
@@ -156,9 +156,10 @@ def quiet_summary(part: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _table(
+def table(
     rows: Sequence[tuple[str, str, str, float]], peer: str, left: dict[str, Any], right: dict[str, Any]
 ) -> Iterator[str]:
+    """Rows of (title, key, form, scale): what a peer and eagent came to, and the ratio."""
     yield f"{'':<36}{peer:>14}{'eagent':>14}{f'eagent/{peer.split()[0]}':>16}"
     for title, key, form, scale in rows:
         if left[key] is None or right[key] is None:

@@ -1,0 +1,93 @@
+"""What the demo with several hosts came to: as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eagent.demo.rack import BOOT_S
+from eagent.demo.report import table
+from eagent.demo.together import Outcome, Side
+
+Json = dict[str, Any]
+
+ROWS = (
+    ("requests answered", "requests_done", "{:.0f}", 1.0),
+    ("energy at the wall, simulated (kJ)", "energy_j", "{:.1f}", 1e-3),
+    ("energy per request, simulated (J)", "energy_per_request_j", "{:.1f}", 1.0),
+    ("hosts off or booting (s)", "not_on_s", "{:.1f}", 1.0),
+    ("latency p50 (s)", "p50_latency_s", "{:.2f}", 1.0),
+    ("latency p95 (s)", "p95_latency_s", "{:.2f}", 1.0),
+    ("latency p99 (s)", "p99_latency_s", "{:.2f}", 1.0),
+    ("first token p99 (s)", "p99_first_token_s", "{:.2f}", 1.0),
+)
+
+
+def document(outcome: Outcome) -> Json:
+    """The JSON of `eagent demo --hosts N --json`. All energy in it is simulated."""
+    share_w = outcome.budget_w / outcome.hosts
+    return {
+        "simulated": True,
+        "hosts": outcome.hosts,
+        "trace": outcome.trace.source,
+        "requests": len(outcome.trace.requests),
+        "measured_s": outcome.seconds,
+        "rack_budget_w": outcome.budget_w,
+        "reserve_w": outcome.watts.reserve_w,
+        "nameplate_w": outcome.watts.nameplate_w,
+        "limits_over_budget_s": outcome.over_budget_s,
+        "exposed_s": outcome.exposed_s,
+        "watts_moved_w": outcome.most_w - share_w,
+        "slept": list(outcome.slept),
+        "woken": list(outcome.woken),
+        "no_sleep": outcome.no_sleep,
+        "boot_s": BOOT_S,
+        "static": _side(outcome.static),
+        "eagent": _side(outcome.governed),
+    }
+
+
+def _side(side: Side) -> Json:
+    done = side.latency.finished
+    return {
+        "energy_j": side.energy_j,
+        "requests_done": done,
+        "requests_lost": side.lost,
+        "energy_per_request_j": side.energy_j / done if done else None,
+        "not_on_s": sum(each.off_s + each.booting_s for each in side.wall.values()),
+        "p50_latency_s": side.latency.p50_s,
+        "p95_latency_s": side.latency.p95_s,
+        "p99_latency_s": side.latency.p99_s,
+        "p99_first_token_s": side.first_token.p99_s,
+        "wall": {name: each.as_dict() for name, each in side.wall.items()},
+    }
+
+
+def is_kept(told: Json) -> bool:
+    """Whether all that was promised was kept: no watt above the budget, no request lost; and a host slept and woke."""
+    slept = bool(told["slept"]) and told["slept"] == told["woken"]
+    lost = told["eagent"]["requests_lost"]
+    return (
+        told["limits_over_budget_s"] == 0
+        and lost == 0
+        and told["watts_moved_w"] > 0
+        and (slept or told["no_sleep"] is not None)
+    )
+
+
+def summary(told: Json) -> list[str]:
+    """The same for a person, a line each."""
+    slept = ", ".join(told["slept"])
+    sleep = (
+        f"{slept} slept and {'is' if told['slept'] == told['woken'] else 'IS NOT'} back" if slept else "nobody slept"
+    )
+    return [
+        f"{told['requests']} requests ({told['trace']}), a rack budget of {told['rack_budget_w']:.0f} W for "
+        f"{told['hosts']} hosts. All watts and joules are simulated, a boot takes {told['boot_s']:g} s.",
+        "",
+        *table(ROWS, f"static 1/{told['hosts']}", told["static"], told["eagent"]),
+        "",
+        f"rack limits above the budget: {told['limits_over_budget_s']:.3f} s; moved to one host: up to "
+        f"{told['watts_moved_w']:.0f} W above its share; {sleep}; {told['eagent']['requests_lost']} requests lost; "
+        f"{told['exposed_s']:.1f} s from boots to limits, in which no work ran",
+        *([f"no host could sleep: {told['no_sleep']}"] if told["no_sleep"] is not None else []),
+    ]
