@@ -70,10 +70,10 @@ def over_budget_s(hosts: Mapping[str, Sequence[Moment]], budget_w: float, start_
 
 
 def _events(log: Log) -> Iterator[tuple[float, str | tuple[int, float]]]:
-    """Both logs in one, in order of time; what the power does comes first."""
-    power: list[tuple[float, int, str | tuple[int, float]]] = [(at_s, 0, state) for at_s, state in log.power[1:]]
+    """Both logs in one, in order of time. At one moment limits come first: a boot sets them, and then the host is on."""
+    power: list[tuple[float, int, str | tuple[int, float]]] = [(at_s, 1, state) for at_s, state in log.power[1:]]
     limits: list[tuple[float, int, str | tuple[int, float]]] = [
-        (at_s, 1, (gpu, watts)) for at_s, gpu, watts in log.limits
+        (at_s, 0, (gpu, watts)) for at_s, gpu, watts in log.limits
     ]
     for at_s, _, what in sorted(power + limits, key=lambda event: event[:2]):
         yield at_s, what

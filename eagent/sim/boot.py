@@ -27,6 +27,7 @@ POLL_S = 0.02  # how long a cut may go unnoticed
 RESTART_S = 1.0  # after a failure; twice as long after each further one
 RESTART_MAX_S = 30.0
 STEADY_S = 60.0  # a command that ran this long has earned a quick restart again
+KILLED_S = 5.0  # a killed process that is not gone by then hangs in the kernel
 STOP_S = 15.0  # `eagent up` takes at most this long to put everything back
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -159,9 +160,12 @@ class _Tree:
             stopped |= fresh
         for pid in stopped:
             _send(pid, signal.SIGKILL)
-        while _descendants():
+        deadline = time.monotonic() + KILLED_S
+        while (alive := _descendants()) and time.monotonic() < deadline:
             self._reap()
             time.sleep(POLL_S / 10)
+        if alive:
+            self._tell(f"killed, and not gone after {KILLED_S:g} s: {', '.join(map(str, sorted(alive)))}.")
         self._process, self._again_at, self._wait_s = None, None, RESTART_S
 
     def stop(self) -> None:

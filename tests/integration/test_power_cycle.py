@@ -19,7 +19,8 @@ from eagent.engines.power.command import CommandAdapter, Commands
 from eagent.sim._bmc import Bmc
 
 BOOT_S = 1.0
-BACK_S = 15.0  # two interpreters start, on a machine that runs other tests; alone it takes about two seconds
+BACK_S = 15.0  # interpreters start, on a machine that runs other tests; alone it takes about a second
+KEPT_S = 5.0  # likewise; alone the warden keeps its budget 0.2 s after the boot
 BUDGET_W, ENVELOPE_W, SAFE_W = 2000.0, 1000.0, 150.0  # as in test_promises
 
 Site = Callable[..., Any]
@@ -96,7 +97,7 @@ def test_off_kills_eagent_at_once_and_on_brings_it_back_under_its_budget(booted:
             kept_s = at_s
         assert kept_s is None or sum(in_force_w) <= ENVELOPE_W  # once kept, it is never broken again
     assert kept_s is not None
-    assert kept_s - boot_ended_s < BACK_S
+    assert kept_s - boot_ended_s < KEPT_S
     assert on_s > 0
 
 

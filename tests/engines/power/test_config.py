@@ -1,4 +1,5 @@
 import contextlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_a_host_may_differ_from_its_section() -> None:
     text = f'{IPMI}grace_s = 30\n[hosts.n1]\nby = "ipmi"\naddress = "b1"\ngrace_s = 300\norder = 2\nconfirm_s = 5\n'
     host = config.parse(text, "x").hosts["n1"]
     assert host == Host("n1", Bmc("b1", "u", Path("/p"), grace_s=300.0), "b1", 2, 5.0)
+
+
+def test_the_simulated_host_of_the_docs_is_one_to_the_power_role() -> None:
+    page = (SHIPPED.parents[1] / "docs/simulator.md").read_text()
+    (section,) = re.findall(r"```\n(\[hosts\..*?)```", page, re.DOTALL)
+    commands = config.parse(section, "docs/simulator.md").hosts["lab"].by
+    assert isinstance(commands, Commands)
+    asked = [commands.on, commands.off, commands.state, commands.power_w or ()]
+    assert [words[-4:] for words in asked] == [
+        ("sim", "power", "{host}", word) for word in ("on", "off", "status", "watts")
+    ]
 
 
 def test_each_host_gets_the_adapter_that_it_names() -> None:
