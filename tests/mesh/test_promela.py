@@ -96,7 +96,8 @@ def read(report: str) -> Verdict:
         is_stopped = trouble == "Search not completed" and "assertion violated" in report  # at the first error
         assert trouble not in report or is_stopped, report
     errors, states = re.search(r"errors: (\d+)", report), re.search(r"(\d+) states, stored", report)
-    assert errors and states, report
+    assert errors, report
+    assert states, report
     violated = re.search(r"assertion violated +(.*?) ?\(at depth \d+\)", report)
     assert int(errors[1]) == (1 if violated else 0), report
     return Verdict(violated[1] if violated else "", int(states[1]))
