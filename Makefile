@@ -34,7 +34,7 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [TRACE=file.csv J
 	@$(BIN)/eagent demo $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test referee lint format bench clean help
+.PHONY: venv build test soak referee lint format bench clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
@@ -42,6 +42,9 @@ build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
+	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 
 referee: $(VENV)/.dev ## run tests/referee on a real kernel, in an emulated machine [ARGS='-k floor']
 	@$(BIN)/python -m tests.referee.vm $(ARGS)
