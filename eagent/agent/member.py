@@ -113,7 +113,7 @@ class Member:
         if governor.hello is None or not governor.warden.connected:
             self._mind("begin", "waits for the warden")
             return
-        files = Store(self._directory, governor.hello.boot_id)
+        files = Store(self._directory, governor.hello.boot_id, self.name)
         self.ceilings = Ceilings(governor, self._config, mesh, files, time.monotonic_ns)
         self.node = self._make_node(member)
         transport = Transport(self.name, member.pair.secret, member.roster, mesh.listen or None)
