@@ -78,6 +78,16 @@ class Ceilings:
                 log.warning("the warden has lost its ceiling of %g W: setting it again", self.in_force_mw / 1000)
                 await self._apply()
 
+    async def bound(self, ceiling_mw: int) -> None:
+        """Have a ceiling where there is none at all: for a host that can't join, and may be counted on all the same.
+
+        Raises:
+            RefusedError, UnavailableError, ProtocolError: there is none yet; try again.
+        """
+        if self.in_force_mw == MOST_MW:
+            for domain in self._ceilings_mw:
+                await self._bring_about(Lower(domain, ceiling_mw))
+
     async def perform(self, effect: Awaited) -> None:
         """Bring an effect about. What must be lowered or stored is tried until it is: nothing else may go on before.
 
