@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from eagent.agent.envelope import safe_caps_w
 from eagent.agent.loop import Governor
 from eagent.config import Config, Mesh
-from eagent.errors import RefusedError, UnavailableError
+from eagent.errors import EagentError, RefusedError, UnavailableError
 from eagent.mesh.effects import SETTLE_NS, Awaited, Lower, Raise, Store
 from eagent.mesh.form import MOST_MW
 from eagent.mesh.permission import binding_mw, limits_mw, permission_mw
@@ -53,8 +53,15 @@ class Ceilings:
         self._turn = asyncio.Lock()
         self._fixed_mw = self._checked_fixed_mw()
         self.problem: str | None = None  # why the last effect had to be tried again, or failed; None: it did not
-        self.in_force_mw = self._in_force_mw()
-        self._ceilings_mw = dict.fromkeys(mesh.domains, self.in_force_mw)
+        self._ceilings_mw = dict.fromkeys(mesh.domains, self._told_mw())
+
+    @property
+    def in_force_mw(self) -> int:
+        """What the host may draw at the wall as far as the warden was asked; MOST_MW while it holds no budget.
+
+        A raise that was asked for counts from then on, a lowering when it is done.
+        """
+        return binding_mw(self._ceilings_mw.values())
 
     def wall_mw(self, limits_w: Iterable[float]) -> int:
         """What the host may draw at the wall under these device limits, in watts."""
@@ -64,12 +71,22 @@ class Ceilings:
         """Put the ceiling back if the warden has lost it: its files are gone, or somebody cleared its budget.
 
         Raises:
-            RefusedError, UnavailableError: it is not back; try again.
+            RefusedError, UnavailableError, ProtocolError: it is not back; try again.
         """
         async with self._turn:
-            if self._governor.warden.connected and self._in_force_mw() > self.in_force_mw:
+            if self._governor.warden.connected and self._told_mw() > self.in_force_mw:
                 log.warning("the warden has lost its ceiling of %g W: setting it again", self.in_force_mw / 1000)
                 await self._apply()
+
+    async def bound(self, ceiling_mw: int) -> None:
+        """Have a ceiling where there is none at all: for a host that can't join, and may be counted on all the same.
+
+        Raises:
+            RefusedError, UnavailableError, ProtocolError: there is none yet; try again.
+        """
+        if self.in_force_mw == MOST_MW:
+            for domain in self._ceilings_mw:
+                await self._bring_about(Lower(domain, ceiling_mw))
 
     async def perform(self, effect: Awaited) -> None:
         """Bring an effect about. What must be lowered or stored is tried until it is: nothing else may go on before.
@@ -83,7 +100,7 @@ class Ceilings:
                     self._files.save(effect.domain, effect.state)
                 else:
                     await self._bring_about(effect)
-            except (RefusedError, UnavailableError) as problem:
+            except EagentError as problem:
                 self.problem = str(problem)
                 if isinstance(effect, Raise) and isinstance(problem, RefusedError):
                     raise
@@ -102,7 +119,7 @@ class Ceilings:
         self._ceilings_mw[effect.domain] = min(before_mw, effect.ceiling_mw) if lowers else effect.ceiling_mw
         try:
             in_force = await self._apply()
-        except (RefusedError, UnavailableError):
+        except EagentError:
             if lowers:  # a raise that was asked for may have come about, and counts as if it had
                 self._ceilings_mw[effect.domain] = before_mw
             raise
@@ -112,20 +129,18 @@ class Ceilings:
             await self._sleep(SETTLE_NS / 1e9)  # limits hold as means of one second
 
     async def _apply(self) -> bool:
-        ceiling_mw = binding_mw(self._ceilings_mw.values())
-        envelope_w = limits_mw(ceiling_mw, self._fixed_mw, self._permille) / 1000
+        envelope_w = limits_mw(self.in_force_mw, self._fixed_mw, self._permille) / 1000
         fixed_w = self._fixed_mw / 1000
         devices = self._governor.devices
         budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
-        in_force = await self._governor.set_budget(budget, self._clock())
-        self.in_force_mw = ceiling_mw
-        return in_force
+        return await self._governor.set_budget(budget, self._clock())
 
     @property
     def _permille(self) -> int:
-        return math.floor(self._mesh.psu_efficiency * 1000)
+        return math.floor(round(self._mesh.psu_efficiency * 1000, 6))
 
-    def _in_force_mw(self) -> int:
+    def _told_mw(self) -> int:
+        """What the budget allows that the warden told last."""
         budget = self._governor.budget
         return MOST_MW if budget is None else self.wall_mw([budget.envelope_w])
 

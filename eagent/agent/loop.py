@@ -23,7 +23,7 @@ from eagent.agent.warden import (
     WardenStatus,
 )
 from eagent.config import Config
-from eagent.errors import EagentError, InputError
+from eagent.errors import EagentError, InputError, RefusedError
 from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostState, Knob, Priority, Proposal, Reading
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
@@ -209,7 +209,8 @@ class Governor:
             UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
         """
         async with self._turn:
-            if self.budget is not None and budget.envelope_w < self.budget.envelope_w:
+            before = self.budget
+            if before is not None and budget.envelope_w < before.envelope_w:
                 # A lease that does not fit into it would end, and all would fall to their safe caps for a while.
                 self.budget = budget
                 self._policies.forget()
@@ -217,6 +218,10 @@ class Governor:
                 await self._apply(now_ns)
             try:
                 in_force = await self.warden.set_budget(budget)
+            except RefusedError:  # nothing has changed; after any other error the warden is met anew, and says
+                self.budget = before
+                self._policies.forget()
+                raise
             finally:
                 self._status_due_ns = now_ns  # whatever came of it, what the warden holds is asked for
             await self.look(now_ns)

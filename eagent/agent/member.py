@@ -7,18 +7,19 @@ its budget may still be that of an earlier life, and a host that has just booted
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import secrets
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from eagent.agent import rights
 from eagent.agent.ceilings import Ceilings
 from eagent.agent.loop import Governor
+from eagent.agent.signed import SignedFiles
 from eagent.config import Config, Mesh
 from eagent.errors import EagentError
 from eagent.mesh import membership
@@ -30,6 +31,7 @@ from eagent.mesh.station import Station
 from eagent.mesh.store import Store
 from eagent.mesh.trade import Terms
 from eagent.mesh.transport import Transport, clock_ns
+from eagent.model import DeviceKind, HostState
 from eagent.policy import need, sleep
 from eagent.policy.goals import Resting
 from eagent.policy.sleep import Rest
@@ -40,13 +42,24 @@ Json = dict[str, Any]
 
 WAITS = "the mesh has not said yet what this host may draw: its reserve at most"
 TRY_S = 1.0  # between attempts to begin
-LOOK_S = 5.0  # between looks at the files that the site signs
+LOOK_ROUNDS = 5  # of TRY_S, between looks at the files that the site signs
+NOT_LOOKED = Rest(wanted=False, reason="it has not been looked at yet")
 
 
 class Member:
     """Joins the governor to a node of the mesh."""
 
-    def __init__(self, governor: Governor, config: Config, mesh: Mesh, directory: Path) -> None:
+    def __init__(
+        self,
+        governor: Governor,
+        config: Config,
+        mesh: Mesh,
+        directory: Path,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        make_transport: Callable[..., Transport] = Transport,
+    ) -> None:
         """A member that does not take part yet; from now on the governor waits for it.
 
         Args:
@@ -54,10 +67,13 @@ class Member:
             config: The operator's wishes.
             mesh: Those for the mesh.
             directory: Where the states of domains are kept, under the run directory.
+            clock: Monotonic nanoseconds, as the governor's.
+            sleep: Waits for some seconds.
+            make_transport: Makes the way to the other hosts.
         """
         self.name = mesh.name or socket.gethostname()
         self.mesh = mesh
-        self.rest = Rest(wanted=False, reason="it has not been looked at yet")
+        self.rest = NOT_LOOKED
         self.node: Node | None = None
         self.station: Station | None = None
         self.ceilings: Ceilings | None = None
@@ -65,7 +81,10 @@ class Member:
         self._config = config
         self._directory = directory
         self._problems: dict[str, str] = {}
-        self._seen: dict[Path, int] = {}  # when the files that the site signs were changed last
+        self._files: SignedFiles | None = None
+        self._clock = clock
+        self._sleep = sleep
+        self._make_transport = make_transport
         governor.waiting = WAITS
 
     @property
@@ -77,7 +96,12 @@ class Member:
         if self.node is not None:
             refused = (escrow.refused for escrow in self.node.escrows.values())
             lines += [f"mesh: {reason}" for reason in refused if reason]
+            lines += [f"mesh: {reason}" for reason in rights.too_small(self.node)]
         return lines
+
+    @property
+    def _reserve_mw(self) -> int:
+        return round(self.mesh.reserve_w * 1000)
 
     @property
     def sleeps(self) -> bool:
@@ -101,45 +125,56 @@ class Member:
                     await self._take_part(stopping)
                 except EagentError as problem:
                     self._mind("begin", str(problem))
-                await asyncio.wait([stop], timeout=TRY_S)
+                    await self._hold()
+                pause = asyncio.ensure_future(self._sleep(TRY_S))
+                await asyncio.wait([stop, pause], return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
         finally:
             stop.cancel()
 
     async def _take_part(self, stopping: asyncio.Event) -> None:
         """From the files to the end, or to the first error."""
         governor, mesh = self._governor, self.mesh
-        sources = Sources(self.name, mesh.key_file, mesh.roster, mesh.tables, mesh.site_key, mesh.power_key)
-        member = membership.load(sources)
         if governor.hello is None or not governor.warden.connected:
             self._mind("begin", "waits for the warden")
             return
-        files = Store(self._directory, governor.hello.boot_id)
-        self.ceilings = Ceilings(governor, self._config, mesh, files, time.monotonic_ns)
-        self.node = self._make_node(member)
-        transport = Transport(self.name, member.pair.secret, member.roster, mesh.listen or None)
-        self.station = Station(self.node, transport, self.ceilings.perform)
-        self.station.before_round = self._before_round
+        states = Store(self._directory, governor.hello.boot_id, self.name)
+        self.ceilings = Ceilings(governor, self._config, mesh, states, self._clock, self._sleep)
+        sources = Sources(self.name, mesh.key_file, mesh.roster, mesh.tables, mesh.site_key, mesh.power_key)
+        member = membership.load(sources)
+        transport = self._make_transport(self.name, member.pair.secret, member.roster, mesh.listen or None)
         self._mind("begin", None)
-        self._seen.clear()
-        self._read_files(member)
-        self._observe()
-        stored = {domain: state for domain in mesh.domains if (state := files.load(domain)) is not None}
-        ceilings_mw = dict.fromkeys(mesh.domains, self.ceilings.in_force_mw)
-        self.station.do(self.node.start(clock_ns(), stored, ceilings_mw))
-        looking = asyncio.create_task(self._look(member))
+        self.rest = NOT_LOOKED  # nobody has looked while the host took no part
+        self._files = SignedFiles(sources, member)
+        self.node = self._make_node(member)
+        self.station = Station(self.node, transport, self.ceilings.perform, sleep=self._sleep)
+        self.station.before_round = self._before_round
         try:
-            await self.station.run(stopping)
+            self._read_files()
+            self._observe()
+            stored = {domain: state for domain in mesh.domains if (state := states.load(domain)) is not None}
+            ceilings_mw = dict.fromkeys(mesh.domains, self.ceilings.in_force_mw)
+            self.station.do(self.node.start(clock_ns(), stored, ceilings_mw))
+            await self.station.run(stopping, self._look)
         finally:
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
             governor.waiting = WAITS
-            self.node = self.station = None
+            self.node = self.station = self._files = None
+
+    async def _hold(self) -> None:
+        """Keep to a ceiling where the host can't take part: a table may count on its reserve all the same."""
+        if self.ceilings is None or not self._governor.warden.connected:
+            return
+        try:
+            await self.ceilings.keep()
+            await self.ceilings.bound(self._reserve_mw)
+            self._mind("ceiling", None)
+        except EagentError as problem:
+            self._mind("ceiling", str(problem))
 
     def _make_node(self, member: Membership) -> Node:
         mesh = self.mesh
-        reserve_mw, nameplate_mw = round(mesh.reserve_w * 1000), round(mesh.nameplate_w * 1000)
-        hosts = [Host(self.name, domain, reserve_mw, nameplate_mw) for domain in mesh.domains]
+        nameplate_mw = round(mesh.nameplate_w * 1000)
+        hosts = [Host(self.name, domain, self._reserve_mw, nameplate_mw) for domain in mesh.domains]
         terms = Terms(round(mesh.headroom_w * 1000), round(mesh.band_w * 1000), round(mesh.lot_w * 1000))
         fresh_life = secrets.token_hex(8)
         return Node(
@@ -159,16 +194,15 @@ class Member:
     def _observe(self) -> None:
         assert self.node is not None
         assert self.ceilings is not None
-        governor, now_ns = self._governor, time.monotonic_ns()
+        governor, now_ns = self._governor, self._clock()
         state = governor.state
         resting = self._resting_goals()
         self.rest = sleep.decide(state, resting, now_ns, self.rest)
-        powers = [each.power_mean_w.value for each in state.devices if each.power_mean_w.ok]
         limits = [each.limit_w.value for each in state.devices if each.device.power_limit.writable]
         self.node.observe(
             Observation(
                 need_mw=self.ceilings.wall_mw([need.need_w(state)]),
-                power_w=sum(value for value in powers if value is not None) if powers else None,
+                power_w=_power_w(state),
                 limits_w=None if None in limits else sum(value for value in limits if value is not None),
                 power=Power.YIELDING if self.rest.wanted and self.sleeps else Power.AWAKE,
                 devices=len(state.gpus),
@@ -180,58 +214,26 @@ class Member:
         config = self._config
         return Resting(config.sleep_after_s, config.sleep_cpus, self._governor.consented(config.sleep_consent))
 
-    # --- What the site signs, while we run ---
-
-    async def _look(self, member: Membership) -> None:
-        """Read changed files anew, and hold the ceiling that the warden may have lost."""
-        since_s = 0.0
+    async def _look(self) -> None:
+        """Hold the ceiling that the warden may have lost, and read anew what the site has changed."""
+        rounds = 0
         while True:
-            await asyncio.sleep(TRY_S)
-            since_s += TRY_S
+            await self._sleep(TRY_S)
+            rounds += 1
             if self.ceilings is not None and self._governor.waiting is None:
                 try:
                     await self.ceilings.keep()
                     self._mind("ceiling", None)
                 except EagentError as problem:
                     self._mind("ceiling", str(problem))
-            if since_s >= LOOK_S:
-                since_s = 0.0
-                self._read_files(member)
+            if rounds % LOOK_ROUNDS == 0:
+                self._read_files()
 
-    def _read_files(self, member: Membership) -> None:
-        assert self.node is not None
-        if self._is_new(self.mesh.tables, *self._tables()):
-            found, problems = membership.load_tables(self.mesh.tables, member.site_key)
-            for document in found:
-                self.node.add(document)
-            self._mind("tables", problems[0] if problems else None)
-        roster_files = self.mesh.roster, membership.signature_of(self.mesh.roster)
-        if self._is_new(*roster_files) and self.station is not None:
-            try:
-                roster = membership.load_roster(self.mesh.roster, member.site_key)
-                self.station.transport.update_roster(roster)
-                self.node.set_peers(roster.hosts)
-                self._mind("roster", None)
-            except EagentError as problem:
-                self._mind("roster", str(problem))
-
-    def _tables(self) -> list[Path]:
-        try:
-            return sorted(self.mesh.tables.iterdir())
-        except OSError:
-            return []
-
-    def _is_new(self, *paths: Path) -> bool:
-        """Whether any of these was changed since the last time it was asked for."""
-        new = False
-        for path in paths:
-            try:
-                changed_ns = path.stat().st_mtime_ns
-            except OSError:
-                changed_ns = -1
-            new |= self._seen.get(path) != changed_ns
-            self._seen[path] = changed_ns
-        return new
+    def _read_files(self) -> None:
+        if self._files is not None and self.node is not None and self.station is not None:
+            self._files.read(self.node, self.station.transport)
+            for what in ("tables", "roster"):
+                self._mind(what, self._files.problems.get(what))
 
     def _mind(self, subject: str, problem: str | None) -> None:
         if problem is None:
@@ -239,3 +241,13 @@ class Member:
         elif self._problems.get(subject) != problem:
             log.warning("%s", problem)
             self._problems[subject] = problem
+
+
+def _power_w(state: HostState) -> float | None:
+    """What the devices draw; None where a GPU does not tell, for a sum of the others would be none of the host.
+
+    A package that nobody can read counts into the fixed draw.
+    """
+    told = [each.power_mean_w for each in state.devices if each.power_mean_w.ok or each.device.kind is DeviceKind.GPU]
+    found = [reading.value for reading in told if reading.ok and reading.value is not None]
+    return sum(found) if found and len(found) == len(told) else None

@@ -26,7 +26,7 @@ def status(member: Member, now_ns: int) -> Json:
         "name": member.name,
         "joined": began,
         "alarms": member.alarms,
-        "permission_w": _watts(member.ceilings.in_force_mw) if began and member.ceilings is not None else None,
+        "permission_w": _permission_w(member) if began else None,
         "reserve_w": member.mesh.reserve_w,
         "nameplate_w": member.mesh.nameplate_w,
         "need_w": _watts(node.observed.need_mw) if node is not None else None,
@@ -40,6 +40,26 @@ def status(member: Member, now_ns: int) -> Json:
         "peers": peers(node, now_ns) if node is not None else [],
         "transport": asdict(station.transport.counters) if station is not None else None,
     }
+
+
+def _permission_w(member: Member) -> float | None:
+    if member.ceilings is None:
+        return None
+    return min(_watts(member.ceilings.in_force_mw), member.mesh.nameplate_w)  # without a ceiling: all that it can
+
+
+def too_small(node: Node) -> list[str]:
+    """A line for each table in force that reserves less for this host than it may draw without asking (rule 2)."""
+    lines = []
+    for name, escrow in node.escrows.items():
+        table = escrow.state.table if escrow.state is not None else None
+        line = table.members.get(node.name) if table is not None else None
+        if table is not None and line is not None and line.reserve_mw < escrow.host.reserve_mw:
+            lines.append(
+                f"table {name} {table.epoch} is in force and reserves {_watts(line.reserve_mw):g} W for {node.name}, "
+                f"which may draw {_watts(escrow.host.reserve_mw):g} W without asking: have the site sign another"
+            )
+    return lines
 
 
 def domain(node: Node, name: str, now_ns: int) -> Json:

@@ -9,6 +9,7 @@ what is newer and signed counts from then on.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Membership:
 
 
 def load(sources: Sources) -> Membership:
-    """Read and verify a member's files. Tables are read by `tables`, for there may be none yet.
+    """Read and verify a member's files. Tables are read by `load_tables`, for there may be none yet.
 
     Raises:
         ConfigError: a file does not hold what it should, or the roster does not know this host by this key.
@@ -64,12 +65,21 @@ def load(sources: Sources) -> Membership:
     power_key = public_key(sources.power_key, "power_key") if sources.power_key else b""
     pair = keys.load(sources.key_file)
     found = load_roster(sources.roster_file, site_key)
-    peer = found.hosts.get(sources.name)
-    if peer is None:
-        raise ConfigError(f"{sources.roster_file}: {sources.name} is not in it: have the site add it")
-    if peer.key != pair.public:
-        raise ConfigError(f"{sources.roster_file}: has another key for {sources.name} than {sources.key_file}")
+    check_listed(found, sources.name, pair, sources)
     return Membership(sources.name, pair, found, site_key, power_key)
+
+
+def check_listed(found: Roster, name: str, pair: KeyPair, sources: Sources) -> None:
+    """Refuse a roster that does not know the host `name` by its key.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    peer = found.hosts.get(name)
+    if peer is None:
+        raise ConfigError(f"{sources.roster_file}: {name} is not in it: have the site add it")
+    if peer.key != pair.public:
+        raise ConfigError(f"{sources.roster_file}: has another key for {name} than {sources.key_file}")
 
 
 def load_roster(path: Path, site_key: bytes) -> Roster:
@@ -83,7 +93,7 @@ def load_tables(directory: Path, site_key: bytes) -> tuple[list[Document], list[
     found: list[Document] = []
     problems: list[str] = []
     try:
-        paths = sorted(directory.glob("*.toml"))
+        paths = sorted(path for path in directory.iterdir() if path.name.endswith(".toml"))
     except OSError as problem:
         return [], [f"{directory}: {problem.strerror}"]
     for path in paths:
@@ -148,6 +158,8 @@ def _verified(path: Path, site_key: bytes) -> bytes:
 
 def _read(path: Path) -> bytes:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            raise UnavailableError(f"{path}: not a file")
         with path.open("rb") as file:
             content = file.read(FILE_MAX_BYTES + 1)
     except OSError as problem:

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
-from eagent.errors import EagentError, ProtocolError
+from eagent.errors import EagentError, InputError, ProtocolError
 from eagent.mesh import codec
 from eagent.mesh.effects import Awaited, Effect, Send
 from eagent.mesh.node import Node
@@ -27,7 +28,14 @@ Perform = Callable[[Awaited], Awaitable[None]]
 class Station:
     """Runs a node. All on one event loop."""
 
-    def __init__(self, node: Node, transport: Transport, perform: Perform, clock: Callable[[], int] = clock_ns) -> None:
+    def __init__(
+        self,
+        node: Node,
+        transport: Transport,
+        perform: Perform,
+        clock: Callable[[], int] = clock_ns,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """A station that does not run yet.
 
         Args:
@@ -35,6 +43,7 @@ class Station:
             transport: Not started yet; the station starts and closes it.
             perform: Brings an effect about; an EagentError means that it did not come about.
             clock: Nanoseconds that go on while the host is suspended.
+            sleep: Waits for some seconds.
         """
         self.node = node
         self.transport = transport
@@ -43,16 +52,21 @@ class Station:
         self.before_round: Callable[[], None] = lambda: None  # the last chance to tell the node something
         self.undecodable = 0  # messages, since the start
         self._perform = perform
+        self._sleep = sleep
         self._todo: asyncio.Queue[Awaited] = asyncio.Queue()
 
-    async def run(self, stopping: asyncio.Event) -> None:
+    async def run(self, stopping: asyncio.Event, *beside: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Take part until told to stop.
+
+        Args:
+            stopping: Set when it is to stop.
+            beside: What runs as long as this; where one of them ends or fails, all does.
 
         Raises:
             ConfigError: there is no listening at this address.
         """
         await self.transport.start()
-        tasks = [asyncio.create_task(each()) for each in (self._hear, self._tick, self._work)]
+        tasks = [asyncio.create_task(each()) for each in (self._hear, self._tick, self._work, *beside)]
         stop = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -85,11 +99,11 @@ class Station:
             self.do(self.node.on_message(self.clock(), sender, message))
 
     async def _tick(self) -> None:
-        await asyncio.sleep(random.random() * ROUND_S)  # hosts that start together need not speak together
+        await self._sleep(random.random() * ROUND_S)  # hosts that start together need not speak together
         while True:
             self.before_round()
             self.do(self.node.on_tick(self.clock()))
-            await asyncio.sleep(ROUND_S)
+            await self._sleep(ROUND_S)
 
     async def _work(self) -> None:
         while True:
@@ -97,13 +111,14 @@ class Station:
             try:
                 await self._perform(effect)
             except EagentError as problem:
+                if self.problem != str(problem):  # the node tries again every round
+                    log.warning("%s: %s", type(effect).__name__.lower(), problem)
                 self.problem = str(problem)
-                log.warning("%s: %s", type(effect).__name__.lower(), problem)
                 self.do(self.node.failed(self.clock(), effect))
             else:
                 self.problem = None
                 self.do(self.node.done(self.clock(), effect))
 
     def _send(self, effect: Send) -> None:
-        with contextlib.suppress(ProtocolError):  # one that would be refused there is not sent
+        with contextlib.suppress(ProtocolError, InputError):  # one that would be refused there is not sent
             self.transport.send(effect.peer, codec.encode(effect.message))

@@ -1,7 +1,8 @@
 """What `Store` asks to be kept, one small file for each domain, under the run directory.
 
 It speaks for one life, and a life ends with the boot (rule 4). So it belongs where a boot clears it away, and carries
-the boot's id for where that is not so. What is lost, damaged or of another boot is nothing: a new life begins.
+the boot's id for where that is not so; and the host's name, under which its life is known. What is lost, damaged, of
+another boot or another name is nothing: a new life begins.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ _CHECK_BYTES = 4
 class Store:
     """The states of one host, in one boot."""
 
-    def __init__(self, directory: Path, boot_id: str) -> None:
+    def __init__(self, directory: Path, boot_id: str, host: str) -> None:
         """Keep states in `directory`, which is made if need be."""
         self._directory = directory
-        self._boot = boot_id.encode()
+        self._owner = f"{boot_id} {host}".encode()
 
     def load(self, domain: str) -> State | None:
         """What was stored in this boot; None if there is nothing that can be relied on."""
@@ -30,8 +31,8 @@ class Store:
             content = self._path(domain).read_bytes()
         except OSError:
             return None
-        check, boot, packed = content[:_CHECK_BYTES], *_halves(content[_CHECK_BYTES:])
-        if check != _check(content[_CHECK_BYTES:]) or boot != self._boot:
+        check, owner, packed = content[:_CHECK_BYTES], *_halves(content[_CHECK_BYTES:])
+        if check != _check(content[_CHECK_BYTES:]) or owner != self._owner:
             return None
         try:
             return codec.decode_state(packed)
@@ -44,7 +45,7 @@ class Store:
         Raises:
             UnavailableError: it can't be written.
         """
-        content = self._boot + b"\n" + codec.encode_state(state)
+        content = self._owner + b"\n" + codec.encode_state(state)
         path = self._path(domain)
         new = path.with_name(path.name + ".new")
         try:
@@ -63,5 +64,5 @@ def _check(content: bytes) -> bytes:
 
 
 def _halves(content: bytes) -> tuple[bytes, bytes]:
-    boot, _, packed = content.partition(b"\n")
-    return boot, packed
+    owner, _, packed = content.partition(b"\n")
+    return owner, packed

@@ -54,7 +54,7 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
     safe_w = watts(sum(safe_cap_mw(budget, device) for device in writable))
     uncapped_w = sum(budget.uncapped_w(device) for device in devices)
     least_w = safe_w + uncapped_w + budget.fixed_w
-    if budget.budget_w < least_w:
+    if mw(budget.budget_w) < mw(least_w):  # to the milliwatt: sums of floats are off by less
         parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
         if uncapped_w:
             parts += f" + {uncapped_w:g} W of devices that can't be capped"

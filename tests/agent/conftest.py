@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -226,3 +227,17 @@ def new_host() -> Any:
 def host() -> Host:
     """A host of two A100s."""
     return Host()
+
+
+@pytest.fixture
+def new_world(new_host: Any, tmp_path: Path) -> Any:
+    """Makes hosts in the mesh: `new_world("rack", mode_sleep="act")`."""
+    from tests.agent.world import DOMAIN, World  # needs what signs, which may not be here
+
+    return lambda *domains, **options: World(new_host, tmp_path, domains or (DOMAIN,), **options)
+
+
+@pytest.fixture
+def world(new_world: Any) -> Any:
+    """A host in the mesh."""
+    return new_world()

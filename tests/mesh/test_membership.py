@@ -1,5 +1,6 @@
 """A member's files: everything that is used was signed by the site, and what is wrong is said in one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,15 @@ def test_signed_tables_are_found_and_others_are_said(site: Site) -> None:
     assert len(problems) == 2
     assert "above the budget" in problems[0]
     assert "c.toml.sig: No such file" in problems[1]
+
+
+def test_what_is_no_file_and_a_directory_that_is_gone_are_said_and_not_waited_for(site: Site) -> None:
+    os.mkfifo(site.path / "tables" / "a.toml")
+    assert membership.load_tables(site.path / "tables", bytes(32)) == ([], [f"{site.path}/tables/a.toml: not a file"])
+    assert membership.load_tables(site.path / "gone", bytes(32)) == (
+        [],
+        [f"{site.path}/gone: No such file or directory"],
+    )
 
 
 def test_a_table_goes_through_gossip_as_it_was_signed(site: Site) -> None:
