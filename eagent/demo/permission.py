@@ -70,7 +70,7 @@ def over_budget_s(hosts: Mapping[str, Sequence[Moment]], budget_w: float, start_
 
 
 def _events(log: Log) -> Iterator[tuple[float, str | tuple[int, float]]]:
-    """Both logs in one, in order of time. At one moment limits come first: a boot sets them, and then the host is on."""
+    """Both logs in order of time. At one moment limits come first: a boot sets them, and then the host is on."""
     power: list[tuple[float, int, str | tuple[int, float]]] = [(at_s, 1, state) for at_s, state in log.power[1:]]
     limits: list[tuple[float, int, str | tuple[int, float]]] = [
         (at_s, 0, (gpu, watts)) for at_s, gpu, watts in log.limits

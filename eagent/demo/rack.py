@@ -41,7 +41,7 @@ fixed_w = {fixed_w}
 safe_cap_w = {safe_w}
 [policy]
 mode_sleep = "act"
-sleep_after_s = 4.0
+sleep_after_s = 8.0
 sleep_cpus = 10.0
 sleep_consent = ["all"]
 [mesh]

@@ -154,18 +154,23 @@ class Escrow:
     # --- What the host may do by itself ---
 
     @property
+    def is_at_work(self) -> bool:
+        """Whether something is under way, so that it can begin nothing else."""
+        return self._awaited is not None
+
+    @property
     def spare_mw(self) -> int:
-        """What it could give now: rights above the reserve of its line, while its epoch is open (rule 7)."""
+        """What it could give when it is not at work: rights above its line's reserve in an open epoch (rule 7)."""
         state = self.state
-        if state is None or state.table is None or not self._may_trade(state) or self._awaited is not None:
+        if state is None or state.table is None or not self._may_trade(state):
             return 0
         return max(0, state.watts.held - self._floor_mw(state.table))
 
     @property
     def spare_duty(self) -> int:
-        """How many duty tokens it could give now: all that it has, while its epoch is open."""
+        """How many duty tokens it could give then: all that it has."""
         state = self.state
-        return state.duty.held if state is not None and self._may_trade(state) and self._awaited is None else 0
+        return state.duty.held if state is not None and self._may_trade(state) else 0
 
     def can_reach(self, peer: str, life: str | None = None) -> bool:
         """Whether a gift to this peer, in this life if one is told, would arrive as far as is known."""

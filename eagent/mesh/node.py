@@ -205,19 +205,33 @@ class Node:
         asks = self._asks[domain]
         for peer in [peer for peer, (heard_ns, _) in asks.items() if now_ns - heard_ns > ASK_PERIOD_NS]:
             del asks[peer]
-        if not asks:
+        if not asks or escrow.is_at_work:
             return []
         offered_mw = self.demand(domain).offers_mw
         asked = {peer: ask.want_mw for peer, (_, ask) in asks.items() if escrow.can_reach(peer, ask.life)}
-        lots = trade.lots(offered_mw, asked, self._terms)
+        lent_mw, claims = self._dues(domain, escrow, asked)
+        lots = trade.lots(offered_mw, asked, self._terms, lent_mw=lent_mw, claims=claims)
         for peer in lots:
             del asks[peer]
         return escrow.give({peer: Lot(mw) for peer, mw in lots.items()}) if lots else []
 
+    def _dues(self, domain: str, escrow: Escrow, peers: Iterable[str]) -> tuple[int, dict[str, int]]:
+        """What this host holds on loan, and what each of these peers could claim back."""
+        state = escrow.state
+        if state is None:
+            return 0, {}
+        claims = {}
+        for peer in peers:
+            held = self.gossip.records.get(peer)
+            standing = held.record.payload.standing(domain) if held is not None else None
+            if standing is not None:
+                claims[peer] = trade.claim_mw(standing.rights_mw, _grant_mw(state, peer))
+        return trade.lent_mw(state.watts.held, _grant_mw(state, self.name)), claims
+
     def _hand_over(self, now_ns: int, domain: str, escrow: Escrow) -> list[Effect]:
         """What is given unasked: by who would sleep all that it may, by anyone a token beyond its first."""
         would_sleep, tokens = self.observed.power is not Power.AWAKE, escrow.spare_duty
-        if tokens < 2 and not (would_sleep and (escrow.spare_mw or tokens)):
+        if escrow.is_at_work or (tokens < 2 and not (would_sleep and (escrow.spare_mw or tokens))):
             return []
         partners = self._partners(now_ns, domain, escrow)
         lots: Mapping[str, Lot] = {}
@@ -250,8 +264,16 @@ class Node:
             if demand.offers_mw and demand.domain == domain
             if escrow.can_reach(peer) and not held.is_stale(now_ns)
         }
-        self._asked_ns[domain] = now_ns
+        claim_mw = trade.claim_mw(state.watts.held, _grant_mw(state, self.name))
+        if claim_mw:
+            for peer, held in self.gossip.records.items():
+                standing = held.record.payload.standing(domain)
+                if standing is not None and escrow.can_reach(peer) and not held.is_stale(now_ns):
+                    owed_mw = min(claim_mw, trade.lent_mw(standing.rights_mw, _grant_mw(state, peer)))
+                    offers[peer] = max(offers.get(peer, 0), owed_mw)
         asks = trade.asks(wanted_mw, offers, self._terms)
+        if asks:
+            self._asked_ns[domain] = now_ns
         return [Send(peer, Ask(domain, state.epoch, state.life, mw)) for peer, mw in asks.items()]
 
     def _announced(self, now_ns: int, effects: list[Effect]) -> list[Effect]:
@@ -289,3 +311,9 @@ class Node:
 
 def _is_near(before: float | None, after: float | None) -> bool:
     return before is not None and after is not None and abs(after - before) < POWER_STEP_W
+
+
+def _grant_mw(state: State, host: str) -> int:
+    """What the table grants a host, in whatever life; 0 for one that is not in it."""
+    line = state.table.members.get(host) if state.table is not None else None
+    return line.grant_mw if line is not None else 0

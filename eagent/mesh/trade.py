@@ -5,6 +5,9 @@ that watts do not wander to and fro when needs are steady: who gives stays above
 
     rights  0 ........ need ... need + headroom ......... + band ........
                        asks up to here ^         neither ^    offers what is above
+
+What a host holds above its grant it holds on loan: to a host that asks and is below its own grant it goes back, needed
+or not. So when all are short, each has its grant, and a host that has slept or begun a new life is not left behind.
 """
 
 from __future__ import annotations
@@ -52,15 +55,41 @@ def asks(wanted_mw: int, offers: Mapping[str, int], terms: Terms) -> dict[str, i
     return chosen
 
 
-def lots(offered_mw: int, asked: Mapping[str, int], terms: Terms) -> dict[str, int]:
-    """Who is given how much: the hungriest first, each at least a lot, in all no more than is offered."""
+def lots(
+    offered_mw: int,
+    asked: Mapping[str, int],
+    terms: Terms,
+    *,
+    lent_mw: int = 0,
+    claims: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """Who is given how much, each at least a lot: who has a claim first, then the hungriest.
+
+    Args:
+        offered_mw: What is not needed here.
+        asked: What each peer asks for.
+        terms: The site's.
+        lent_mw: What this host holds above its own grant, needed or not: to a claim it must go back.
+        claims: What each peer holds less than its own grant; see `claim_mw`.
+    """
+    claims = claims or {}
     given: dict[str, int] = {}
-    for peer, wanted_mw in sorted(asked.items(), key=lambda ask: (-ask[1], ask[0])):
-        lot_mw = min(wanted_mw, offered_mw)
+    for peer, wanted_mw in sorted(asked.items(), key=lambda ask: (not claims.get(ask[0]), -ask[1], ask[0])):
+        lot_mw = min(wanted_mw, max(offered_mw, min(claims.get(peer, 0), lent_mw)))
         if lot_mw >= terms.lot_mw:
             given[peer] = lot_mw
-            offered_mw -= lot_mw
+            offered_mw, lent_mw = max(0, offered_mw - lot_mw), max(0, lent_mw - lot_mw)
     return given
+
+
+def lent_mw(rights_mw: int, grant_mw: int) -> int:
+    """What a host holds above its grant: others lent it."""
+    return max(0, rights_mw - grant_mw)
+
+
+def claim_mw(rights_mw: int, grant_mw: int) -> int:
+    """What a host holds less than its grant: when all are short, who is above its own gives it back."""
+    return max(0, grant_mw - rights_mw)
 
 
 # --- What a host hands over unasked ---

@@ -67,6 +67,28 @@ def test_watts_go_to_whom_needs_them_and_stay_there(mesh: Any) -> None:
     assert len([effect for _, effect in pair.log if isinstance(effect, Store)]) == before
 
 
+def test_when_all_are_short_each_gets_its_grant_back(mesh: Any) -> None:
+    pair = Pair(mesh, a=20, b=20)
+    for needs in ((5, 30), (30, 30)):
+        for name, need in zip("ab", needs, strict=True):
+            pair.nodes[name].observe(Observation(need))
+        pair.run(20)
+    assert pair.rights() == {"a": 20, "b": 20}
+    before = len([effect for _, effect in pair.log if isinstance(effect, Store)])
+    pair.run(30)
+    assert len([effect for _, effect in pair.log if isinstance(effect, Store)]) == before
+
+
+def test_who_finds_no_offer_asks_as_soon_as_there_is_one(mesh: Any) -> None:
+    pair = Pair(mesh, a=20, b=20)
+    for each in pair.nodes.values():
+        each.observe(Observation(30))
+    pair.run(6)
+    pair.nodes["a"].observe(Observation(5))
+    pair.run(3)  # a round to tell it, one to ask, one to give
+    assert pair.rights() == {"a": 9, "b": 31}
+
+
 def test_watts_come_back_when_needs_change(mesh: Any) -> None:
     pair = Pair(mesh, a=20, b=20)
     for needs in ((5, 30), (30, 5)):

@@ -40,6 +40,25 @@ def test_lots_are_for_no_more_than_is_offered_or_asked(offered: int, asked: dict
     assert all(TERMS.lot_mw <= mw <= asked[peer] for peer, mw in given_mw.items())
 
 
+@given(MW, MW, BOOK, BOOK)
+def test_lots_are_for_no_more_than_is_offered_or_owed(
+    offered: int, lent: int, asked: dict[str, int], claims: dict[str, int]
+) -> None:
+    given_mw = lots(offered, asked, TERMS, lent_mw=lent, claims=claims)
+    assert sum(given_mw.values()) <= max(offered, lent)
+    assert sum(mw for peer, mw in given_mw.items() if not claims.get(peer)) <= offered
+    assert all(TERMS.lot_mw <= mw <= asked[peer] for peer, mw in given_mw.items())
+
+
+def test_what_is_on_loan_goes_back_to_a_claim_and_to_nobody_else() -> None:
+    asked = {"a": 300, "b": 500}
+    assert lots(0, asked, TERMS, lent_mw=200, claims={"a": 120}) == {"a": 120}
+    assert lots(0, asked, TERMS, lent_mw=100, claims={"a": 120}) == {"a": 100}
+    assert lots(150, asked, TERMS, lent_mw=100, claims={"a": 120}) == {"a": 150}
+    assert lots(450, asked, TERMS, lent_mw=100, claims={"a": 120}) == {"a": 300, "b": 150}
+    assert lots(0, asked, TERMS, lent_mw=200) == {}
+
+
 def test_the_hungriest_is_served_first() -> None:
     assert lots(100, {"a": 30, "b": 80, "c": 40}, TERMS) == {"b": 80, "c": 20}
 
