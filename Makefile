@@ -30,8 +30,8 @@ export NEEDS
 
 ##@ Using it
 .PHONY: demo
-demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [TRACE=file.csv JSON=out.json SECONDS=60]
-	@$(BIN)/eagent demo $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
+demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=file.csv JSON=out.json SECONDS=60]
+	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
 .PHONY: venv build test soak referee lint format bench clean help

@@ -30,7 +30,7 @@ from eagent.sim.trace import Trace, busiest_window, scale_rate
 
 DYNAMIC_SHARE = 0.5  # the budget's place between all hosts at their reserves and all at their nameplates
 QUIET_SHARE = 0.06  # of the requests in the middle third
-RATE = 1.8
+RATE = 1.35
 LOOK_S = 0.1
 SAY_EVERY_S = 5.0
 PATIENCE_S = 90.0
