@@ -145,7 +145,8 @@ def budget_lines(told: Json) -> list[str]:
     lines = []
     for each in told["domains"]:
         if each["budget_w"] is None:
-            lines.append(f"{each['domain']}: no table is known; this host keeps to its reserve")
+            lines.append(f"{each['domain']}: no table is in force here; this host keeps to its reserve")
+            lines += _refused(each)
             continue
         lines += [
             f"{each['domain']}: budget {format_watts(each['budget_w'])} in epoch {each['epoch']}: hosts may draw "
@@ -156,9 +157,12 @@ def budget_lines(told: Json) -> list[str]:
             lines.append(f"  silent: {_named(each['silent'])}")
         if each["unsealed"]:
             lines.append(f"  epoch {each['epoch']} waits for {_named(each['unsealed'])}: until then nobody raises")
-        if each["refused"]:
-            lines.append(f"  refused: {each['refused']}")
+        lines += _refused(each)
     return [*lines, *_alarms(told)] or ["this host is in no domain"]
+
+
+def _refused(each: Json) -> list[str]:
+    return [f"  refused: {each['refused']}"] if each["refused"] else []
 
 
 def _alarms(told: Json) -> list[str]:
