@@ -125,8 +125,10 @@ def _newest_epoch(node: Node, name: str) -> int:
 
 
 def _held_mw(table: Table, standing: Standing | None, grant_mw: int) -> int:
-    if standing is None or standing.epoch != table.epoch:
+    if standing is None:
         return grant_mw
+    if standing.epoch != table.epoch:  # it still draws what it had before, and may have sealed this table unheard
+        return max(grant_mw, standing.rights_mw)
     return standing.rights_mw
 
 
