@@ -142,8 +142,8 @@ def sign_roster(world: World, text: str) -> None:
 
 def test_a_new_roster_counts_and_one_without_this_host_is_an_alarm(world: World) -> None:
     text = (world.home / "roster.toml").read_text()
-    without_n02 = text[: text.index("[hosts.n02]")]
-    without_n01 = "serial = 3\n" + text[text.index("[hosts.n02]") :]
+    without_n02 = text[: text.index('[hosts."n02"]')]
+    without_n01 = "serial = 3\n" + text[text.index('[hosts."n02"]') :]
 
     async def work(world: World) -> None:
         sign_roster(world, without_n02.replace("serial = 1", "serial = 2"))
