@@ -240,7 +240,7 @@ def parse(text: str, name: str) -> Config:
 
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError is one; a number of a million digits another
         raise ConfigError(f"{name}: not TOML: {problem}") from None
     values: dict[str, dict[str, object]] = {section: {} for section in OPTIONS}
     for section, table in document.items():

@@ -75,3 +75,64 @@ def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
 def test_paths_come_from_the_environment_first() -> None:
     paths = Paths.from_environment({"EAGENT_RUN_DIR": "/r", "EAGENT_STATE_DIR": "/s", "XDG_RUNTIME_DIR": "/x"})
     assert (paths.run, paths.state) == (Path("/r"), Path("/s"))
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 5000])
+def test_what_the_parser_gives_up_on_is_a_config_error(text: str) -> None:
+    with pytest.raises(ConfigError, match="x: not TOML"):
+        config.parse(text, "x")
+
+
+MESH = """[mesh]
+domains = ["rack7", "site"]
+site_key = "00"
+reserve_w = 700
+nameplate_w = 1400
+"""
+
+
+def test_a_host_in_the_mesh_needs_four_options_and_has_the_shipped_defaults_for_the_rest() -> None:
+    found = config.parse(MESH, "x").mesh
+    assert found == config.Mesh(("rack7", "site"), "00", 700.0, 1400.0)
+    shipped = config.parse(uncommented(SHIPPED.read_text()), "shipped").mesh
+    assert shipped is not None
+    assert (shipped.roster, shipped.key_file, shipped.tables) == (found.roster, found.key_file, found.tables)
+    assert (shipped.psu_efficiency, shipped.headroom_w, shipped.band_w, shipped.lot_w) == (
+        found.psu_efficiency,
+        found.headroom_w,
+        found.band_w,
+        found.lot_w,
+    )
+    assert config.parse("[mesh]\n", "x").mesh is None
+
+
+@pytest.mark.parametrize("key", config.MESH_NEEDS)
+def test_a_mesh_without_one_of_what_it_needs_is_refused(key: str) -> None:
+    text = "\n".join(line for line in MESH.splitlines() if not line.startswith(key))
+    with pytest.raises(ConfigError, match=rf"\[mesh\] {key} is missing"):
+        config.parse(text, "x")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("nameplate_w = 699", "nameplate_w = 699: the most that the host can draw at all must be at least reserve_w"),
+        ("domains = []", "domains = []: must be a list of 1 to 4 domains"),
+        ('domains = ["a", "a"]', "must be a list of 1 to 4 domains"),
+        ('domains = ["../a"]', "must be a list of 1 to 4 domains"),
+        ('domains = ["a", "b", "c", "d", "e"]', "must be a list of 1 to 4 domains"),
+        ("domains = [[]]", "must be a list of 1 to 4 domains"),
+        ('roster = "mesh/roster.toml"', "must be an absolute path"),
+        ('tables = "/a\\u0000b"', "must be an absolute path"),
+        ("psu_efficiency = 0.4", "psu_efficiency = 0.4: must be a number from 0.5 to 1 of what is drawn at the wall"),
+        ("lot_w = 0", "lot_w = 0: must be a number from 1 to 100000 watts"),
+        ('name = ""', "must be a text"),
+    ],
+)
+def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) -> None:
+    key = line.partition(" = ")[0]
+    text = "\n".join([*(each for each in MESH.splitlines() if not each.startswith(key)), line])
+    with pytest.raises(ConfigError) as refusal:
+        config.parse(text, "x")
+    assert problem in str(refusal.value)
+    assert "\n" not in str(refusal.value)

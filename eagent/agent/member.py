@@ -113,8 +113,8 @@ class Member:
         return rights.status(self, clock_ns())
 
     def summary(self) -> Json:
-        """The same without the peers."""
-        return {key: value for key, value in self.status().items() if key not in ("peers", "name", "alarms")}
+        """The same without the peers and the lines of tables."""
+        return rights.summary(self, clock_ns())
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Take part until told to stop; what is in the way is an alarm, and tried again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from eagent.mesh import epoch
+from eagent.mesh import documents, epoch
 from eagent.mesh.epoch import Standing
 from eagent.mesh.escrow import Escrow
 from eagent.mesh.node import Node
@@ -42,6 +42,13 @@ def status(member: Member, now_ns: int) -> Json:
     }
 
 
+def summary(member: Member, now_ns: int) -> Json:
+    """The same for a host's own status: nothing that grows with the number of hosts but the names of those missing."""
+    told = {key: value for key, value in status(member, now_ns).items() if key not in ("peers", "name", "alarms")}
+    told["domains"] = [{key: each[key] for key in each if key != "lines"} for each in told["domains"]]
+    return told
+
+
 def _permission_w(member: Member) -> float | None:
     if member.ceilings is None:
         return None
@@ -71,6 +78,7 @@ def domain(node: Node, name: str, now_ns: int) -> Json:
     return {
         "domain": name,
         "epoch": state.epoch if state is not None else 0,
+        "newest_epoch": _newest_epoch(node, name),
         "stage": state.stage.name.lower() if state is not None else "beginning",
         "life": state.life if state is not None else None,
         "rights_w": _watts(state.watts.held) if state is not None else None,
@@ -102,12 +110,25 @@ def _table(node: Node, escrow: Escrow, table: Table, now_ns: int) -> Json:
         "silent": sorted(table.members.keys() - fresh),
         "unsealed": epoch.unsealed(table, standings),
         "duty_in_all": table.duty,
+        "lines": {
+            name: {"grant_w": _watts(member.grant_mw), "life": member.life, "duty": member.duty}
+            for name, member in table.members.items()
+        },
     }
 
 
+def _newest_epoch(node: Node, name: str) -> int:
+    """That of the newest table heard of, which may wait to be sealed or be refused here; 0 for none."""
+    escrow, document = node.escrows[name], node.gossip.documents.get(documents.TABLE + name)
+    sealed = escrow.state.epoch if escrow.state is not None else 0
+    return max(sealed, document.number if document is not None else 0)
+
+
 def _held_mw(table: Table, standing: Standing | None, grant_mw: int) -> int:
-    if standing is None or standing.epoch != table.epoch:
+    if standing is None:
         return grant_mw
+    if standing.epoch != table.epoch:  # it still draws what it had before, and may have sealed this table unheard
+        return max(grant_mw, standing.rights_mw)
     return standing.rights_mw
 
 

@@ -32,9 +32,9 @@ DOMAIN = (
 )
 TRANSPORT = (
     ("eagent_mesh_messages_sent", "sent", "Messages handed to ZeroMQ, a count"),
-    ("eagent_mesh_bytes_sent", "sent_bytes", "Bytes of messages handed to ZeroMQ"),
+    ("eagent_mesh_sent_bytes", "sent_bytes", "Bytes of messages handed to ZeroMQ"),
     ("eagent_mesh_messages_received", "received", "Messages of peers, a count"),
-    ("eagent_mesh_bytes_received", "received_bytes", "Bytes of messages of peers"),
+    ("eagent_mesh_received_bytes", "received_bytes", "Bytes of messages of peers"),
     ("eagent_mesh_messages_dropped", "dropped", "Messages never sent: unknown peer, or waited too long, a count"),
     ("eagent_mesh_messages_limited", "limited", "Messages lost because a peer says too much, a count"),
     ("eagent_mesh_messages_refused", "refused", "Handshakes and messages of keys that the roster lacks, a count"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from eagent.cli import quantities
@@ -23,6 +24,8 @@ def _argument(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 watts = _argument(quantities.parse_watts)
 watts_or_none = _argument(quantities.parse_watts_or_none)
+site_watts = _argument(partial(quantities.parse_watts, most_w=quantities.MOST_OF_SITE_W))
+site_watts_or_none = _argument(partial(quantities.parse_watts_or_none, most_w=quantities.MOST_OF_SITE_W))
 duration = _argument(quantities.parse_duration)
 
 

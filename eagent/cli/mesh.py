@@ -1,14 +1,15 @@
 """Show this host's part in the mesh, its peers and their budgets; make and sign what a mesh needs.
 
 Peers share the budget of a rack or a site: who needs little lends to who needs much, and the sum never exceeds it. A
-domain's budget is changed by a new table, which the site signs; copy it with its signature into the directory
-of tables of any host, and gossip tells all others. docs/mesh.md shows how a mesh is set up.
+domain's budget is changed by a new table, which the site signs (`draft` writes one); copy it with its signature into
+the directory of tables of any host, and gossip tells all others. docs/mesh.md shows how a mesh is set up.
 
 Examples:
   eagent mesh                                      as status
   eagent mesh status --json
   eagent mesh peers                                every host that was heard of
   eagent mesh budget                               each domain's budget, and who holds up a change
+  eagent mesh draft rack7 --budget 40kW --reserve 900W --others 1.2kW > rack7.toml   the next table, to be signed
   eagent mesh site-key /root/eagent-site.key       make the site's key (once; keep it off the hosts)
   eagent mesh host-key /etc/eagent/mesh/host.key   make this host's key; prints its public half for the roster
   eagent mesh sign roster.toml --key /root/eagent-site.key
@@ -20,7 +21,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from eagent.cli.arguments import add_json, print_json
+from eagent.cli.arguments import add_json, print_json, site_watts, site_watts_or_none, watts
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
 from eagent.cli.table import table
@@ -35,13 +36,14 @@ NAMED_MAX = 8  # hosts in one line; `--json` has all
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `eagent mesh`."""
     add_json(parser)
-    actions = parser.add_subparsers(dest="action", metavar="status|peers|budget|site-key|host-key|sign")
+    actions = parser.add_subparsers(dest="action", metavar="status|peers|budget|draft|site-key|host-key|sign")
     for name, text in (
         ("status", "what this host may draw, and why"),
         ("peers", "every host that was heard of"),
         ("budget", "how each domain's budget is held, and who holds up a change of it"),
     ):
         add_json(actions.add_parser(name, help=text), default=argparse.SUPPRESS)
+    _configure_draft(actions.add_parser("draft", help="print the next table of a domain, for the site to sign"))
     for name, text in (
         ("site-key", "make the key that signs rosters and tables; prints its public half"),
         ("host-key", "make a host's key; prints its public half"),
@@ -52,13 +54,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     sign.add_argument("--key", type=Path, required=True, help="the site's key, or the power role's")
 
 
+def _configure_draft(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("domain", metavar="DOMAIN", help="whose table; this host must be in it")
+    parser.add_argument("--budget", metavar="W", type=site_watts, required=True, help="of the domain, at the wall")
+    parser.add_argument(
+        "--reserve", metavar="W", type=watts, required=True, help="of each host; one that needs more says so, and waits"
+    )
+    parser.add_argument(
+        "--others", metavar="W", type=site_watts_or_none, default=0.0, help="what draws without eagent, at nameplate"
+    )
+    parser.add_argument(
+        "--duty", metavar="N", type=_count, help="tokens, one a host from the first on; else as they are"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number of duty tokens")
+    return int(text)
+
+
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show, make or sign."""
     if args.action in MAKERS:
         print(MAKERS[args.action](args))
         return 0
     told = context.client().request("GET", "/v1/mesh")
-    if args.json:
+    if args.action == "draft":
+        print(_draft(told, args))
+    elif args.json:
         print_json(told)
     else:
         print("\n".join([*(["SIMULATED"] if told["simulated"] else []), *SHOWN[args.action or "status"](told)]))
@@ -121,7 +145,8 @@ def budget_lines(told: Json) -> list[str]:
     lines = []
     for each in told["domains"]:
         if each["budget_w"] is None:
-            lines.append(f"{each['domain']}: no table is known; this host keeps to its reserve")
+            lines.append(f"{each['domain']}: no table is in force here; this host keeps to its reserve")
+            lines += _refused(each)
             continue
         lines += [
             f"{each['domain']}: budget {format_watts(each['budget_w'])} in epoch {each['epoch']}: hosts may draw "
@@ -132,9 +157,12 @@ def budget_lines(told: Json) -> list[str]:
             lines.append(f"  silent: {_named(each['silent'])}")
         if each["unsealed"]:
             lines.append(f"  epoch {each['epoch']} waits for {_named(each['unsealed'])}: until then nobody raises")
-        if each["refused"]:
-            lines.append(f"  refused: {each['refused']}")
+        lines += _refused(each)
     return [*lines, *_alarms(told)] or ["this host is in no domain"]
+
+
+def _refused(each: Json) -> list[str]:
+    return [f"  refused: {each['refused']}"] if each["refused"] else []
 
 
 def _alarms(told: Json) -> list[str]:
@@ -144,6 +172,13 @@ def _alarms(told: Json) -> list[str]:
 def _named(hosts: list[str]) -> str:
     more = f" and {len(hosts) - NAMED_MAX} more" if len(hosts) > NAMED_MAX else ""
     return f"{', '.join(hosts[:NAMED_MAX])}{more}"
+
+
+def _draft(told: Json, args: argparse.Namespace) -> str:
+    from eagent.cli.draft import Wish, draft
+
+    budget_mw, reserve_mw, others_mw = (round(each_w * 1000) for each_w in (args.budget, args.reserve, args.others))
+    return draft(told, Wish(args.domain, budget_mw, reserve_mw, others_mw, args.duty))
 
 
 def _make_site_key(args: argparse.Namespace) -> str:

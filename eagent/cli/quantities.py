@@ -11,32 +11,33 @@ _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?", re.ASCII)
 
 MOST_W = 1_000_000
+MOST_OF_SITE_W = 1_000_000_000
 MOST_S = 366 * 86_400
 
 
-def parse_watts(text: str) -> float:
+def parse_watts(text: str, most_w: int = MOST_W) -> float:
     """Watts from `2480`, `2480W` or `2.48kW`, to the milliwatt.
 
     Raises:
-        InputError: anything else, zero, or more than a host can draw.
+        InputError: anything else, zero, or more than `most_w`, by default the most that a host can draw.
     """
     match = _WATTS.fullmatch(text.strip())
     if match is None:
         raise InputError(f"{_shown(text)} is not a number of watts: write it as 2480, 2480W or 2.48kW")
     watts = round(float(match[1]) * (1000 if (match[2] or "").lower() == "kw" else 1), 3)
-    if not 0 < watts <= MOST_W:
-        raise InputError(f"{_shown(text)}: watts must be more than 0 and at most {MOST_W}")
+    if not 0 < watts <= most_w:
+        raise InputError(f"{_shown(text)}: watts must be more than 0 and at most {most_w}")
     return watts
 
 
-def parse_watts_or_none(text: str) -> float:
+def parse_watts_or_none(text: str, most_w: int = MOST_W) -> float:
     """As `parse_watts`, but zero is an answer too: for what may draw nothing.
 
     Raises:
         InputError: as `parse_watts`.
     """
     match = _WATTS.fullmatch(text.strip())
-    return 0.0 if match is not None and float(match[1]) == 0 else parse_watts(text)
+    return 0.0 if match is not None and float(match[1]) == 0 else parse_watts(text, most_w)
 
 
 def format_watts(watts: float | None) -> str:

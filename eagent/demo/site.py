@@ -30,7 +30,7 @@ class Site:
             (home / "tables").mkdir(parents=True)
             pair = keys.make()
             keys.store(pair, home / "host.key")
-            self._roster += f"[hosts.{name}]\naddress = \"{address}\"\nkey = '{pair.public}'\n"
+            self._roster += f'[hosts."{name}"]\naddress = "{address}"\nkey = \'{pair.public}\'\n'
         for name in addresses:
             self._sign(self.home(name) / "roster.toml", self._roster)
 
@@ -70,7 +70,7 @@ class Site:
             f"others_mw = {_mw(others_w)}",
         ]
         for name, grant_w in grants_w.items():
-            lines += [f"[members.{name}]", f"reserve_mw = {_mw(reserve_w)}", f"grant_mw = {_mw(grant_w)}"]
+            lines += [f'[members."{name}"]', f"reserve_mw = {_mw(reserve_w)}", f"grant_mw = {_mw(grant_w)}"]
             if lives and name in lives:
                 lines.append(f'life = "{lives[name]}"')
             if duty and duty.get(name):

@@ -25,7 +25,7 @@ def document(text: str, what: str) -> dict[str, Any]:
     if not text.lstrip().startswith("{"):
         try:
             return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as problem:
+        except (ValueError, RecursionError) as problem:  # TOMLDecodeError is one; a number of a million digits another
             raise ConfigError(f"{what}: not TOML: {problem}") from None
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -295,3 +297,50 @@ def test_under_a_budget_nothing_is_given_back(host: Any) -> None:
     with pytest.raises(RefusedError, match=r"^a budget of 1000 W is in force: `eagent budget clear` first$"):
         asyncio.run(agent.restore())
     assert set(host.governor.pins) == {FIRST}
+
+
+@pytest.mark.parametrize(
+    "call", [lambda a: a.set_budget(900, None, None), lambda a: a.clear_budget(), lambda a: a.restore()]
+)
+def test_a_budget_that_the_mesh_keeps_is_not_changed_by_hand(world: Any, call: Any) -> None:
+    agent = Agent(world.governor, world.host.config, member=world.member)
+    asyncio.run(world.turn())
+    world.warden.log.clear()
+    with pytest.raises(RefusedError, match=r"comes from the mesh \(rack\): have the site sign another table"):
+        asyncio.run(call(agent))
+    assert world.warden.log == []
+
+
+def test_a_pin_holds_beside_the_mesh_once_it_has_begun(world: Any) -> None:
+    agent = Agent(world.governor, world.host.config, member=world.member)
+    asyncio.run(world.turn())
+    agent.set_pin("gpu0", 150, None)
+    asyncio.run(world.turn())
+    assert world.warden.leases == []
+    world.governor.waiting = None
+    asyncio.run(world.turn())
+    assert world.warden.leases == [{"GPU-00aa": 150_000}]
+
+
+def test_a_status_tells_the_mesh_in_short_and_its_alarms_once(world: Any) -> None:
+    agent = Agent(world.governor, world.host.config, member=world.member)
+    world.member._mind("begin", "waits for the warden")
+    told = agent.status()
+    assert told["alarms"] == ["mesh: waits for the warden"]
+    assert told["mesh"]["joined"] is False
+    assert told["mesh"].keys().isdisjoint({"peers", "name", "alarms"})
+    whole = agent.mesh()
+    assert (whole["name"], whole["simulated"], whole["halted"]) == ("n01", False, None)
+    assert whole["alarms"] == ["mesh: waits for the warden"]
+
+
+def test_without_a_mesh_there_is_none_to_tell_of(host: Any) -> None:
+    assert agent_of(host).status()["mesh"] is None
+    with pytest.raises(UnavailableError, match="this host is in no mesh"):
+        agent_of(host).mesh()
+
+
+def test_a_host_without_a_mesh_loads_nothing_of_it() -> None:
+    program = "import sys, eagent.agent.main, eagent.agent.agent; print([m for m in sys.modules if 'mesh' in m])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

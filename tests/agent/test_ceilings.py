@@ -326,14 +326,6 @@ def test_a_ceiling_that_the_warden_lost_is_set_again(new_world: Any) -> None:
     assert world.warden.log == []
 
 
-def test_a_lower_budget_than_the_ceiling_is_left_alone(new_world: Any) -> None:
-    world = new_world(budget(700))
-    world.warden.budget = budget(200)
-    asyncio.run(world.turn())
-    asyncio.run(world.ceilings.keep())
-    assert world.envelopes_w == []
-
-
 def test_a_ceiling_that_can_not_be_put_back_is_said(new_world: Any) -> None:
     world = new_world(budget(200))
     world.warden.budget = None

@@ -12,12 +12,9 @@ import pytest
 from eagent.agent.member import WAITS
 from eagent.demo.site import DOMAIN
 from eagent.errors import ConfigError, EagentError, UnavailableError
-from eagent.mesh import codec
-from eagent.mesh.epoch import Stage, Standing
-from eagent.mesh.messages import Delta
-from eagent.mesh.records import Payload, Power, Record
+from eagent.mesh.records import Power
 from eagent.model import Budget, Reading, Status
-from tests.agent.world import NAMEPLATE_W, RESERVE_W, TURNS, W, World, begun, envelope, running
+from tests.agent.world import NAMEPLATE_W, RESERVE_W, TURNS, World, begun, envelope, running
 
 pytest.importorskip("cryptography")
 
@@ -374,53 +371,6 @@ def test_watts_of_devices_are_told_whole_or_not_at_all(world: World) -> None:
 
     with running(world) as steps:
         steps.append(work)
-
-
-def test_peers_are_told_with_their_age_and_what_they_hold(world: World) -> None:
-    async def work(world: World) -> None:
-        standing = Standing(DOMAIN, "b2", 3, Stage.OPEN, "", rights_mw=900 * W, duty=1)
-        payload = Payload(power_w=450.0, power=Power.YIELDED, standings=(standing,), devices=2, busy=1)
-        delta = Delta(((Record("n02", 5, payload), 90_000),), (), ())
-        world.transports[-1].arriving.put_nowait(("n02", b"rubbish"))
-        world.transports[-1].arriving.put_nowait(("n02", codec.encode(delta)))
-        await world.until(lambda: len(world.member.status()["peers"]) == 2)
-        own, peer = world.member.status()["peers"]
-        assert (own["host"], own["stale"], own["domains"][0]["stage"]) == ("n01", False, "out")
-        assert 90 <= peer.pop("age_s") < 120
-        assert peer == {
-            "host": "n02",
-            "stale": True,
-            "power": "yielded",
-            "devices": 2,
-            "busy": 1,
-            "power_w": 450.0,
-            "limits_w": None,
-            "domains": [{"domain": DOMAIN, "life": "b2", "epoch": 3, "stage": "open", "rights_w": 900.0, "duty": 1}],
-        }
-        assert world.member.station is not None
-        assert world.member.station.undecodable == 1
-        assert "peers" not in world.member.summary()
-
-    with running(world) as steps:
-        steps.append(work)
-
-
-def test_two_domains_are_begun_both_before_anything_is_leased(new_world: Any) -> None:
-    world = new_world(DOMAIN, "site")
-
-    async def work(world: World) -> None:
-        told = world.member.status()
-        assert [each["domain"] for each in told["domains"]] == [DOMAIN, "site"]
-        assert [each["rights_w"] for each in told["domains"]] == [RESERVE_W, RESERVE_W]
-        world.table()
-        await world.until(lambda: world.domain["rights_w"] == 1000.0)
-        for _ in range(1000):
-            await asyncio.sleep(0)
-        assert world.member.status()["permission_w"] == RESERVE_W  # the site's table does not say more
-
-    with running(world) as steps:
-        steps.append(work)
-    assert set(world.asked_w) == {200.0}
 
 
 def test_every_error_of_a_start_is_one_line(world: World) -> None:

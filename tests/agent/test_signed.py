@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import pytest
 
+from eagent.cli.draft import Wish, draft
 from eagent.mesh.gossip import DOCUMENTS_MAX
 from eagent.mesh.membership import signature_of
-from tests.agent.world import RESERVE_W, World, begun, envelope, running
+from tests.agent.world import DOMAIN, FIXED_W, RESERVE_W, W, World, begun, envelope, running
 
 pytest.importorskip("cryptography")
 
@@ -30,12 +31,26 @@ def test_a_new_table_is_sealed_and_opened_and_the_ceiling_follows(world: World) 
         steps.append(work)
 
 
+def test_a_draft_of_what_a_host_tells_is_a_table_that_it_opens(world: World) -> None:
+    async def work(world: World) -> None:
+        for epoch, budget_mw in ((1, 900_000), (2, 1_100_000)):
+            told = {**world.member.status(), "simulated": True}
+            world.site.tell("n01", epoch, draft(told, Wish(DOMAIN, budget_mw, 700_000)))
+            await world.until(lambda: world.warden.budget == envelope(budget_mw / W - FIXED_W))  # noqa: B023
+        life = world.domain["life"]
+        assert world.domain["lines"] == {"n01": {"grant_w": 1100.0, "life": life, "duty": 0}}
+        assert "lines" not in world.member.summary()["domains"][0]
+
+    with running(world) as steps:
+        steps.append(work)
+
+
 def test_a_table_that_reserves_too_little_is_an_alarm_and_not_sealed(world: World) -> None:
     async def work(world: World) -> None:
         world.table(reserve_w=600)
         await world.until(lambda: world.member.alarms)
         assert "reserves 600000 mW for n01" in world.member.alarms[0]
-        assert world.domain["epoch"] == 0
+        assert (world.domain["epoch"], world.domain["newest_epoch"]) == (0, 1)
 
     with running(world) as steps:
         steps.append(work)
@@ -127,8 +142,8 @@ def sign_roster(world: World, text: str) -> None:
 
 def test_a_new_roster_counts_and_one_without_this_host_is_an_alarm(world: World) -> None:
     text = (world.home / "roster.toml").read_text()
-    without_n02 = text[: text.index("[hosts.n02]")]
-    without_n01 = "serial = 3\n" + text[text.index("[hosts.n02]") :]
+    without_n02 = text[: text.index('[hosts."n02"]')]
+    without_n01 = "serial = 3\n" + text[text.index('[hosts."n02"]') :]
 
     async def work(world: World) -> None:
         sign_roster(world, without_n02.replace("serial = 1", "serial = 2"))

@@ -138,6 +138,7 @@ class ScriptedService:
         self.said = said
         self.explained: dict[str, Any] = {}
         self.planned: dict[str, Any] = {"simulated": False, "halted": None, "proposals": []}
+        self.meshed: dict[str, Any] = {}
         self.given_back: list[dict[str, Any]] = [{"device": "gpu0", "uuid": "GPU-0a", "baseline_w": 400.0}]
         self.asked: list[tuple[Any, ...]] = []
         self.problem: Exception | None = None
@@ -157,6 +158,9 @@ class ScriptedService:
 
     def plan(self) -> dict[str, Any]:
         return self.planned
+
+    def mesh(self) -> dict[str, Any]:
+        return self.meshed
 
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> dict[str, Any]:
         self._note("set_budget", budget_w, fixed_w, safe_cap_w)

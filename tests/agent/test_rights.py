@@ -1,0 +1,123 @@
+"""What a host tells of the mesh: its own part, its domains and its peers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eagent.demo.site import DOMAIN
+from eagent.mesh import codec
+from eagent.mesh.epoch import Stage, Standing
+from eagent.mesh.messages import Delta
+from eagent.mesh.records import Payload, Power, Record
+from eagent.mesh.table import parse
+from tests.agent.world import NAMEPLATE_W, RESERVE_W, W, World, begun, running
+
+pytest.importorskip("cryptography")
+
+
+def test_a_host_that_has_not_joined_tells_what_it_was_told_to_be(world: World) -> None:
+    told = world.member.status()
+    assert told == {
+        "name": "n01",
+        "joined": False,
+        "alarms": [],
+        "permission_w": None,
+        "reserve_w": RESERVE_W,
+        "nameplate_w": NAMEPLATE_W,
+        "need_w": None,
+        "sleep": {"wanted": False, "reason": "it has not been looked at yet", "acts": False, "hindered": None},
+        "domains": [],
+        "peers": [],
+        "transport": None,
+    }
+
+
+def standing(epoch: int, stage: Stage, rights_mw: int, table: str = "") -> Standing:
+    return Standing(DOMAIN, "b2", epoch, stage, table, rights_mw=rights_mw)
+
+
+@pytest.mark.parametrize(
+    ("heard", "age_ms", "other_w", "silent", "unsealed"),
+    [
+        (None, 0, 900.0, ["n02"], ["n02"]),  # who was not heard of may hold its grant
+        (standing(0, Stage.OUT, 700 * W), 0, 900.0, [], ["n02"]),  # it may have sealed since
+        (standing(0, Stage.OUT, 1300 * W), 0, 1300.0, [], ["n02"]),  # or draw on as before
+        (standing(1, Stage.SEALED, 800 * W), 0, 800.0, [], []),
+        (standing(1, Stage.SEALED, 500 * W), 0, 700.0, [], []),  # its reserve, whatever it says
+        (standing(1, Stage.SEALED, 800 * W), 90_000, 800.0, ["n02"], []),
+    ],
+)
+def test_what_a_domain_may_draw_is_the_worst_that_is_known(
+    world: World, heard: Standing | None, age_ms: int, other_w: float, silent: list[str], unsealed: list[str]
+) -> None:
+    async def work(world: World) -> None:
+        await world.until(lambda: begun(world))
+        lives = {"n01": world.domain["life"], "n02": "b2"}
+        grants_w = {"n01": 1000.0, "n02": 900.0}
+        text = world.site.table(1, 5000, 100, RESERVE_W, grants_w, lives=lives, duty={"n02": 1})
+        world.site.tell("n01", 1, text)
+        if heard is not None:
+            own = replace(heard, table=parse(text, "t").digest) if heard.epoch else heard
+            delta = Delta(((Record("n02", 5, Payload(standings=(own,))), age_ms),), (), ())
+            world.transports[-1].arriving.put_nowait(("n02", codec.encode(delta)))
+            await world.until(lambda: len(world.member.status()["peers"]) == 2)
+        await world.until(lambda: world.domain["epoch"] == 1)
+        told = world.domain
+        assert told["promised_w"] == told["rights_w"] + other_w
+        assert (told["silent"], told["unsealed"]) == (silent, unsealed)
+        assert (told["others_w"], told["members"], told["heard"]) == (100.0, 2, 2 - len(silent))
+        assert (told["grant_w"], told["duty_in_all"], told["newest_epoch"]) == (1000.0, 1, 1)
+        assert told["lines"]["n02"] == {"grant_w": 900.0, "life": "b2", "duty": 1}
+
+    world.live(work)
+
+
+def test_peers_are_told_with_their_age_and_what_they_hold(world: World) -> None:
+    async def work(world: World) -> None:
+        standing = Standing(DOMAIN, "b2", 3, Stage.OPEN, "", rights_mw=900 * W, duty=1)
+        payload = Payload(power_w=450.0, power=Power.YIELDED, standings=(standing,), devices=2, busy=1)
+        delta = Delta(((Record("n02", 5, payload), 90_000),), (), ())
+        world.transports[-1].arriving.put_nowait(("n02", b"rubbish"))
+        world.transports[-1].arriving.put_nowait(("n02", codec.encode(delta)))
+        await world.until(lambda: len(world.member.status()["peers"]) == 2)
+        own, peer = world.member.status()["peers"]
+        assert (own["host"], own["stale"], own["domains"][0]["stage"]) == ("n01", False, "out")
+        assert 90 <= peer.pop("age_s") < 120
+        assert peer == {
+            "host": "n02",
+            "stale": True,
+            "power": "yielded",
+            "devices": 2,
+            "busy": 1,
+            "power_w": 450.0,
+            "limits_w": None,
+            "domains": [{"domain": DOMAIN, "life": "b2", "epoch": 3, "stage": "open", "rights_w": 900.0, "duty": 1}],
+        }
+        assert world.member.station is not None
+        assert world.member.station.undecodable == 1
+        assert "peers" not in world.member.summary()
+
+    with running(world) as steps:
+        steps.append(work)
+
+
+def test_two_domains_are_begun_both_before_anything_is_leased(new_world: Any) -> None:
+    world = new_world(DOMAIN, "site")
+
+    async def work(world: World) -> None:
+        told = world.member.status()
+        assert [each["domain"] for each in told["domains"]] == [DOMAIN, "site"]
+        assert [each["rights_w"] for each in told["domains"]] == [RESERVE_W, RESERVE_W]
+        world.table()
+        await world.until(lambda: world.domain["rights_w"] == 1000.0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert world.member.status()["permission_w"] == RESERVE_W  # the site's table does not say more
+
+    with running(world) as steps:
+        steps.append(work)
+    assert set(world.asked_w) == {200.0}
