@@ -42,7 +42,21 @@ def test_a_gpu_that_is_not_seen_needs_its_safe_cap(gpus: Any) -> None:
 def test_a_last_value_is_no_need(gpus: Any) -> None:
     stale = Reading(None, Status.STALE, "test")
     state = replace(gpus.state(gpus.device(0), 390.0), power_recent_w=stale)
-    assert need_w(HostState((state,))) == 100.0
+    assert need_w(HostState((state,))) == 390.0  # of the last second
+    assert need_w(HostState((replace(state, power_mean_w=stale),))) == 100.0
+
+
+def test_a_need_rises_at_once_and_falls_slowly(gpus: Any) -> None:
+    rising = replace(gpus.state(gpus.device(0), 120.0), power_mean_w=gpus.ok(300.0))
+    assert need_w(HostState((rising,))) == 300.0
+    falling = replace(gpus.state(gpus.device(0), 300.0), power_mean_w=gpus.ok(120.0))
+    assert need_w(HostState((falling,))) == 300.0
+
+
+def test_a_limit_that_binds_in_this_second_counts_in_full(gpus: Any) -> None:
+    bound = replace(gpus.state(gpus.device(0), 60.0, limit_w=100.0), power_mean_w=gpus.ok(96.0))
+    assert need_w(HostState((bound,))) == 400.0
+    assert need_w(HostState((replace(bound, power_mean_w=gpus.ok(90.0)),))) == 100.0
 
 
 def test_a_device_that_can_not_be_capped_needs_all_that_it_may_draw(gpus: Any) -> None:
@@ -66,6 +80,10 @@ def test_a_host_of_nothing_needs_nothing() -> None:
     assert need_w(HostState(())) == 0.0
 
 
+def known(value: float | None) -> Reading:
+    return NEVER if value is None else Reading(value, Status.OK)
+
+
 @st.composite
 def hosts(draw: st.DrawFn) -> HostState:
     states = []
@@ -73,12 +91,14 @@ def hosts(draw: st.DrawFn) -> HostState:
         low = draw(st.floats(0, 200))
         high = low + draw(st.floats(0, 400))
         device = Device(f"GPU-{n}", n, "A100", "", low, high, high, 0.025, 0.1, Knob(draw(st.booleans())))
-        power, capped = draw(WATTS), draw(SHARES)
+        power, recent, limit, capped = draw(WATTS), draw(WATTS), draw(WATTS), draw(SHARES)
         states.append(
             DeviceState(
                 device,
-                power_recent_w=NEVER if power is None else Reading(power, Status.OK),
-                capped_share=NEVER if capped is None else Reading(capped, Status.OK),
+                power_mean_w=known(power),
+                power_recent_w=known(recent),
+                limit_w=known(limit),
+                capped_share=known(capped),
                 prior_limit_w=draw(st.none() | st.floats(1, 700)),
             )
         )
@@ -114,6 +134,7 @@ def test_who_is_held_down_more_needs_no_less(state: HostState, one: float, other
 def test_who_draws_more_needs_no_less(state: HostState, one: float, other: float) -> None:
     def drawing(watts: float) -> float:
         reading = Reading(watts, Status.OK)
-        return need_w(replace(state, devices=tuple(replace(each, power_recent_w=reading) for each in state.devices)))
+        devices = (replace(each, power_mean_w=reading, power_recent_w=reading) for each in state.devices)
+        return need_w(replace(state, devices=tuple(devices)))
 
     assert drawing(min(one, other)) <= drawing(max(one, other)) + 1e-6
