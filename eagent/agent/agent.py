@@ -101,6 +101,7 @@ class Agent:
             "simulated": governor.hello is not None and governor.hello.simulated,
             "halted": governor.halted,
             "proposals": report.plan(governor.proposals, governor.state.devices, governor.acts),
+            "sleep": self._member.plan() if self._member is not None else None,
         }
 
     def mesh(self) -> Json:

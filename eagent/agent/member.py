@@ -112,6 +112,10 @@ class Member:
         """All that is known of the mesh here."""
         return rights.status(self, clock_ns())
 
+    def plan(self) -> Json:
+        """What the policy sleep asks for, whether it acts or only observes."""
+        return rights.sleep(self, clock_ns())
+
     def summary(self) -> Json:
         """The same without the peers and the lines of tables."""
         return rights.summary(self, clock_ns())

@@ -30,12 +30,7 @@ def status(member: Member, now_ns: int) -> Json:
         "reserve_w": member.mesh.reserve_w,
         "nameplate_w": member.mesh.nameplate_w,
         "need_w": _watts(node.observed.need_mw) if node is not None else None,
-        "sleep": {
-            "wanted": member.rest.wanted,
-            "reason": member.rest.reason,
-            "acts": member.sleeps,
-            "hindered": node.why_not_yielded(now_ns) if node is not None else None,
-        },
+        "sleep": sleep(member, now_ns),
         "domains": [domain(node, name, now_ns) for name in member.mesh.domains] if node is not None else [],
         "peers": peers(node, now_ns) if node is not None else [],
         "transport": asdict(station.transport.counters) if station is not None else None,
@@ -67,6 +62,18 @@ def too_small(node: Node) -> list[str]:
                 f"which may draw {_watts(escrow.host.reserve_mw):g} W without asking: have the site sign another"
             )
     return lines
+
+
+def sleep(member: Member, now_ns: int) -> Json:
+    """Whether this host would sleep, whether it may, and what it must still hand over before."""
+    node = member.node
+    return {
+        "wanted": member.rest.wanted,
+        "reason": member.rest.reason,
+        "acts": member.sleeps,
+        "hindered": node.why_not_yielded(now_ns) if node is not None and member.sleeps else None,
+        "draws_w": node.observed.power_w if node is not None else None,
+    }
 
 
 def domain(node: Node, name: str, now_ns: int) -> Json:

@@ -38,9 +38,18 @@ def lines(told: Json) -> list[str]:
     shown = ["SIMULATED"] if told["simulated"] else []
     if told["halted"] is not None:
         shown.append(f"HALTED: {told['halted']}: only the budget acts; `eagent halt --end` ends it")
-    if not told["proposals"]:
-        return [*shown, "no policy asks for anything"]
-    return [*shown, *(_line(proposal) for proposal in told["proposals"])]
+    asked = [*(_line(proposal) for proposal in told["proposals"]), *_sleep_lines(told["sleep"])]
+    return [*shown, *(asked or ["no policy asks for anything"])]
+
+
+def _sleep_lines(sleep: Json | None) -> list[str]:
+    """What the policy sleep asks for the host; nothing while it lets it be awake."""
+    if sleep is None or not sleep["wanted"]:
+        return []
+    does = "acts" if sleep["acts"] else "would, but only observes"
+    draws = "" if sleep["draws_w"] is None else f" (its devices draw {sleep['draws_w']:.0f} W now)"
+    hindered = f"; not yet: {sleep['hindered']}" if sleep["acts"] and sleep["hindered"] else ""
+    return [f"host: sleep {does}: hand its watts over and be switched off, because {sleep['reason']}{draws}{hindered}"]
 
 
 def _line(proposal: Json) -> str:

@@ -137,7 +137,7 @@ class ScriptedService:
     def __init__(self, said: dict[str, Any]) -> None:
         self.said = said
         self.explained: dict[str, Any] = {}
-        self.planned: dict[str, Any] = {"simulated": False, "halted": None, "proposals": []}
+        self.planned: dict[str, Any] = {"simulated": False, "halted": None, "proposals": [], "sleep": None}
         self.meshed: dict[str, Any] = {}
         self.given_back: list[dict[str, Any]] = [{"device": "gpu0", "uuid": "GPU-0a", "baseline_w": 400.0}]
         self.asked: list[tuple[Any, ...]] = []

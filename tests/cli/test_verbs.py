@@ -243,6 +243,19 @@ def test_the_plan_of_a_package_is_a_line_with_ceiling_preference_and_stake(eagen
     ]
 
 
+def test_the_plan_says_that_a_host_would_sleep(eagent: Run, agent: Any) -> None:
+    sleep = {"wanted": True, "reason": "it has had nothing to do for 700 s", "acts": False, "hindered": None}
+    agent.planned["sleep"] = {**sleep, "draws_w": 402.4}
+    told = "hand its watts over and be switched off, because it has had nothing to do for 700 s"
+    assert eagent("plan").out.splitlines() == [
+        f"host: sleep would, but only observes: {told} (its devices draw 402 W now)"
+    ]
+    agent.planned["sleep"] = {**sleep, "acts": True, "hindered": "rack7: it holds 1 duty tokens", "draws_w": None}
+    assert eagent("plan").out.splitlines() == [f"host: sleep acts: {told}; not yet: rack7: it holds 1 duty tokens"]
+    agent.planned["sleep"] = {**sleep, "wanted": False, "draws_w": None}
+    assert eagent("plan").out.splitlines() == ["no policy asks for anything"]
+
+
 def test_restore_tells_where_each_knob_of_a_package_goes_back_to(eagent: Run, agent: Any) -> None:
     about = {"device": "cpu0", "uuid": "CPU-0", "baseline_w": 250.0}
     agent.given_back = [{**about, "baseline_mhz": 3400, "baseline_preference": "balance_performance"}]
