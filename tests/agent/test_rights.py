@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -103,21 +101,3 @@ def test_peers_are_told_with_their_age_and_what_they_hold(world: World) -> None:
 
     with running(world) as steps:
         steps.append(work)
-
-
-def test_two_domains_are_begun_both_before_anything_is_leased(new_world: Any) -> None:
-    world = new_world(DOMAIN, "site")
-
-    async def work(world: World) -> None:
-        told = world.member.status()
-        assert [each["domain"] for each in told["domains"]] == [DOMAIN, "site"]
-        assert [each["rights_w"] for each in told["domains"]] == [RESERVE_W, RESERVE_W]
-        world.table()
-        await world.until(lambda: world.domain["rights_w"] == 1000.0)
-        for _ in range(1000):
-            await asyncio.sleep(0)
-        assert world.member.status()["permission_w"] == RESERVE_W  # the site's table does not say more
-
-    with running(world) as steps:
-        steps.append(work)
-    assert set(world.asked_w) == {200.0}
