@@ -205,13 +205,21 @@ class Member:
         limits = [each.limit_w.value for each in state.devices if each.device.power_limit.writable]
         self.node.observe(
             Observation(
-                need_mw=self.ceilings.wall_mw([need.need_w(state)]),
+                need_mw=self._need_mw(self.ceilings),
                 power_w=_power_w(state),
                 limits_w=None if None in limits else sum(value for value in limits if value is not None),
                 power=Power.YIELDING if self.rest.wanted and self.sleeps else Power.AWAKE,
                 devices=len(state.gpus),
                 busy=sleep.busy_gpus(state, resting),
             )
+        )
+
+    def _need_mw(self, ceilings: Ceilings) -> int:
+        governor = self._governor
+        if self._config.mode_budget != "act":
+            return self._reserve_mw  # nobody leases, so more than the safe caps would lie unused here
+        return ceilings.wall_mw(
+            [need.need_w(governor.state, {uuid: pin.limit_w for uuid, pin in governor.pins.items()})]
         )
 
     def _resting_goals(self) -> Resting:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,8 @@ from eagent.mesh.epoch import Stage, Standing
 from eagent.mesh.messages import Delta
 from eagent.mesh.records import Payload, Power, Record
 from eagent.mesh.table import parse
+from eagent.model import Reading, Status
+from eagent.policy.goals import Pin
 from tests.agent.world import NAMEPLATE_W, RESERVE_W, W, World, begun, running
 
 pytest.importorskip("cryptography")
@@ -111,19 +112,21 @@ def test_peers_are_told_with_their_age_and_what_they_hold(world: World) -> None:
         steps.append(work)
 
 
-def test_two_domains_are_begun_both_before_anything_is_leased(new_world: Any) -> None:
-    world = new_world(DOMAIN, "site")
+@pytest.mark.parametrize(
+    ("mode", "pin_w", "need_w"), [("act", None, 1300.0), ("act", 150.0, 1050.0), ("observe", None, 700.0)]
+)
+def test_a_host_needs_no_more_than_it_would_use(new_world: Any, mode: str, pin_w: float | None, need_w: float) -> None:
+    world = new_world(mode_budget=mode)
 
     async def work(world: World) -> None:
-        told = world.member.status()
-        assert [each["domain"] for each in told["domains"]] == [DOMAIN, "site"]
-        assert [each["rights_w"] for each in told["domains"]] == [RESERVE_W, RESERVE_W]
-        world.table()
-        await world.until(lambda: world.domain["rights_w"] == 1000.0)
-        for _ in range(1000):
-            await asyncio.sleep(0)
-        assert world.member.status()["permission_w"] == RESERVE_W  # the site's table does not say more
+        state = world.governor.state
+        ok = Reading(1.0, Status.OK, "test")
+        held = {"power_recent_w": replace(ok, value=100.0), "capped_share": ok}
+        world.governor.state = replace(state, devices=tuple(replace(each, **held) for each in state.devices))
+        if pin_w is not None:
+            world.governor.pins["GPU-00aa"] = Pin("GPU-00aa", pin_w)
+        world.member._observe()
+        assert world.member.status()["need_w"] == need_w
 
     with running(world) as steps:
         steps.append(work)
-    assert set(world.asked_w) == {200.0}

@@ -39,6 +39,11 @@ def test_a_gpu_that_is_not_seen_needs_its_safe_cap(gpus: Any) -> None:
     assert need_w(replace(state, budget=Budget(1000, 500, {"GPU-00": 150.0}))) == 150.0
 
 
+def test_a_gpu_that_is_pinned_has_no_use_for_more(gpus: Any) -> None:
+    state = HostState((gpus.state(gpus.device(0), 150.0, capped=1.0), gpus.state(gpus.device(1), 150.0, capped=1.0)))
+    assert need_w(state, {"GPU-00": 160.0}) == 560.0
+
+
 def test_a_last_value_is_no_need(gpus: Any) -> None:
     stale = Reading(None, Status.STALE, "test")
     state = replace(gpus.state(gpus.device(0), 390.0), power_recent_w=stale)
