@@ -108,6 +108,10 @@ def status_lines(told: Json) -> list[str]:
 
 def _own_lines(each: Json) -> list[str]:
     head = f"{each['domain']}: epoch {each['epoch']}, {each['stage']}"
+    if each["stage"] == "out":
+        return [
+            f"{each['domain']}: no table of it is known here, so the host keeps to its reserve (life {each['life']})"
+        ]
     if each["rights_w"] is None:
         return [f"{head}: its reserve is being brought into force"]
     trade = [f"{word} {format_watts(each[key])}" for key, word in (("offers_w", "offers"), ("wants_w", "asks for"))]

@@ -122,7 +122,12 @@ def mesh_lines(mesh: Json | None) -> list[str]:
     """What the mesh allows this host, if it is in one; `eagent mesh` tells more."""
     if mesh is None:
         return []
-    domains = ", ".join(f"{each['domain']} epoch {each['epoch']} ({each['stage']})" for each in mesh["domains"])
+    domains = ", ".join(
+        f"{each['domain']} epoch {each['epoch']} ({each['stage']})"
+        if each["epoch"]
+        else f"{each['domain']}: no table yet"
+        for each in mesh["domains"]
+    )
     if not mesh["joined"]:
         return ["mesh     not joined yet: nothing is asked of the warden before"]
     return [

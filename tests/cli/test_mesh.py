@@ -92,6 +92,9 @@ def test_what_is_traded_held_and_waited_for_is_told(told: dict[str, Any], domain
 def test_a_host_that_begins_or_has_not_joined_says_so(told: dict[str, Any], domain: dict[str, Any]) -> None:
     domain.update(epoch=0, stage="beginning", life=None, rights_w=None, duty=None, budget_w=None)
     assert status_lines(told)[1] == "rack7: epoch 0, beginning: its reserve is being brought into force"
+    domain.update(stage="out", life="5f0c", rights_w=700.0)
+    assert status_lines(told)[1] == "rack7: no table of it is known here, so the host keeps to its reserve (life 5f0c)"
+    assert mesh_lines(told)[0].endswith("; rack7: no table yet")
     told.update(joined=False, domains=[], alarms=["mesh: host.key: No such file"])
     assert status_lines(told) == ["n1 has not joined the mesh", "ALARM: mesh: host.key: No such file"]
 
