@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ConfigError
-from eagent.options import Devices, File, Gangs, Mode, Names, Number, Option, Text, hint
+from eagent.options import Devices, File, Gangs, Listen, Mode, Names, Number, Option, PublicKey, Text, hint
 
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
 PROC = Path("/proc")
@@ -188,12 +188,12 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "mesh": {
         "name": Text(),
         "domains": Names("domains", 4),
-        "listen": Text(),
+        "listen": Listen(),
         "roster": File(),
         "key_file": File(),
         "tables": File(),
-        "site_key": Text(),
-        "power_key": Text(),
+        "site_key": PublicKey(),
+        "power_key": PublicKey(),
         "reserve_w": Number(1, 1_000_000, "watts"),
         "nameplate_w": Number(1, 1_000_000, "watts"),
         "psu_efficiency": Number(0.5, 1, "of what is drawn at the wall"),

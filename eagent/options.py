@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from eagent.errors import ConfigError
 
+_TOLD_MAX = 20  # a site may have thousands of hosts
+_LISTEN = re.compile(r"\S{1,255}:[0-9]{1,5}")
+_PUBLIC_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # never a path
 
 
@@ -38,7 +41,9 @@ class Number:
         kind = "whole number" if self.whole else "number"
         allowed = int if self.whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed) or not self.low <= value <= self.high:
-            raise ConfigError(f"{where} = {value!r}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}")
+            raise ConfigError(
+                f"{where} = {value!r}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+            )
         return value if self.whole else float(value)
 
 
@@ -122,9 +127,31 @@ class Names:
         return tuple(value)
 
 
-def hint(word: str, known: Mapping[str, object]) -> str:
-    """What somebody may have meant by a word that is none of the known ones."""
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen; whether that can be done shows when it is tried."""
+
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not _LISTEN.fullmatch(value):
+            raise ConfigError(f'{where} = {value!r}: must be HOST:PORT, such as "*:7433"')
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """An Ed25519 public key."""
+
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not _PUBLIC_KEY.fullmatch(value):
+            raise ConfigError(f"{where} = {value!r}: must be 64 hexadecimal digits, an Ed25519 public key")
+        return value
+
+
+def hint(word: str, known: Iterable[str]) -> str:
+    """What somebody may have meant by a word that is none of the known ones, for the end of an error."""
     import difflib  # only a typing error needs it
 
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+    words = list(known)
+    if near := difflib.get_close_matches(word, words, n=1):
+        return f"; did you mean {near[0]!r}?"
+    return f"; known are {', '.join(words)}" if 0 < len(words) <= _TOLD_MAX else ""

@@ -85,7 +85,7 @@ def test_what_the_parser_gives_up_on_is_a_config_error(text: str) -> None:
 
 MESH = """[mesh]
 domains = ["rack7", "site"]
-site_key = "00"
+site_key = "0000000000000000000000000000000000000000000000000000000000000000"
 reserve_w = 700
 nameplate_w = 1400
 """
@@ -93,7 +93,7 @@ nameplate_w = 1400
 
 def test_a_host_in_the_mesh_needs_four_options_and_has_the_shipped_defaults_for_the_rest() -> None:
     found = config.parse(MESH, "x").mesh
-    assert found == config.Mesh(("rack7", "site"), "00", 700.0, 1400.0)
+    assert found == config.Mesh(("rack7", "site"), "00" * 32, 700.0, 1400.0)
     shipped = config.parse(uncommented(SHIPPED.read_text()), "shipped").mesh
     assert shipped is not None
     assert (shipped.roster, shipped.key_file, shipped.tables) == (found.roster, found.key_file, found.tables)
@@ -127,6 +127,9 @@ def test_a_mesh_without_one_of_what_it_needs_is_refused(key: str) -> None:
         ("psu_efficiency = 0.4", "psu_efficiency = 0.4: must be a number from 0.5 to 1 of what is drawn at the wall"),
         ("lot_w = 0", "lot_w = 0: must be a number from 1 to 100000 watts"),
         ('name = ""', "must be a text"),
+        ('site_key = "00"', "site_key = '00': must be 64 hexadecimal digits"),
+        ("power_key = 5", "power_key = 5: must be 64 hexadecimal digits"),
+        ('listen = "7433"', "listen = '7433': must be HOST:PORT"),
     ],
 )
 def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) -> None:

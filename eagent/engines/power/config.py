@@ -15,9 +15,10 @@ from typing import Any
 from eagent.engines.power.adapter import is_host_name
 from eagent.engines.power.command import Commands
 from eagent.engines.power.ipmi import Bmc, why_no_secret
-from eagent.engines.power.options import ADAPTERS, HOST, IPMI_PROGRAM, MESH, POWER, WATCH, Option, hint
+from eagent.engines.power.options import ADAPTERS, HOST, IPMI_PROGRAM, MESH, POWER, WATCH
 from eagent.engines.power.wishes import Rules
 from eagent.errors import ConfigError
+from eagent.options import Option, hint
 
 DEFAULT_FILE = Path("/etc/eagent/power.toml")
 CONFIRM_S = 60.0
