@@ -20,6 +20,7 @@ GPUS = 2
 FIXED_W, SAFE_W = 500.0, 100.0
 RESERVE_W = FIXED_W + GPUS * SAFE_W
 NAMEPLATE_W = FIXED_W + GPUS * 400.0
+LOT_W = 10.0
 START_S = 40.0
 CONFIG = """
 [agent]
@@ -36,7 +37,7 @@ nameplate_w = {nameplate_w}
 psu_efficiency = 1.0
 headroom_w = 20.0
 band_w = 20.0
-lot_w = 10.0
+lot_w = {lot_w}
 {site}
 """
 
@@ -63,6 +64,7 @@ class Member:
                 safe_w=SAFE_W,
                 reserve_w=RESERVE_W,
                 nameplate_w=NAMEPLATE_W,
+                lot_w=LOT_W,
                 policy=policy,
                 site="\n".join(f"{key} = {value}" for key, value in section.items()),
             )

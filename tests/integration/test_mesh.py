@@ -19,7 +19,7 @@ import pytest
 
 from eagent.demo.site import Site
 from tests.integration.netns import Host as Namespace
-from tests.integration.rack import GPUS, NAMEPLATE_W, RESERVE_W, Member, Rack, until
+from tests.integration.rack import GPUS, LOT_W, NAMEPLATE_W, RESERVE_W, Member, Rack, until
 
 PORT = 7433
 NAMES = ("n1", "n2", "n3")
@@ -27,6 +27,7 @@ GRANT_W = 1000.0
 BUDGET_W = 3 * GRANT_W  # one host at work needs 1300 W, one at rest 700
 OPEN_S = 30.0  # two waves of gossip, lowering and raising, on a machine that runs other tests
 MOVED_S = 40.0
+ALL_W = NAMEPLATE_W - LOT_W  # more than that is all: what is short by less than a lot is not asked for
 
 
 @pytest.fixture
@@ -63,25 +64,26 @@ def test_watts_go_to_where_the_work_is_and_the_budget_holds_through_cuts_and_dea
     began_s = time.monotonic()
     assert rack.sums_w(began_s)[0][1] <= BUDGET_W
     n1.work()
-    assert until(lambda: n1.rights_w() == NAMEPLATE_W, MOVED_S), rack.told()
+    assert until(lambda: n1.rights_w() > ALL_W, MOVED_S), rack.told()
     print(f"n1 has all that it can use {time.monotonic() - began_s:.1f} s after its work began")
 
     # n1 is cut off. Watts move between the others; n1's stay with it, though it has no more use for them.
     for name in ("n2", "n3"):
         rack.spaces["n1"].cut(rack.spaces[name])
+    cut_w = n1.rights_w()
     n1.rest()
     n2.work()
     assert until(lambda: n3.rights_w() <= RESERVE_W + 60, MOVED_S), rack.told()
     time.sleep(5)
-    assert n1.rights_w() == NAMEPLATE_W
+    assert n1.rights_w() >= cut_w > ALL_W
     held_w = n2.rights_w()
-    assert held_w < NAMEPLATE_W
+    assert held_w < ALL_W
 
     healed_s = time.monotonic()
     rack.spaces["n1"].heal(rack.spaces["n2"], rack.spaces["n3"])
-    assert until(lambda: n2.rights_w() == NAMEPLATE_W, MOVED_S), rack.told()
+    assert until(lambda: n2.rights_w() > ALL_W, MOVED_S), rack.told()
     print(f"n2 has all that it can use {time.monotonic() - healed_s:.1f} s after the heal, before {held_w:g} W")
-    assert n1.rights_w() < NAMEPLATE_W
+    assert n1.rights_w() < ALL_W
     assert margin_w(rack, began_s) >= 0, rack.sums_w(began_s)
 
     # An agent dies, a warden dies, and a host loses what it stored: a new life, with its reserve only.
@@ -92,7 +94,7 @@ def test_watts_go_to_where_the_work_is_and_the_budget_holds_through_cuts_and_dea
     shutil.rmtree(n2.made.dir / "run" / "mesh")
     assert until(lambda: n2.domain().get("life") not in (None, life), OPEN_S)
     assert until(lambda: "" not in stages(rack), OPEN_S)
-    assert sum(member.rights_w() for member in rack.members.values()) <= BUDGET_W - (NAMEPLATE_W - RESERVE_W)
+    assert sum(member.rights_w() for member in rack.members.values()) <= BUDGET_W - (ALL_W - RESERVE_W)
     assert n1.rights_w() > RESERVE_W  # it died, too, but remembers
 
     # A new table gives the lost life's watts out again.
