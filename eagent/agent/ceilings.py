@@ -54,6 +54,7 @@ class Ceilings:
         self._fixed_mw = self._checked_fixed_mw()
         self.problem: str | None = None  # why the last effect had to be tried again, or failed; None: it did not
         self._ceilings_mw = dict.fromkeys(mesh.domains, self._told_mw())
+        self._has_settled = False  # in this process: what one before had begun to lower may be on its way
 
     @property
     def in_force_mw(self) -> int:
@@ -116,6 +117,8 @@ class Ceilings:
     async def _move(self, effect: Lower | Raise) -> None:
         before_mw = self._ceilings_mw[effect.domain]
         lowers = isinstance(effect, Lower)
+        if lowers and effect.ceiling_mw >= before_mw and self._is_settled():
+            return  # nothing has to move: what is given was of no use here
         self._ceilings_mw[effect.domain] = min(before_mw, effect.ceiling_mw) if lowers else effect.ceiling_mw
         try:
             in_force = await self._apply()
@@ -127,6 +130,7 @@ class Ceilings:
             if not in_force:
                 raise UnavailableError("the limits have not been read back under the lower ceiling yet")
             await self._sleep(SETTLE_NS / 1e9)  # limits hold as means of one second
+            self._has_settled = True
 
     async def _apply(self) -> bool:
         envelope_w = limits_mw(self.in_force_mw, self._fixed_mw, self._permille) / 1000
@@ -134,6 +138,10 @@ class Ceilings:
         devices = self._governor.devices
         budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
         return await self._governor.set_budget(budget, self._clock())
+
+    def _is_settled(self) -> bool:
+        """Whether all limits have been under the ceiling for a second, and the warden holds it by its last word."""
+        return self._has_settled and self._governor.warden.connected and self._told_mw() <= self.in_force_mw
 
     @property
     def _permille(self) -> int:

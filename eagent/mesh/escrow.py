@@ -317,8 +317,8 @@ class Escrow:
         return epoch.named(table, self.host.name, life)
 
     def _floor_mw(self, table: Table) -> int:
-        """Rule 2: the reserve is never transferred."""
-        return table.members[self.host.name].reserve_mw
+        """Rule 2: the reserve is never transferred; nor what the host may draw without asking by its own word."""
+        return max(table.members[self.host.name].reserve_mw, self.host.reserve_mw)
 
     def _is_complete(self, table: Table) -> bool:
         own = self.standing

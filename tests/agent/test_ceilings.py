@@ -160,6 +160,22 @@ def test_lowering_settles_for_a_second_and_storing_follows(new_world: Any, tmp_p
     assert Files(tmp_path, "boot-1", "n01").load("rack") == STATE
 
 
+def test_a_lowering_that_has_nothing_to_lower_is_done_at_once_after_the_first(new_world: Any) -> None:
+    world = new_world(budget(600))
+    world.perform(Lower("rack", 1100 * W))  # unchanged, but nobody knows since when
+    assert world.slept == [SETTLE_NS / 1e9]
+    world.warden.log.clear()
+    world.perform(Lower("rack", 1100 * W), Lower("rack", 1300 * W))
+    assert world.kinds() == []
+    world.perform(Lower("rack", 1099 * W))
+    assert world.slept == [SETTLE_NS / 1e9] * 2
+    world.warden.budget = None
+    asyncio.run(world.turn())  # the warden has lost it: nothing is taken for settled
+    world.perform(Lower("rack", 1099 * W))
+    assert world.slept == [SETTLE_NS / 1e9] * 3
+    assert world.warden.budget is not None
+
+
 def test_lowering_never_raises(new_world: Any) -> None:
     world = new_world(budget(300))
     world.perform(Lower("rack", 1300 * W))

@@ -386,3 +386,11 @@ def test_only_what_is_stored_is_announced(a: Any) -> None:
     assert not any(isinstance(effect, Announce) for effect in a.log)
     a.step()
     assert a.announced().rights_mw == 5
+
+
+def test_what_a_host_may_draw_without_asking_is_not_given_whatever_the_table_reserves(mesh: Any) -> None:
+    table = mesh.table(1, a=8, b=3)
+    shell = mesh.Shell(Escrow(Host("a", "d", mesh.reserve + 3, 20), "fresh"))  # raised since the table was signed
+    shell.do(shell.core.start(mesh.open(table, "a"), 8))
+    shell.settle()
+    assert shell.core.spare_mw == 8 - (mesh.reserve + 3)
