@@ -129,11 +129,15 @@ class Ceilings:
             await self._sleep(SETTLE_NS / 1e9)  # limits hold as means of one second
 
     async def _apply(self) -> bool:
-        envelope_w = limits_mw(self.in_force_mw, self._fixed_mw, self._permille) / 1000
+        envelope_w = self._governor.widest_w = self._envelope_w()
         fixed_w = self._fixed_mw / 1000
         devices = self._governor.devices
         budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
         return await self._governor.set_budget(budget, self._clock())
+
+    def _envelope_w(self) -> float:
+        """What the ceilings leave for the devices' limits."""
+        return limits_mw(self.in_force_mw, self._fixed_mw, self._permille) / 1000
 
     @property
     def _permille(self) -> int:
