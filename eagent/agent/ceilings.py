@@ -55,6 +55,7 @@ class Ceilings:
         self.problem: str | None = None  # why the last effect had to be tried again, or failed; None: it did not
         self._ceilings_mw = dict.fromkeys(mesh.domains, self._told_mw())
         self._has_settled = False  # in this process: what one before had begun to lower may be on its way
+        governor.widest_w = governor.budget.envelope_w if governor.budget is not None else None
 
     @property
     def in_force_mw(self) -> int:
@@ -69,13 +70,15 @@ class Ceilings:
         return permission_mw(self._fixed_mw, map(_mw, limits_w), self._permille)
 
     async def keep(self) -> None:
-        """Put the ceiling back if the warden has lost it: its files are gone, or somebody cleared its budget.
+        """Put the ceiling back if the warden has another one: its files are gone or damaged, or somebody changed it.
 
         Raises:
             RefusedError, UnavailableError, ProtocolError: it is not back; try again.
         """
         async with self._turn:
-            if self._governor.warden.connected and self._told_mw() > self.in_force_mw:
+            if not self._governor.warden.connected or self.in_force_mw == MOST_MW:
+                return
+            if self._told_envelope_mw() != self._envelope_mw():
                 log.warning("the warden has lost its ceiling of %g W: setting it again", self.in_force_mw / 1000)
                 await self._apply()
 
@@ -122,8 +125,8 @@ class Ceilings:
         self._ceilings_mw[effect.domain] = min(before_mw, effect.ceiling_mw) if lowers else effect.ceiling_mw
         try:
             in_force = await self._apply()
-        except EagentError:
-            if lowers:  # a raise that was asked for may have come about, and counts as if it had
+        except EagentError as problem:
+            if lowers or isinstance(problem, RefusedError):  # else a raise may have come about, and counts as if it had
                 self._ceilings_mw[effect.domain] = before_mw
             raise
         if lowers:
@@ -133,7 +136,7 @@ class Ceilings:
             self._has_settled = True
 
     async def _apply(self) -> bool:
-        envelope_w = limits_mw(self.in_force_mw, self._fixed_mw, self._permille) / 1000
+        envelope_w = self._governor.widest_w = self._envelope_mw() / 1000
         fixed_w = self._fixed_mw / 1000
         devices = self._governor.devices
         budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
@@ -143,6 +146,10 @@ class Ceilings:
         """Whether all limits have been under the ceiling for a second, and the warden holds it by its last word."""
         return self._has_settled and self._governor.warden.connected and self._told_mw() <= self.in_force_mw
 
+    def _envelope_mw(self) -> int:
+        """What the ceilings leave for the devices' limits."""
+        return limits_mw(self.in_force_mw, self._fixed_mw, self._permille)
+
     @property
     def _permille(self) -> int:
         return math.floor(round(self._mesh.psu_efficiency * 1000, 6))
@@ -151,6 +158,10 @@ class Ceilings:
         """What the budget allows that the warden told last."""
         budget = self._governor.budget
         return MOST_MW if budget is None else self.wall_mw([budget.envelope_w])
+
+    def _told_envelope_mw(self) -> int | None:
+        budget = self._governor.budget
+        return None if budget is None else _mw(budget.envelope_w)
 
     def _checked_fixed_mw(self) -> int:
         """The worst draw of what is not capped. The reserve must cover what the host falls to by itself (rule 2)."""

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
 
+ROUNDING_W = 1e-6  # of an envelope, which is a difference of floats
 STATUS_PERIOD_NS = SECOND_NS  # knobs and alarms change slowly; the ring tells the limits sooner
 
 
@@ -106,6 +107,7 @@ class Governor:
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
         self.waiting: str | None = None  # for what, before anything may be asked of the warden; None: for nothing
+        self.widest_w: float | None = None  # an envelope above it must not stand: no lease then; None: any may
         self.feed = feed
         self._config = config
         goals = goals or Goals()
@@ -274,7 +276,7 @@ class Governor:
 
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
-        if self.hello is None or not self.warden.connected or self.waiting is not None:
+        if self.hello is None or not self.warden.connected or self.waiting is not None or self._is_unbounded():
             return
         vector = self.plan.vector
         if vector is None:
@@ -296,6 +298,12 @@ class Governor:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
             self._status_due_ns = now_ns  # the warden knows something that we do not
+
+    def _is_unbounded(self) -> bool:
+        """Whether the warden has lost a budget that must stand: a pin could go above it then."""
+        if self.widest_w is None:
+            return False
+        return self.budget is None or self.budget.envelope_w > self.widest_w + ROUNDING_W
 
     def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
         """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""

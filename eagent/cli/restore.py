@@ -4,7 +4,7 @@ If an agent runs, it drops its pins and gives everything back; it goes on measur
 directly. If neither runs, the journal on disk tells what each knob held, and it is written back from here (as root).
 
 While a budget is in force it is kept: with an agent nothing is given back, without one every limit goes to its safe
-cap. Clear it first, or in one go with --clear-budget.
+cap. Clear it first, or in one go with --clear-budget; one that comes from the mesh is not cleared here.
 
 Examples:
   eagent restore
@@ -19,6 +19,7 @@ from typing import Any
 from eagent.cli.client import NoAgentError
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
+from eagent.errors import RefusedError
 
 Json = dict[str, Any]
 
@@ -36,6 +37,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
             client.request("DELETE", "/v1/budget")
         lines = _told(client.request("POST", "/v1/restore"))
     except NoAgentError:
+        if args.clear_budget:
+            _refuse_beside_mesh(context)
         from eagent.warden import restore  # only here: a client of the agent needs none of it
 
         if restore.is_alive(context.paths):
@@ -44,6 +47,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
             lines = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
     print("\n".join(lines))
     return 0
+
+
+def _refuse_beside_mesh(context: Context) -> None:
+    """Without its agent, too, a host of the mesh draws no more than its site counts on."""
+    mesh = context.config().mesh
+    if mesh is not None:
+        raise RefusedError(
+            f"the budget of this host comes from the mesh ({', '.join(mesh.domains)}), whose other hosts count on it: "
+            "take [mesh] out of the configuration first"
+        )
 
 
 def _told(answer: Json) -> list[str]:

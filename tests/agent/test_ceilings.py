@@ -22,6 +22,7 @@ from eagent.mesh.ledger import Ledger
 from eagent.mesh.state import State
 from eagent.mesh.store import Store as Files
 from eagent.model import Budget, Knob
+from eagent.policy.goals import Pin
 from eagent.warden.budget import check_budget
 
 W = 1000  # milliwatts
@@ -273,7 +274,8 @@ def test_a_raise_that_is_refused_is_said_and_no_more_tried(new_world: Any) -> No
         world.perform(Raise("rack", 900 * W))
     assert world.ceilings.problem == "it can't be stored"
     assert world.slept == []
-    world.perform(Lower("rack", 800 * W))
+    assert world.ceilings.in_force_mw == RESERVE_MW
+    world.perform(Raise("rack", 800 * W))
     assert (world.warden.budget, world.ceilings.problem) == (budget(300), None)
 
 
@@ -331,7 +333,7 @@ def test_the_least_ceiling_of_two_domains_binds(new_world: Any) -> None:
 def test_a_ceiling_that_the_warden_lost_is_set_again(new_world: Any) -> None:
     world = new_world(budget(700))
     world.perform(Lower("rack", RESERVE_MW))
-    for lost in (None, budget(700)):
+    for lost in (None, budget(700), budget(200.001), budget(199)):
         world.warden.budget = lost
         asyncio.run(world.turn())
         world.warden.log.clear()
@@ -340,6 +342,26 @@ def test_a_ceiling_that_the_warden_lost_is_set_again(new_world: Any) -> None:
     world.warden.log.clear()
     asyncio.run(world.ceilings.keep())
     assert world.warden.log == []
+
+
+@pytest.mark.parametrize("lost", [None, budget(700)])
+@pytest.mark.parametrize("lowered", [True, False])
+def test_nothing_is_leased_above_a_ceiling_that_the_warden_has_lost(
+    new_world: Any, lost: Budget | None, lowered: bool
+) -> None:
+    world = new_world(budget(700) if lowered else budget(200))
+    if lowered:
+        world.perform(Lower("rack", RESERVE_MW))
+    world.governor.pins["GPU-00aa"] = Pin("GPU-00aa", 400.0, None)
+    world.warden.close()  # its files are gone, and it was started again
+    world.warden.budget = lost
+    world.warden.log.clear()
+    asyncio.run(world.turn(350, 350))
+    asyncio.run(world.turn(350, 350))
+    assert world.warden.leases == []
+    asyncio.run(world.ceilings.keep())
+    asyncio.run(world.turn(350, 350))
+    assert {sum(lease.values()) for lease in world.warden.leases} == {200 * W}
 
 
 def test_a_ceiling_that_can_not_be_put_back_is_said(new_world: Any) -> None:

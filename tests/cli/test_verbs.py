@@ -84,6 +84,16 @@ def test_restore_without_an_agent_is_done_from_here(eagent: Run, tmp_path: Path)
     assert said.err.count("\n") == 1
 
 
+def test_without_an_agent_no_budget_of_the_mesh_is_cleared(eagent: Run, tmp_path: Path) -> None:
+    config = tmp_path / "eagent.toml"
+    mesh = f'domains = ["rack7"]\nsite_key = "{"00" * 32}"\nreserve_w = 700\nnameplate_w = 1300'
+    config.write_text(f'[driver]\nlibrary = "/no/such/driver.so"\n[mesh]\n{mesh}\n')
+    said = eagent("restore", "--clear-budget", "--config", str(config))
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "comes from the mesh (rack7)" in said.err
+    assert "/no/such/driver.so" in eagent("restore", "--config", str(config)).err
+
+
 @pytest.mark.parametrize("words", [("status",), ("budget",), ("explain", "gpu0"), ("pin", "clear", "gpu0")])
 def test_without_an_agent_each_verb_says_how_to_start_one(eagent: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
     said = eagent(*words)
