@@ -16,7 +16,6 @@ function is told the time, so nothing can expire.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -27,6 +26,7 @@ from eagent.mesh.epoch import Off, Stage, Standing
 from eagent.mesh.ledger import Ledger
 from eagent.mesh.messages import Gift, Receipt
 from eagent.mesh.state import Host, Lot, State
+from eagent.mesh.steps import Steps
 from eagent.mesh.table import Charged, Member, Table
 
 
@@ -50,8 +50,7 @@ class Escrow:
         self._standings: dict[str, Standing] = {}  # of the others, as last heard
         self._gifts: dict[tuple[str, str], Gift] = {}  # heard, not taken yet; by giver and its life
         self._receipts: dict[tuple[str, str], Receipt] = {}  # by taker and its life
-        self._steps: deque[Effect] = deque()  # of the action under way
-        self._awaited: Awaited | None = None
+        self._steps = Steps()
         self._announced: Standing | None = None
         self._announced_state: State | None = None
 
@@ -71,7 +70,7 @@ class Escrow:
             return self._advance()
         # Rule 4: lost or inconsistent state begins a new life, with the reserve only, announced after it is in force.
         reserve_mw = self.host.reserve_mw
-        return self._act(
+        return self._steps.begin(
             Lower(self.host.domain, reserve_mw),
             Store(self.host.domain, State(self._fresh_life, watts=Ledger(reserve_mw))),
         )
@@ -121,16 +120,14 @@ class Escrow:
 
     def done(self, effect: Awaited) -> list[Effect]:
         """Hear that the awaited effect is completed."""
-        if effect != self._awaited:
-            raise RefusedError(f"{self.host.name}: {type(effect).__name__} was told done and is not awaited")
-        self._awaited = None
+        self._steps.done(effect)
         if isinstance(effect, Store):
             self.state = effect.state
         else:
             self.ceiling_mw = (
                 effect.ceiling_mw if isinstance(effect, Raise) else min(self.ceiling_mw, effect.ceiling_mw)
             )
-        return self._release() + self._advance()
+        return self._steps.proceed() + self._advance()
 
     def failed(self, effect: Awaited) -> list[Effect]:
         """Hear that the awaited effect did not come about: the rest of its action is dropped.
@@ -138,15 +135,13 @@ class Escrow:
         Nothing is tried again before the next word from outside, `repeat` at the latest. A first life whose reserve
         can't be brought into force is not begun; the shell starts the core anew.
         """
-        if effect == self._awaited:
-            self._awaited = None
-            self._steps.clear()
+        self._steps.drop(effect)
         return []
 
     def repeat(self) -> list[Effect]:
         """Say again what a taker has not confirmed. Counters are cumulative, so this changes nothing (rule 6)."""
         state = self.state
-        if state is None or self._awaited is not None:
+        if state is None or self.is_at_work:
             return []
         again: list[Effect] = [self._say(state, taker) for taker in self._unconfirmed(state)]
         return again + self._advance()
@@ -156,7 +151,7 @@ class Escrow:
     @property
     def is_at_work(self) -> bool:
         """Whether something is under way, so that it can begin nothing else."""
-        return self._awaited is not None
+        return self._steps.awaited is not None
 
     @property
     def spare_mw(self) -> int:
@@ -186,7 +181,7 @@ class Escrow:
             RefusedError: this host may not give so much now, or a peer is in no life of this epoch.
         """
         state = self.state
-        if state is None or not self._may_trade(state) or self._awaited is not None:
+        if state is None or not self._may_trade(state) or self.is_at_work:
             raise RefusedError(f"{self.host.name}: can't give now: its epoch is not open, or it is at work")
         strangers = [peer for peer in lots if not self._is_partner(state, peer)]
         if strangers:
@@ -199,21 +194,21 @@ class Escrow:
                 f"{self.host.name}: {total_mw} mW and {total_duty} tokens are to be given, "
                 f"there are {self.spare_mw} mW and {state.duty.held}"
             )
-        return self._act(*self._giving(state, lots))
+        return self._steps.begin(*self._giving(state, lots))
 
     def why_awake(self) -> str | None:
         """Why this host may not be put to sleep by our decision, as far as it concerns its own tokens; None if it may.
 
         `eagent.mesh.duty` asks this, and looks at the other holders.
         """
-        if self.state is None or self._awaited is not None:
+        if self.state is None or self.is_at_work:
             return "its epoch is not open"
         return parting.why_awake(self.state, self._standings, self._receipts)
 
     def why_not_empty(self) -> str | None:
         """Why watts would be lost if this host were switched off now; None if it holds no more than its reserve."""
         state = self.state
-        if state is None or state.table is None or not self._may_trade(state) or self._awaited is not None:
+        if state is None or state.table is None or not self._may_trade(state) or self.is_at_work:
             return "its epoch is not open"
         return parting.why_not_empty(state, self._floor_mw(state.table), self._standings, self._receipts)
 
@@ -387,12 +382,12 @@ class Escrow:
 
     def _advance(self) -> list[Effect]:
         """Announce what is new, and begin the first action that is due, if none is under way."""
-        if self._awaited is not None or self.state is None:
+        if self.is_at_work or self.state is None:
             return []
         effects: list[Effect] = []
         for action in (self._sealing, self._opening, self._taking, self._raising):
-            effects += self._act(*action(self.state))
-            if self._awaited is not None:
+            effects += self._steps.begin(*action(self.state))
+            if self.is_at_work:
                 break
         return self._announcement() + effects
 
@@ -402,17 +397,3 @@ class Escrow:
             return []
         self._announced, self._announced_state = standing, self.state
         return [Announce(standing)]
-
-    def _act(self, *steps: Effect) -> list[Effect]:
-        self._steps.extend(steps)
-        return self._release()
-
-    def _release(self) -> list[Effect]:
-        """The next steps, up to the first whose completion must be awaited."""
-        released: list[Effect] = []
-        while self._steps and self._awaited is None:
-            step = self._steps.popleft()
-            released.append(step)
-            if isinstance(step, Lower | Store | Raise):
-                self._awaited = step
-        return released

@@ -258,10 +258,10 @@ class Reclaims(Escrow):
 
     def repeat(self) -> list[Effect]:
         state = self.state
-        if state is None or self._awaited is not None or not self._unconfirmed(state):
+        if state is None or self.is_at_work or not self._unconfirmed(state):
             return super().repeat()
         sent = {taker: total for taker, total in state.watts.sent.items() if taker not in self._unconfirmed(state)}
-        return self._act(Store(self.host.domain, replace(state, watts=replace(state.watts, sent=sent))))
+        return self._steps.begin(Store(self.host.domain, replace(state, watts=replace(state.watts, sent=sent))))
 
 
 def admit_all(table: Table, host: str, reserve_mw: int, *, is_open: bool) -> str | None:
