@@ -234,7 +234,7 @@ def _line(
     ]
     line = (
         f"  {elapsed_s:4.0f} s  answered: static {doors[0].answered}, eagent {doors[1].answered}; "
-        f"draw: {drawn[0]:.0f}, {drawn[1]:.0f} W; GPU limits by eagent: {', '.join(parts)} W"
+        f"draw: {drawn[0]:.0f}, {drawn[1]:.0f} W; GPU limits by eagent (W): {', '.join(parts)}"
     )
     return textwrap.fill(line, LINE, subsequent_indent=" " * 10)
 
