@@ -7,7 +7,7 @@ GPU and no root is needed; all watts and joules are simulated.
 Examples:
   eagent demo
   eagent demo --trace AzureLLMInferenceTrace_conv.csv --json out.json
-  eagent demo --hosts 3                         three hosts share a rack's budget, and one sleeps
+  eagent demo --hosts 3                         three hosts share a rack's budget, and one sleeps for a while
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,7 @@ GENERATED_S = 600.0
 GENERATOR_SEED = 1
 HOSTS_MAX = 8
 SECONDS = 60.0
+QUIET_SECONDS = 60.0
 RACK_SECONDS = 120.0
 
 
@@ -45,7 +49,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quiet-seconds",
         type=arguments.duration,
-        default=60.0,
         help="length of the window that is then played without a budget (60s)",
     )
     parser.add_argument(
@@ -53,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="2 to 8: instead, so many hosts in a rack share its budget, and one sleeps while there is little to do",
+        help=f"2 to {HOSTS_MAX}: instead, so many hosts in a rack share its budget, and some sleep for a while",
     )
     parser.add_argument("--budget-only", action="store_true", help="end after the budget")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")
@@ -72,8 +75,15 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
         raise InputError(f"--json {target}: there is no directory {target.parent}")
     trace = traces.read_azure_csv(args.trace) if args.trace else traces.generate(GENERATED_S, GENERATOR_SEED)
     if args.hosts > 1:
+        if args.budget_only or args.quiet_seconds is not None:
+            raise InputError(
+                "--budget-only and --quiet-seconds are of the demo with one host: they don't go with --hosts"
+            )
         return _run_rack(args, trace, target)
-    document = play(trace, args.seconds or SECONDS, 0.0 if args.budget_only else args.quiet_seconds, os.environ)
+    quiet_seconds = 0.0 if args.budget_only else args.quiet_seconds or QUIET_SECONDS
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # in order: no process is left behind
+    document = play(trace, args.seconds or SECONDS, quiet_seconds, os.environ)
     print("", *report.summary(document), sep="\n")
     if "quiet" in document:
         print("", *report.quiet_summary(document["quiet"]), sep="\n")
@@ -85,9 +95,14 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
 def _run_rack(args: argparse.Namespace, trace: Trace, target: Path | None) -> int:
     """Play it with several hosts; 1 if a promise was broken."""
     from eagent.demo import rack_report
+    from eagent.demo.ending import Ending
     from eagent.demo.together import run as play
 
-    outcome = play(trace, args.hosts, args.seconds or RACK_SECONDS, os.environ, lambda line: print(line, flush=True))
+    if args.trace:
+        trace = replace(trace, source=Path(args.trace).name)
+    seconds = args.seconds or RACK_SECONDS
+    with Ending() as ending:
+        outcome = play(trace, args.hosts, seconds, os.environ, lambda line: print(line, flush=True), ending.check)
     document = rack_report.document(outcome)
     print("", *rack_report.summary(document), sep="\n")
     _write(document, target)

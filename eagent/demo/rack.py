@@ -12,7 +12,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ MODEL = "a100-sxm4-80gb"
 SEED = 1
 BOOT_S = 4.0  # of a real server minutes; what is saved by sleeping is told with this
 SAFE_CAP_W = 100.0
-FIXED_W = 1200.0  # declared for all that is not capped; the plant draws 1000 W, and the packages' memory
+FIXED_W = 1200.0  # declared for all that has no limits; the plant draws 1000 W, and the packages' memory
+SLEEP_AFTER_S = 3.0  # beside the 15 s for which a host that would sleep says so
 START_S = 60.0
-STOP_S = 20.0
+ANSWER_S = 10.0  # an agent that answers answers at once
+STOP_S = 25.0  # an init ends what it has started within 20 s
 
 CONFIG = """
 [host]
@@ -41,7 +43,7 @@ fixed_w = {fixed_w}
 safe_cap_w = {safe_w}
 [policy]
 mode_sleep = "act"
-sleep_after_s = 8.0
+sleep_after_s = {sleep_after_s}
 sleep_cpus = 10.0
 sleep_consent = ["all"]
 [mesh]
@@ -80,16 +82,23 @@ class Watts:
     """What each host of the rack may draw at the wall, in watts."""
 
     packages_w: float  # the limits of its CPU packages, which nobody lowers
+    gpus_w: float  # the greatest limits of its GPUs
+    packages_shown: bool  # whether eagent sees those packages; else they are declared with what is fixed
+
+    @property
+    def fixed_w(self) -> float:
+        """What is declared to eagent for all of which it sees no limit."""
+        return FIXED_W if self.packages_shown else self.wall_w(0.0)
 
     @property
     def reserve_w(self) -> float:
         """At its safe caps; a boot draws less."""
-        return FIXED_W + self.packages_w + GPUS * SAFE_CAP_W
+        return self.wall_w(GPUS * SAFE_CAP_W)
 
     @property
     def nameplate_w(self) -> float:
         """With all limits at their greatest."""
-        return FIXED_W + self.packages_w + GPUS * 400.0
+        return self.wall_w(self.gpus_w)
 
     def wall_w(self, limits_w: float) -> float:
         """Under GPU limits of this sum."""
@@ -99,17 +108,23 @@ class Watts:
 class RackHost:
     """One simulated host, seen from outside: its plant's own truth, not what eagent says of it."""
 
-    def __init__(self, directory: Path, name: str) -> None:
-        """Make it."""
-        self.made = simulated.create(directory, name, gpus=GPUS, gpu_model=MODEL, seed=SEED, boot_s=BOOT_S)
+    def __init__(self, directory: Path, name: str, clock: str = "wall") -> None:
+        """Make it; its `clock` is "wall" or "virtual"."""
+        self.made = simulated.create(directory, name, gpus=GPUS, gpu_model=MODEL, seed=SEED, boot_s=BOOT_S, clock=clock)
         self.name = name
         self.plant = Host(self.made.plant)
         self.bmc = Bmc(self.made.plant)
+        self.initial_limits_w = self.limits_w()
         self.serving_boot: int | None = None  # in which its engines were started
 
     def limits_w(self) -> list[float]:
         """The GPUs' power limits as the driver holds them."""
         return [self.plant.view(gpu)["limit_requested_mw"] / 1000 for gpu in range(GPUS)]
+
+    @property
+    def greatest_w(self) -> float:
+        """The sum of the greatest limits that its GPUs take."""
+        return sum(self.plant.view(gpu)["limit_max_mw"] / 1000 for gpu in range(GPUS))
 
     @property
     def packages_w(self) -> float:
@@ -138,7 +153,13 @@ class Governed:
     """eagent on a rack: the hosts' inits with `eagent up` under them, the power role, and the site they belong to."""
 
     def __init__(
-        self, hosts: Mapping[str, RackHost], watts: Watts, directory: Path, environ: Mapping[str, str]
+        self,
+        hosts: Mapping[str, RackHost],
+        watts: Watts,
+        directory: Path,
+        environ: Mapping[str, str],
+        check: Callable[[], None] = lambda: None,
+        sleep_after_s: float = SLEEP_AFTER_S,
     ) -> None:
         """Nothing runs yet.
 
@@ -147,8 +168,12 @@ class Governed:
             watts: What each may draw.
             directory: An empty one, for keys and configurations.
             environ: Where simulated hosts are; see `eagent.sim.host.root`.
+            check: Called while something is awaited; what it raises ends that.
+            sleep_after_s: How long a host has nothing to do before it yields.
         """
         self._hosts = hosts
+        self._may_go_on = check
+        self._sleep_after_s = sleep_after_s
         self._watts = watts
         self._environ = {**environ, "EAGENT_SIM_DIR": str(next(iter(hosts.values())).made.path.parent)}
         self._directory = directory
@@ -184,22 +209,43 @@ class Governed:
         Raises:
             EagentError: a host begins no life, or does not get its grant.
         """
-        if not wait(lambda: all(self._life(name) for name in self._hosts), START_S, self._check):
+        if not wait(lambda: all(self.life(name) for name in self._hosts), START_S, self.check):
             raise EagentError(f"the hosts of the rack did not join the mesh: {self.logs()}")
-        lives = {name: self._life(name) for name in self._hosts}
+        lives = {name: self.life(name) for name in self._hosts}
         self._epoch += 1
         grants_w = dict.fromkeys(self._hosts, grant_w)
         text = self._site.table(self._epoch, budget_w, 0.0, self._watts.reserve_w, grants_w, duty=duty, lives=lives)
         self._site.tell(next(iter(self._hosts)), self._epoch, text)
         if not wait(
-            lambda: all(self._domain(name).get("stage") == "open" for name in self._hosts), START_S, self._check
+            lambda: all(self._domain(name).get("stage") == "open" for name in self._hosts), START_S, self.check
         ):
             raise EagentError(f"the table of the rack was not sealed by all: {self.logs()}")
+
+    @property
+    def power_environ(self) -> dict[str, str]:
+        """The environment of the power role, and of who asks it."""
+        here = {"EAGENT_RUN_DIR": str(self._directory / "run"), "EAGENT_STATE_DIR": str(self._directory / "state")}
+        return {**self._environ, **here}
+
+    def life(self, name: str) -> str:
+        """The life in which a host is in the mesh; empty while it is in none."""
+        return str(self._domain(name).get("life") or "")
 
     def rights_w(self, name: str) -> float | None:
         """What a host holds; None while it does not say."""
         held: float | None = self._domain(name).get("rights_w")
         return held
+
+    def check(self) -> None:
+        """Return while all of it runs.
+
+        Raises:
+            EagentError: an init or the power role has ended; the last lines of the logs are in the message.
+        """
+        self._may_go_on()
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise EagentError(f"{name} has ended: {self.logs()}")
 
     def logs(self) -> str:
         """The last lines of all logs."""
@@ -210,29 +256,19 @@ class Governed:
         )
 
     def _start(self, name: str, arguments: list[str]) -> None:
-        environ = dict(self._environ)
-        if name == "power":
-            environ |= {
-                "EAGENT_RUN_DIR": str(self._directory / "run"),
-                "EAGENT_STATE_DIR": str(self._directory / "state"),
-            }
+        environ = self.power_environ if name == "power" else self._environ
         with (self._directory / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 [*_eagent(), *arguments], env=environ, stdout=log, stderr=log, start_new_session=True
             )
 
-    def _check(self) -> None:
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise EagentError(f"{name} has ended: {self.logs()}")
-
-    def _life(self, name: str) -> str:
-        return str(self._domain(name).get("life") or "")
-
     def _domain(self, name: str) -> dict[str, Any]:
         environ = self._hosts[name].made.environment(self._environ)
         command = [*_eagent(), "mesh", "status", "--json"]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=ANSWER_S)
+        except subprocess.TimeoutExpired:
+            return {}
         told = json.loads(done.stdout) if done.returncode == 0 else {"domains": []}
         return next(iter(told["domains"]), {})
 
@@ -242,8 +278,9 @@ class Governed:
         watts = self._watts
         path.write_text(
             CONFIG.format(
-                fixed_w=FIXED_W,
+                fixed_w=watts.fixed_w,
                 safe_w=SAFE_CAP_W,
+                sleep_after_s=self._sleep_after_s,
                 reserve_w=watts.reserve_w,
                 nameplate_w=watts.nameplate_w,
                 site=site,
@@ -279,8 +316,10 @@ class Governed:
 
 
 @contextlib.contextmanager
-def hosts(directory: Path, names: list[str], *, kernel: bool) -> Iterator[dict[str, RackHost]]:
-    """Make hosts; with `kernel` they have their /sys and /proc.
+def hosts(
+    directory: Path, names: list[str], *, kernel: bool, check: Callable[[], None] = lambda: None
+) -> Iterator[dict[str, RackHost]]:
+    """Make hosts; with `kernel` they have their /sys and /proc. What `check` raises between two of them ends it.
 
     Raises:
         DriverError: these can't be served here.
@@ -291,8 +330,9 @@ def hosts(directory: Path, names: list[str], *, kernel: bool) -> Iterator[dict[s
             host = made[name] = RackHost(directory, name)
             stack.callback(host.close)
             if kernel:
+                stack.callback(host.made.mount.stop)  # first: also a start that fails may leave a mount
                 sysfs.start(host.made)
-                stack.callback(host.made.mount.stop)
+            check()
         yield made
 
 

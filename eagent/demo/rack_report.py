@@ -25,6 +25,7 @@ ROWS = (
 def document(outcome: Outcome) -> Json:
     """The JSON of `eagent demo --hosts N --json`. All energy in it is simulated."""
     share_w = outcome.budget_w / outcome.hosts
+    moved_w = max(0.0, outcome.greatest_w - share_w)
     return {
         "simulated": True,
         "hosts": outcome.hosts,
@@ -36,7 +37,7 @@ def document(outcome: Outcome) -> Json:
         "nameplate_w": outcome.watts.nameplate_w,
         "limits_over_budget_s": outcome.over_budget_s,
         "exposed_s": outcome.exposed_s,
-        "watts_moved_w": outcome.most_w - share_w,
+        "watts_moved_w": moved_w,
         "slept": list(outcome.slept),
         "woken": list(outcome.woken),
         "no_sleep": outcome.no_sleep,
@@ -64,30 +65,33 @@ def _side(side: Side) -> Json:
 
 def is_kept(told: Json) -> bool:
     """Whether all that was promised was kept: no watt above the budget, no request lost; and a host slept and woke."""
-    slept = bool(told["slept"]) and told["slept"] == told["woken"]
-    lost = told["eagent"]["requests_lost"]
     return (
         told["limits_over_budget_s"] == 0
-        and lost == 0
+        and told["eagent"]["requests_done"] == told["requests"]
         and told["watts_moved_w"] > 0
-        and (slept or told["no_sleep"] is not None)
+        and (bool(told["woken"]) or told["no_sleep"] is not None)
     )
 
 
 def summary(told: Json) -> list[str]:
     """The same for a person, a line each."""
-    slept = ", ".join(told["slept"])
-    sleep = (
-        f"{slept} slept and {'is' if told['slept'] == told['woken'] else 'IS NOT'} back" if slept else "nobody slept"
-    )
     return [
-        f"{told['requests']} requests ({told['trace']}), a rack budget of {told['rack_budget_w']:.0f} W for "
-        f"{told['hosts']} hosts. All watts and joules are simulated, a boot takes {told['boot_s']:g} s.",
+        f"{told['requests']} requests, a rack budget of {told['rack_budget_w']:.0f} W for {told['hosts']} hosts. "
+        f"All watts and joules are simulated, a boot takes {told['boot_s']:g} s.",
         "",
         *table(ROWS, f"static 1/{told['hosts']}", told["static"], told["eagent"]),
         "",
-        f"rack limits above the budget: {told['limits_over_budget_s']:.3f} s; moved to one host: up to "
-        f"{told['watts_moved_w']:.0f} W above its share; {sleep}; {told['eagent']['requests_lost']} requests lost; "
-        f"{told['exposed_s']:.1f} s from boots to limits, in which no work ran",
+        f"limits above the rack's budget: {told['limits_over_budget_s']:.3f} s; one host had up to "
+        f"{told['watts_moved_w']:.0f} W more than its share; {told['eagent']['requests_lost']} requests lost",
+        f"{_slept(told)}; {told['exposed_s']:.1f} s from boots to limits, in which no work ran",
         *([f"no host could sleep: {told['no_sleep']}"] if told["no_sleep"] is not None else []),
     ]
+
+
+def _slept(told: Json) -> str:
+    if not told["slept"]:
+        return "no host slept"
+    still = [name for name in told["slept"] if name not in told["woken"]]
+    parts = [f"{', '.join(told['woken'])} slept and woke"] if told["woken"] else []
+    parts += [f"{', '.join(still)} slept {'on' if told['woken'] else 'and DID NOT WAKE'}"] if still else []
+    return "; ".join(parts)

@@ -1,23 +1,25 @@
 """The demo with several hosts: they share a rack's budget, and one sleeps while there is little to do.
 
 Two racks of the same simulated hosts serve the same requests through the same front door: one with a static share of
-the budget for each host, one with eagent. The middle of the trace is thinned, as in a night.
+the budget for each host, one with eagent. The middle of the trace, a third of it or more, is thinned, as in a night.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.demo.door import Door
 from eagent.demo.permission import Log, over_budget_s, permissions
-from eagent.demo.rack import FIXED_W, GPUS, Governed, RackHost, Watts, hosts, why_no_kernel
-from eagent.errors import EagentError
+from eagent.demo.rack import GPUS, Governed, RackHost, Watts, hosts, why_no_kernel
+from eagent.errors import DriverError, EagentError, InputError
 from eagent.sim.account import (
+    POWER_STEP_S,
     Percentiles,
     PowerLog,
     WallUse,
@@ -29,14 +31,19 @@ from eagent.sim.host import root as default_root
 from eagent.sim.trace import Trace, busiest_window, scale_rate
 
 DYNAMIC_SHARE = 0.5  # the budget's place between all hosts at their reserves and all at their nameplates
-QUIET_SHARE = 0.06  # of the requests in the middle third
-RATE = 1.35
+QUIET_SHARE = 0.06  # of the requests in the night
+NIGHT_SHARE = 1 / 3  # of the time
+NIGHT_S = 35.0  # and at least so long: some 12 s until all is answered, 18 s until a host is off, and it sleeps a bit
+RATE_PER_HOST = 0.45  # of the trace's own: three hosts get 1.35 times as many requests
 LOOK_S = 0.1
 SAY_EVERY_S = 5.0
 PATIENCE_S = 90.0
-AWAKE = 2  # hosts with a duty token: they never sleep
+AWAKE_MAX = 2  # hosts with a duty token: they never sleep
+SHORTEST_S = NIGHT_S + 10.0  # there is work before the night and after it
+LINE = 120  # columns
 
 Say = Callable[[str], None]
+Check = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +73,36 @@ class Outcome:
     static: Side
     governed: Side
     over_budget_s: float
-    exposed_s: float
-    most_w: float  # the greatest permission that one host had
+    exposed_s: float  # of all hosts together: from boots to limits, in which no work ran
+    greatest_w: float  # the greatest permission that one host had
     slept: tuple[str, ...]
-    woken: tuple[str, ...]
+    woken: tuple[str, ...]  # of those
     no_sleep: str | None  # why no host could sleep here
 
 
-def night(trace: Trace, seconds: float, seed: int = 1) -> Trace:
-    """The busiest window of a trace, with its middle third thinned."""
-    window = scale_rate(busiest_window(trace, seconds), RATE, seed)
+def night(trace: Trace, seconds: float, hosts: int, seed: int = 1) -> Trace:
+    """The busiest window of a trace, with requests for so many hosts, and its middle thinned.
+
+    Raises:
+        InputError: the window is too short to sleep in, or there are no requests in it.
+    """
+    window = scale_rate(busiest_window(trace, seconds), RATE_PER_HOST * hosts, seed)
+    if window.duration_s < SHORTEST_S:
+        raise InputError(
+            f"{window.source}: there is no time to sleep in {window.duration_s:g} s: must be at least {SHORTEST_S:g} s"
+        )
     thin = set(scale_rate(window, QUIET_SHARE, seed).requests)
-    third_s = window.duration_s / 3
-    kept = [each for each in window.requests if not third_s <= each.arrival_s < 2 * third_s or each in thin]
-    return Trace(tuple(kept), window.duration_s, f"{window.source}, its middle third x {QUIET_SHARE:g}")
+    night_s = max(NIGHT_S, NIGHT_SHARE * window.duration_s)
+    dusk_s, dawn_s = (window.duration_s - night_s) / 2, (window.duration_s + night_s) / 2
+    kept = [each for each in window.requests if not dusk_s <= each.arrival_s < dawn_s or each in thin]
+    if not kept:
+        raise InputError(f"{window.source}: no request is left for {hosts} hosts")
+    return Trace(tuple(kept), window.duration_s, f"{window.source}, its middle {night_s:g} s x {QUIET_SHARE:g}")
 
 
-def run(trace: Trace, count: int, seconds: float, environ: Mapping[str, str], say: Say) -> Outcome:
+def run(
+    trace: Trace, count: int, seconds: float, environ: Mapping[str, str], say: Say, check: Check = lambda: None
+) -> Outcome:
     """Play it in wall-clock time on both racks at once.
 
     Args:
@@ -91,11 +111,12 @@ def run(trace: Trace, count: int, seconds: float, environ: Mapping[str, str], sa
         seconds: Length of that window.
         environ: Where simulated hosts are put, see `eagent.sim.host.root`.
         say: Shows a line.
+        check: Called often; what it raises ends the demo in order.
 
     Raises:
         EagentError: something did not start, or did not end.
     """
-    load = night(trace, seconds)
+    load = night(trace, seconds, count)
     parent = default_root(environ)
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -104,26 +125,30 @@ def run(trace: Trace, count: int, seconds: float, environ: Mapping[str, str], sa
         no_sleep = why_no_kernel(directory)
         names = [f"n{number}" for number in range(1, count + 1)]
         # A socket's path is short: so are these names.
-        static = stack.enter_context(hosts(directory / "s", names, kernel=False))
-        governed = stack.enter_context(hosts(directory / "e", names, kernel=no_sleep is None))
-        watts = Watts(governed["n1"].packages_w if no_sleep is None else 0.0)
+        static = stack.enter_context(hosts(directory / "s", names, kernel=False, check=check))
+        governed = stack.enter_context(hosts(directory / "e", names, kernel=no_sleep is None, check=check))
+        one = governed["n1"]
+        watts = Watts(one.packages_w, one.greatest_w, packages_shown=no_sleep is None)
         budget_w = count * (watts.reserve_w + DYNAMIC_SHARE * (watts.nameplate_w - watts.reserve_w))
         say(
-            f"Two racks of {count} simulated hosts with {GPUS} A100s each, one trace: {load.source}, "
-            f"{len(load.requests)} requests, a budget of {budget_w:.0f} W each."
+            f"Two racks of {count} simulated hosts with {GPUS} A100s each, a budget of {budget_w:.0f} W for each rack, "
+            "one trace:"
         )
+        say(f"  {load.source}; {len(load.requests)} requests.")
         if no_sleep is not None:
             say(f"  No host will sleep, for nobody can tell how busy its CPUs are: {no_sleep}")
         (directory / "site").mkdir()
-        agents = Governed(governed, watts, directory / "site", environ)
+        agents = Governed(governed, watts, directory / "site", environ, check)
         stack.enter_context(agents.running())
         share_w = budget_w / count
         for host in static.values():
             for gpu in range(GPUS):
                 host.plant.set_power_limit(gpu, (share_w - watts.wall_w(0.0)) / GPUS)
-        agents.sign(budget_w, share_w, dict.fromkeys(names[:AWAKE], 1))
-        say(f"  {count} agents share {budget_w:.0f} W; {' and '.join(names[:AWAKE])} hold a duty token and stay awake.")
-        return _play(load, watts, budget_w, static, governed, no_sleep, say)
+        awake = names[: min(AWAKE_MAX, count - 1)]
+        agents.sign(budget_w, share_w, dict.fromkeys(awake, 1))
+        hold = "holds a duty token and stays" if len(awake) == 1 else "hold a duty token each and stay"
+        say(f"  {count} agents share {budget_w:.0f} W; {' and '.join(awake)} {hold} awake.")
+        return _play(load, watts, budget_w, static, governed, agents.check, no_sleep, say)
 
 
 def _play(
@@ -132,87 +157,105 @@ def _play(
     budget_w: float,
     static: dict[str, RackHost],
     governed: dict[str, RackHost],
+    check: Check,
     no_sleep: str | None,
     say: Say,
 ) -> Outcome:
-    for host in (*static.values(), *governed.values()):
-        host.start_engines()
-    doors = Door(static, load.requests), Door(governed, load.requests)
+    racks = static, governed
+    for rack in racks:
+        for host in rack.values():
+            host.start_engines()
     began_s = time.monotonic()
-    starts_s = {host.made.path: host.plant.time_s for host in (*static.values(), *governed.values())}
+    starts_s = [{name: _clock_s(host, began_s) for name, host in rack.items()} for rack in racks]
+    doors = [Door(rack, load.requests, starts) for rack, starts in zip(racks, starts_s, strict=True)]
     next_say_s = 0.0
     while True:
+        check()
         elapsed_s = time.monotonic() - began_s
         for door in doors:
             door.open(elapsed_s)
         _start_engines(governed, watts)
-        done = [door.done for door in doors]
         if elapsed_s >= next_say_s:
             next_say_s += SAY_EVERY_S
-            say(f"  {elapsed_s:4.0f} s  {_line(static, governed, done)}")
-        if all(door.is_empty for door in doors) and min(done) == len(load.requests):
+            say(_line(elapsed_s, static, governed, doors))
+        if all(door.is_done for door in doors):
             break
         if elapsed_s > load.duration_s + PATIENCE_S:
-            raise EagentError(f"{len(load.requests) - min(done)} requests were not answered within {elapsed_s:.0f} s")
+            left = len(load.requests) - min(door.answered for door in doors)
+            raise EagentError(f"{left} requests were not answered within {elapsed_s:.0f} s: too much load")
         time.sleep(LOOK_S)
-    seconds = time.monotonic() - began_s - LOOK_S
-    logs = {name: _log(host, watts, began_s - starts_s[host.made.path]) for name, host in governed.items()}
+    seconds = elapsed_s
+    time.sleep(2 * POWER_STEP_S)  # until the plants' logs of power reach as far
+    for host in (*static.values(), *governed.values()):
+        if host.plant.full_logs:
+            raise EagentError(f"the logs of {host.name} are full ({', '.join(host.plant.full_logs)}): nothing is known")
+    logs = {name: _log(host, watts, began_s - starts_s[1][name]) for name, host in governed.items()}
     allowed = {name: permissions(log) for name, log in logs.items()}
-    moments = {name: found for name, (found, _) in allowed.items()}
-    changes = {name: [state for at_s, state in log.power if at_s >= began_s] for name, log in logs.items()}
+    end_s = began_s + seconds
+    states = {name: [state for at_s, state in log.power if began_s <= at_s < end_s] for name, log in logs.items()}
     return Outcome(
         trace=load,
         seconds=seconds,
         hosts=len(governed),
         watts=watts,
         budget_w=budget_w,
-        static=_side(static, starts_s, seconds),
-        governed=_side(governed, starts_s, seconds),
-        over_budget_s=over_budget_s(moments, budget_w, began_s, began_s + seconds),
-        exposed_s=sum(exposed_s for _, exposed_s in allowed.values()),
-        most_w=max(watts for found in moments.values() for at_s, watts in found if at_s >= began_s),
-        slept=tuple(name for name, states in changes.items() if "off" in states),
-        woken=tuple(name for name, states in changes.items() if "off" in states and states[-1] == "on"),
+        static=_side(static, doors[0], starts_s[0], seconds),
+        governed=_side(governed, doors[1], starts_s[1], seconds),
+        over_budget_s=over_budget_s(allowed.values(), budget_w, began_s, end_s),
+        exposed_s=sum(each.exposed_s(began_s, end_s) for each in allowed.values()),
+        greatest_w=max(each.greatest_w(began_s, end_s) for each in allowed.values()),
+        slept=tuple(name for name, own in states.items() if "off" in own),
+        woken=tuple(name for name, own in states.items() if "off" in own and "on" in own[own.index("off") :]),
         no_sleep=no_sleep,
     )
+
+
+def _clock_s(host: RackHost, at_s: float) -> float:
+    """What the clock of a host's plant showed at a time of this process's monotonic clock: both go alike."""
+    before_s, plant_s, after_s = time.monotonic(), host.plant.time_s, time.monotonic()
+    return plant_s - (before_s + after_s) / 2 + at_s
 
 
 def _start_engines(governed: Mapping[str, RackHost], watts: Watts) -> None:
     """Where a host has booted, its engines start after eagent has its limits, as a scheduler's would."""
     for host in governed.values():
         if host.bmc.power == "on" and not host.serves and watts.wall_w(sum(host.limits_w())) <= watts.reserve_w:
-            host.start_engines()
+            with contextlib.suppress(DriverError):  # it has gone off just now
+                host.start_engines()
 
 
-def _line(static: Mapping[str, RackHost], governed: Mapping[str, RackHost], done: list[int]) -> str:
+def _line(
+    elapsed_s: float, static: Mapping[str, RackHost], governed: Mapping[str, RackHost], doors: Sequence[Door]
+) -> str:
     drawn = [sum(host.bmc.power_w for host in rack.values()) for rack in (static, governed)]
     parts = [
-        f"{name} {sum(host.limits_w()):.0f} W" if host.bmc.power == "on" else f"{name} {host.bmc.power}"
+        f"{name} {sum(host.limits_w()):.0f}" if host.bmc.power == "on" else f"{name} {host.bmc.power}"
         for name, host in governed.items()
     ]
-    return (
-        f"answered: static {done[0]}, eagent {done[1]}  draw: {drawn[0]:.0f} W, {drawn[1]:.0f} W  "
-        f"GPU limits by eagent: {', '.join(parts)}"
+    line = (
+        f"  {elapsed_s:4.0f} s  answered: static {doors[0].answered}, eagent {doors[1].answered}; "
+        f"draw: {drawn[0]:.0f}, {drawn[1]:.0f} W; GPU limits by eagent (W): {', '.join(parts)}"
     )
+    return textwrap.fill(line, LINE, subsequent_indent=" " * 10)
 
 
 def _log(host: RackHost, watts: Watts, offset_s: float) -> Log:
     return Log(
         power=[(offset_s + at_s, state) for at_s, state in host.bmc.power_changes()],
         limits=[(offset_s + at_s, gpu, new_w) for at_s, gpu, _, new_w, _ in host.plant.limit_log()],
-        initial_w=[400.0] * GPUS,
+        initial_w=host.initial_limits_w,
         reserve_w=watts.reserve_w,
-        apart_w=FIXED_W + watts.packages_w,
+        apart_w=watts.wall_w(0.0),
     )
 
 
-def _side(rack: Mapping[str, RackHost], starts_s: Mapping[Path, float], seconds: float) -> Side:
-    served = [request for host in rack.values() for request in host.plant.served()]
+def _side(rack: Mapping[str, RackHost], door: Door, starts_s: Mapping[str, float], seconds: float) -> Side:
+    served = door.served()
     return Side(
-        wall={name: _wall(host, starts_s[host.made.path], seconds) for name, host in rack.items()},
+        wall={name: _wall(host, starts_s[name], seconds) for name, host in rack.items()},
         latency=latency_percentiles(served),
         first_token=first_token_percentiles(served),
-        lost=sum(len(host.plant.lost()) for host in rack.values()),
+        lost=door.lost,
     )
 
 
