@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help=f"2 to {HOSTS_MAX}: instead, so many hosts in a rack share its budget, and some sleep for a while",
+        help=f"2 to {HOSTS_MAX}: instead, so many hosts in a rack share its budget, and one sleeps for a while",
     )
     parser.add_argument("--budget-only", action="store_true", help="end after the budget")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE")

@@ -161,7 +161,7 @@ class Governed:
         check: Callable[[], None] = lambda: None,
         sleep_after_s: float = SLEEP_AFTER_S,
     ) -> None:
-        """Nothing runs yet.
+        """Nothing runs yet, and `running` must follow: it lets go of the ports that are held from here on.
 
         Args:
             hosts: By name.
@@ -178,7 +178,10 @@ class Governed:
         self._environ = {**environ, "EAGENT_SIM_DIR": str(next(iter(hosts.values())).made.path.parent)}
         self._directory = directory
         names = [*hosts, "power"]
-        self._site = Site(directory, dict(zip(names, _addresses(len(names)), strict=True)))
+        with contextlib.ExitStack() as ports:
+            addresses = {name: _address(ports.enter_context(_port())) for name in names}
+            self._site = Site(directory, addresses)
+            self._ports = ports.pop_all()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._epoch = 0
 
@@ -195,13 +198,14 @@ class Governed:
             self._start("power", ["power", f"--config={self._power_config()}", "run"])
             yield
         finally:
-            for process in reversed(self._processes.values()):
+            for process in self._processes.values():
                 process.terminate()
             for process in self._processes.values():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_S)
                 process.kill()
                 process.wait()
+            self._ports.close()
 
     def sign(self, budget_w: float, grant_w: float, duty: Mapping[str, int]) -> None:
         """Put the rack under a budget: a grant for each host in the life that it is in.
@@ -353,8 +357,22 @@ def _eagent() -> list[str]:
     return [sys.executable, "-m", "eagent"]
 
 
-def _addresses(count: int) -> list[str]:
-    """Free ports of this machine's loopback; they are let go of before they are used."""
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in held]
+def _port() -> socket.socket:
+    """A port of this machine's loopback, held as long as this is open, also while the host that listens there sleeps.
+
+    This socket does not listen, so who asks for the very port with SO_REUSEADDR, as servers do, gets it; nobody gets it
+    by chance.
+    """
+    held = socket.socket()
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
+def _address(port: socket.socket) -> str:
+    host, number = port.getsockname()
+    return f"{host}:{number}"

@@ -23,7 +23,29 @@ ROWS = (
 
 
 def document(outcome: Outcome) -> Json:
-    """The JSON of `eagent demo --hosts N --json`. All energy in it is simulated."""
+    """The JSON of `eagent demo --hosts N --json`. All watts and joules in it are simulated.
+
+    Its keys:
+        simulated: true.
+        hosts: In each of the two racks.
+        trace: Where the requests come from, and what was made of them.
+        requests: Their number, for each rack.
+        measured_s: From the first request to the last answer of either rack; all below is of this time.
+        rack_budget_w: What all hosts of a rack may draw together, at the wall.
+        reserve_w: What a host may draw at its safe caps: the least that it holds, also while it is off or boots.
+        nameplate_w: What it may draw with all limits at their greatest.
+        limits_over_budget_s: For how long what eagent's hosts were allowed, by their drivers' logs, summed above the
+            budget.
+        exposed_s: For how long, of all its hosts together, limits stood as a boot leaves them, and eagent had not
+            lowered them yet. No work ran, so a host counts as one at its reserve.
+        watts_moved_w: By how much the most that one host was allowed was above an equal share of the budget.
+        slept: The hosts that were switched off.
+        woken: Those of them that were on again.
+        no_sleep: Why no host could sleep here; null if they could.
+        boot_s: How long a boot takes; a real server's takes minutes.
+        static: The rack whose hosts have an equal share each, see `_side`.
+        eagent: The rack with eagent.
+    """
     share_w = outcome.budget_w / outcome.hosts
     moved_w = max(0.0, outcome.greatest_w - share_w)
     return {
@@ -48,6 +70,19 @@ def document(outcome: Outcome) -> Json:
 
 
 def _side(side: Side) -> Json:
+    """One rack.
+
+    Its keys:
+        energy_j: Of all its hosts, at the wall.
+        requests_done: How many were answered.
+        requests_lost: How many were lost by switching a host off.
+        energy_per_request_j: Of those that were answered; null without any.
+        not_on_s: For how long hosts were off or booting, of all together.
+        p50_latency_s, p95_latency_s, p99_latency_s: From when a request reached the front door to its last token; null
+            without an answer.
+        p99_first_token_s: To its first token.
+        wall: For each host, seconds and joules in each state of its power, as of `WallUse`.
+    """
     done = side.latency.finished
     return {
         "energy_j": side.energy_j,

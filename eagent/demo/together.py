@@ -38,7 +38,6 @@ RATE_PER_HOST = 0.45  # of the trace's own: three hosts get 1.35 times as many r
 LOOK_S = 0.1
 SAY_EVERY_S = 5.0
 PATIENCE_S = 90.0
-AWAKE_MAX = 2  # hosts with a duty token: they never sleep
 SHORTEST_S = NIGHT_S + 10.0  # there is work before the night and after it
 LINE = 120  # columns
 
@@ -144,10 +143,10 @@ def run(
         for host in static.values():
             for gpu in range(GPUS):
                 host.plant.set_power_limit(gpu, (share_w - watts.wall_w(0.0)) / GPUS)
-        awake = names[: min(AWAKE_MAX, count - 1)]
-        agents.sign(budget_w, share_w, dict.fromkeys(awake, 1))
-        hold = "holds a duty token and stays" if len(awake) == 1 else "hold a duty token each and stay"
-        say(f"  {count} agents share {budget_w:.0f} W; {' and '.join(awake)} {hold} awake.")
+        # The front door sends work also to a host that has yielded, which is lost if it is switched off just then. With
+        # one sleeper at most that hardly happens: who yields is off soon, or all others are busy and it is not.
+        agents.sign(budget_w, share_w, dict.fromkeys(names[:-1], 1))
+        say(f"  {count} agents share {budget_w:.0f} W. Duty tokens keep all but one host awake.")
         return _play(load, watts, budget_w, static, governed, agents.check, no_sleep, say)
 
 
@@ -162,9 +161,10 @@ def _play(
     say: Say,
 ) -> Outcome:
     racks = static, governed
-    for rack in racks:
-        for host in rack.values():
-            host.start_engines()
+    for host in (*static.values(), *governed.values()):
+        if host.bmc.power == "on":  # else eagent has put it to sleep already, and its engines start when it is back
+            with contextlib.suppress(DriverError):  # just now
+                host.start_engines()
     began_s = time.monotonic()
     starts_s = [{name: _clock_s(host, began_s) for name, host in rack.items()} for rack in racks]
     doors = [Door(rack, load.requests, starts) for rack, starts in zip(racks, starts_s, strict=True)]
@@ -229,7 +229,7 @@ def _line(
 ) -> str:
     drawn = [sum(host.bmc.power_w for host in rack.values()) for rack in (static, governed)]
     parts = [
-        f"{name} {sum(host.limits_w()):.0f}" if host.bmc.power == "on" else f"{name} {host.bmc.power}"
+        f"{name}={sum(host.limits_w()):.0f}" if host.bmc.power == "on" else f"{name}={host.bmc.power}"
         for name, host in governed.items()
     ]
     line = (

@@ -23,9 +23,3 @@ def rack(tmp_path: Path) -> Iterator[RackMaker]:
             return {name: stack.enter_context(closing(RackHost(tmp_path, name, "virtual"))) for name in names}
 
         yield make
-
-
-@pytest.fixture
-def short_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty directory with a short path: a socket's must fit into 107 bytes, whatever the test is called."""
-    return tmp_path_factory.mktemp("d")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ from tests.demo.conftest import RackMaker
 
 TRACE = generate(600.0, 1)
 THIRDS = 3
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where simulated hosts are put: a path short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="eagent-rack-") as path:
+        yield Path(path)
 
 
 def per_third(trace: Trace) -> list[int]:
@@ -69,22 +78,20 @@ def test_a_night_of_which_nothing_is_left_is_refused() -> None:
 
 
 def test_without_the_library_that_signs_there_is_one_clear_line_and_nothing_is_left(
-    short_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: Path) -> None:
         raise UnavailableError("signatures can't be made or checked: pip install 'eagent[mesh]'")
 
     monkeypatch.setattr(signer, "make", refuse)
     monkeypatch.setattr(together, "why_no_kernel", lambda _: "not here")
-    environ = {**os.environ, "EAGENT_SIM_DIR": str(short_path / "sim")}
+    environ = {**os.environ, "EAGENT_SIM_DIR": str(place / "s")}
     with pytest.raises(UnavailableError, match="pip install"):
         run(TRACE, 2, 60.0, environ, lambda _: None)
-    assert list(short_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
-def test_what_a_check_raises_while_hosts_are_made_leaves_nothing(
-    short_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_check_raises_while_hosts_are_made_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "why_no_kernel", lambda _: "not here")
     left = iter([True, False])
 
@@ -92,10 +99,10 @@ def test_what_a_check_raises_while_hosts_are_made_leaves_nothing(
         if not next(left):
             raise KeyboardInterrupt
 
-    environ = {**os.environ, "EAGENT_SIM_DIR": str(short_path / "sim")}
+    environ = {**os.environ, "EAGENT_SIM_DIR": str(place / "s")}
     with pytest.raises(KeyboardInterrupt):
         run(TRACE, 2, 60.0, environ, lambda _: None, check)
-    assert list(short_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_a_host_of_which_eagent_sees_no_packages_has_them_declared() -> None:

@@ -61,9 +61,9 @@ def mounts_at(place: Path) -> list[str]:
     return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(place) in line]
 
 
-def demo(place: Path, *arguments: str) -> subprocess.Popen[str]:
+def demo(place: Path, *arguments: str, count: int = 2) -> subprocess.Popen[str]:
     environ = {**environ_without_eagent(), "EAGENT_SIM_DIR": str(place / "s")}
-    command = [sys.executable, "-m", "eagent", "demo", "--hosts", "2", *arguments]
+    command = [sys.executable, "-m", "eagent", "demo", f"--hosts={count}", *arguments]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -124,12 +124,17 @@ def test_when_an_init_is_killed_who_waits_is_told_and_nothing_of_it_stays(rack: 
 
 
 @pytest.mark.parametrize(
-    ("said", "number", "code"), [("Two racks", signal.SIGTERM, 143), (" 0 s  answered", signal.SIGINT, 130)]
+    ("count", "said", "number", "code"),
+    [
+        (2, "Two racks", signal.SIGTERM, 143),
+        (2, " 0 s  answered", signal.SIGINT, 130),
+        (1, " 0 s  answered", signal.SIGTERM, 143),
+    ],
 )
 def test_a_signal_ends_the_demo_and_leaves_no_process_no_mount_and_no_file(
-    place: Path, said: str, number: signal.Signals, code: int
+    place: Path, count: int, said: str, number: signal.Signals, code: int
 ) -> None:
-    with demo(place, "--seconds", "45") as process:
+    with demo(place, "--seconds", "45", count=count) as process:
         assert process.stdout is not None
         assert any(said in line for line in process.stdout)
         time.sleep(0.5)  # in the midst of what it does next
