@@ -96,7 +96,8 @@ class Member:
         if self.node is not None:
             refused = (escrow.refused for escrow in self.node.escrows.values())
             lines += [f"mesh: {reason}" for reason in refused if reason]
-            lines += [f"mesh: {reason}" for reason in rights.too_small(self.node)]
+            told = (*rights.too_small(self.node), *rights.doubled(self.node, clock_ns()))
+            lines += [f"mesh: {reason}" for reason in told]
         return lines
 
     @property
