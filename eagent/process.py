@@ -1,10 +1,11 @@
-"""What each of eagent's processes needs: to be the only one of its kind, not to outlive its parent, and to halt."""
+"""What eagent's processes need: to be the only one of a kind, not to outlive a parent, to halt, to have descriptors."""
 
 from __future__ import annotations
 
 import ctypes
 import fcntl
 import os
+import resource
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from eagent.errors import UnavailableError
 
 PARENT = "EAGENT_PARENT_PID"  # set by `eagent up` for its children
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
+DESCRIPTORS = 65_536  # each connection of the mesh takes one; strangers' too, until their handshake has failed
 _PR_SET_PDEATHSIG = 1
 
 
@@ -81,6 +83,14 @@ def follow_parent(environ: Mapping[str, str] = os.environ) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if str(os.getppid()) != parent:  # it died before we asked
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def allow_descriptors() -> None:
+    """Let this process open as many files and connections as it may: most shells and units start it with 1024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if most == resource.RLIM_INFINITY else min(DESCRIPTORS, most)
+    if resource.RLIM_INFINITY != now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def halt_reason(path: Path) -> str | None:

@@ -33,3 +33,18 @@ def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(UnavailableError, match="Not a directory"):
         make_directory(tmp_path / "file" / "run", 0o750)
+
+
+@pytest.mark.parametrize(("soft", "hard", "then"), [(64, 300, 300), (300, 300, 300), (64, None, None)])
+def test_a_process_is_let_open_what_it_may(soft: int, hard: int | None, then: int | None) -> None:
+    code = """
+import resource, sys
+from eagent.process import DESCRIPTORS, allow_descriptors
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2]) or most))
+allow_descriptors()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE), min(DESCRIPTORS, most), most)
+"""
+    command = [sys.executable, "-c", code, str(soft), str(hard or 0)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert found[:2] == ([str(then), str(hard)] if hard else found[2:])

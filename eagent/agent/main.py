@@ -19,7 +19,7 @@ from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden
 from eagent.config import Config, Paths
-from eagent.process import follow_parent, halt_reason, hold_lock, make_directory
+from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
 
 if TYPE_CHECKING:
@@ -100,4 +100,5 @@ def _member(governor: Governor, config: Config, paths: Paths) -> Member | None:
         return None
     from eagent.agent.member import Member
 
+    allow_descriptors()
     return Member(governor, config, config.mesh, paths.mesh)

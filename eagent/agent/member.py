@@ -43,6 +43,7 @@ Json = dict[str, Any]
 WAITS = "the mesh has not said yet what this host may draw: its reserve at most"
 TRY_S = 1.0  # between attempts to begin
 LOOK_ROUNDS = 5  # of TRY_S, between looks at the files that the site signs
+UNSEEN_NS = 10_000_000_000  # what was not looked at for so long may have been at work: stopped, or the host suspended
 NOT_LOOKED = Rest(wanted=False, reason="it has not been looked at yet")
 
 
@@ -74,6 +75,7 @@ class Member:
         self.name = mesh.name or socket.gethostname()
         self.mesh = mesh
         self.rest = NOT_LOOKED
+        self._looked_ns = 0  # by the clock that goes on while the host is suspended
         self.node: Node | None = None
         self.station: Station | None = None
         self.ceilings: Ceilings | None = None
@@ -96,7 +98,8 @@ class Member:
         if self.node is not None:
             refused = (escrow.refused for escrow in self.node.escrows.values())
             lines += [f"mesh: {reason}" for reason in refused if reason]
-            lines += [f"mesh: {reason}" for reason in rights.too_small(self.node)]
+            told = (*rights.too_small(self.node), *rights.doubled(self.node, clock_ns()))
+            lines += [f"mesh: {reason}" for reason in told]
         return lines
 
     @property
@@ -201,6 +204,9 @@ class Member:
         governor, now_ns = self._governor, self._clock()
         state = governor.state
         resting = self._resting_goals()
+        looked_ns, self._looked_ns = self._looked_ns, clock_ns()
+        if self._looked_ns - looked_ns > UNSEEN_NS:
+            self.rest = NOT_LOOKED
         self.rest = sleep.decide(state, resting, now_ns, self.rest)
         limits = [each.limit_w.value for each in state.devices if each.device.power_limit.writable]
         self.node.observe(

@@ -76,6 +76,19 @@ def sleep(member: Member, now_ns: int) -> Json:
     }
 
 
+def doubled(node: Node, now_ns: int) -> list[str]:
+    """A line if another host speaks under this host's name, with its key: a copied image or /etc."""
+    double = node.gossip.double
+    if double is None or double.is_stale(now_ns):
+        return []
+    own = {escrow.state.life for escrow in node.escrows.values() if escrow.state is not None}
+    lives = sorted({standing.life for standing in double.record.payload.standings} - own)
+    return [
+        f"another host says that it is {node.name}, and has its key{f' (life {lives[0]})' if lives else ''}: what it "
+        "draws is in no table; stop it, and give it a name and a key of its own"
+    ]
+
+
 def domain(node: Node, name: str, now_ns: int) -> Json:
     """One domain: its table, what this host holds of it, and how far a change of table has got."""
     escrow = node.escrows[name]

@@ -148,7 +148,10 @@ class Warden:
             raise
 
     async def _dial(self) -> None:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError as problem:  # no descriptor is left
+            raise UnavailableError(f"no way to the warden at {self._path}: {problem.strerror}") from None
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.get_running_loop().sock_connect(made, os.fspath(self._path))

@@ -1,8 +1,8 @@
 """Look for what is missing or wrong on this host, and say what to do about each. Nothing is written.
 
 It looks at the driver and its library, at what may be set and by whom, at limits that somebody else changes, at the
-CPU's knobs, at a running eagent and at what a dead one has left. Exit code 1 if there is a problem; notes and warnings
-do not count.
+CPU's knobs, at a running eagent, at its part in the mesh and at what a dead one has left. Exit code 1 if there is a
+problem; notes and warnings do not count.
 
 Examples:
   eagent doctor

@@ -11,6 +11,7 @@ from eagent.doctor.checks import (
     directories,
     library,
     limits,
+    mesh,
     permission,
     persistence,
     records,
@@ -37,6 +38,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("journal and budget", records.check),
     ("directories", directories.check),
     ("configuration", configuration.check),
+    ("mesh", mesh.check),
     ("time", timekeeping.check),
 )
 

@@ -299,9 +299,12 @@ class Escrow:
     def _permission_mw(self, state: State) -> int:
         """The ceiling that a state allows: its rights, at most the nameplate, and never below the reserve (rule 2).
 
-        Rights above the nameplate are of no use here, and are not lost: trade offers them to others.
+        Rights above the nameplate are of no use here, and are not lost: trade offers them to others. Of a reserve that
+        has grown since, the table in force knows nothing: it grants no more than the one that stands in it.
         """
-        return max(self.host.reserve_mw, min(state.watts.held, self.host.nameplate_mw))
+        line = state.table.members.get(self.host.name) if state.table is not None else None
+        reserve_mw = self.host.reserve_mw if line is None else min(self.host.reserve_mw, line.reserve_mw)
+        return max(reserve_mw, min(state.watts.held, self.host.nameplate_mw))
 
     def _entitled_mw(self, table: Table, life: str) -> int:
         """Rule 7: only the life named in the table gets the grant; any other life gets its reserve."""

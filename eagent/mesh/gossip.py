@@ -23,6 +23,7 @@ DOCUMENTS_MAX = 8  # names that a host keeps
 FANOUT = 1  # exchanges that a host begins in a round
 REFRESH_NS = 15_000_000_000  # a record that does not change is made anew so often, to show that its owner lives
 NS_PER_MS = 1_000_000
+DOUBLE_NS = 60_000_000_000  # what was made so long after this process began is not of the one before it
 
 Accept = Callable[[Document], bool]
 
@@ -44,6 +45,8 @@ class Gossip:
         self.name = name
         self.records: dict[str, Held] = {}
         self.documents: dict[str, Document] = {}
+        self.double: Held | None = None  # the last record of this name that another process made while this one ran
+        self._began_ns: int | None = None
         self._versions: dict[str, int] = {}
         self._rng = rng
         self._version = version
@@ -62,6 +65,7 @@ class Gossip:
 
     def publish(self, now_ns: int, payload: Payload) -> None:
         """Make a new version of this host's record, if anything in it is new or it is due."""
+        self._began_ns = now_ns if self._began_ns is None else self._began_ns
         held = self.records.get(self.name)
         if held is not None and held.record.payload == payload and held.age_ns(now_ns) < REFRESH_NS:
             return
@@ -178,6 +182,10 @@ class Gossip:
     def _take(self, now_ns: int, record: Record, age_ms: int) -> None:
         owner = record.owner
         if owner == self.name:
+            born_ns = now_ns - age_ms * NS_PER_MS  # or somewhat before: time in the network is not counted
+            began_ns = self._began_ns
+            if record.version > self._version and began_ns is not None and born_ns - began_ns > DOUBLE_NS:
+                self.double = Held(record, born_ns)
             self._go_past(now_ns, record.version)
         elif owner in self._known and record.version > self._versions.get(owner, 0):
             before = self.records.get(owner)

@@ -110,7 +110,12 @@ class Outgoing:
 
     def _connect(self, address: str) -> None:
         bounds = self._bounds
-        opened = self._context.socket(zmq.PUSH)
+        try:
+            opened = self._context.socket(zmq.PUSH)
+        except zmq.ZMQError as problem:  # no descriptor is left: strangers may hold them for a while
+            log.warning("can't connect to %s: %s", address, problem)
+            self._failing_ns = self._clock()  # so that `tick` tries again, whether something waits or not
+            return
         try:
             opened.curve_publickey = self._pair.public.encode("ascii")
             opened.curve_secretkey = self._pair.secret.encode("ascii")

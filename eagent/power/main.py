@@ -30,7 +30,7 @@ from eagent.power.keeper import Keeper
 from eagent.power.papers import Papers
 from eagent.power.record import Record
 from eagent.power.service import Service
-from eagent.process import follow_parent, halt_reason, hold_lock, make_directory
+from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
 
 log = logging.getLogger("eagent.power")
 
@@ -69,6 +69,7 @@ def run(paths: Paths, config: PowerConfig, api: Api) -> None:
     if config.mesh is None:
         raise ConfigError("power.toml: the section [mesh] is missing or empty: without it no host is heard")
     follow_parent()
+    allow_descriptors()
     for directory in (paths.run, paths.state):
         make_directory(directory, 0o750)
     lock = hold_lock(paths.power_lock, "power role")

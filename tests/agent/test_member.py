@@ -13,6 +13,7 @@ from eagent.agent.member import WAITS
 from eagent.demo.site import DOMAIN
 from eagent.errors import ConfigError, EagentError, UnavailableError
 from eagent.mesh.records import Power
+from eagent.mesh.transport import clock_ns
 from eagent.model import Budget, Reading, Status
 from tests.agent.world import NAMEPLATE_W, RESERVE_W, TURNS, World, begun, envelope, running
 
@@ -327,6 +328,26 @@ def test_what_can_not_be_read_keeps_it_awake_and_begins_the_wait_anew(new_world:
             world.now_s += 60
             world.member._observe()
             assert world.member.rest.wanted is wanted
+
+    with running(world) as steps:
+        steps.append(work)
+
+
+@pytest.mark.parametrize(("away_s", "wanted"), [(9, True), (11, False)])
+def test_an_agent_that_stood_still_begins_the_wait_anew(
+    new_world: Any, monkeypatch: pytest.MonkeyPatch, away_s: int, wanted: bool
+) -> None:
+    world = new_world(mode_sleep="act", sleep_after_s=60.0)
+
+    async def work(world: World) -> None:
+        resting(world)
+        world.member._observe()
+        world.now_s += 60
+        now_ns = clock_ns() + away_s * 1_000_000_000
+        monkeypatch.setattr("eagent.agent.member.clock_ns", lambda: now_ns)
+        world.member._observe()  # by a state of before: no turn has been taken since
+        assert world.member.rest.wanted is wanted
+        assert world.member.node.observed.power is (Power.YIELDING if wanted else Power.AWAKE)
 
     with running(world) as steps:
         steps.append(work)

@@ -11,8 +11,9 @@ from eagent.demo.site import DOMAIN
 from eagent.mesh import codec
 from eagent.mesh.epoch import Stage, Standing
 from eagent.mesh.messages import Delta
-from eagent.mesh.records import Payload, Power, Record
+from eagent.mesh.records import Held, Payload, Power, Record
 from eagent.mesh.table import parse
+from eagent.mesh.transport import clock_ns
 from eagent.model import Reading, Status
 from eagent.policy.goals import Pin
 from tests.agent.world import NAMEPLATE_W, RESERVE_W, W, World, begun, running
@@ -130,3 +131,18 @@ def test_a_host_needs_no_more_than_it_would_use(new_world: Any, mode: str, pin_w
 
     with running(world) as steps:
         steps.append(work)
+
+
+def test_a_second_host_of_the_same_name_is_an_alarm_while_it_speaks(world: World) -> None:
+    async def work(world: World) -> None:
+        await world.until(lambda: begun(world))
+        node = world.member.node
+        assert node is not None
+        record = Record("n01", 2**60, Payload(standings=(standing(0, Stage.OUT, 700 * W),)))
+        node.gossip.double = Held(record, clock_ns())
+        (line,) = world.member.alarms
+        assert line.startswith("mesh: another host says that it is n01, and has its key (life b2): ")
+        node.gossip.double = Held(record, clock_ns() - 90_000_000_000)
+        assert world.member.alarms == []
+
+    world.live(work)

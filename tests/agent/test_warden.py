@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -224,6 +225,19 @@ def test_no_warden_is_told_with_the_path_and_what_to_do(tmp_path: Path) -> None:
         asyncio.run(warden.connect())
     with pytest.raises(UnavailableError, match="not connected"):
         asyncio.run(warden.status())
+
+
+def test_without_a_descriptor_there_is_no_warden(server: FakeSocket) -> None:
+    async def work() -> None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            with pytest.raises(UnavailableError, match="Too many open files"):
+                await Warden(server.path).connect()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    asyncio.run(work())
 
 
 def test_silence_ends_at_the_time_out_and_drops_the_connection(server: FakeSocket) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -18,6 +20,23 @@ from eagent.mesh.transport import Transport
 WAIT_S = 20.0  # what should come has come by then, on a machine that runs other tests
 QUICK = Bounds(tick_s=0.02, handshake_s=0.5)
 NOWHERE = "127.0.0.1:1"
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process can open nothing more, as when strangers hold all that it may."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 64, before[1]))
+    with suppress(OSError):
+        while True:
+            held.append(os.dup(held[0]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for each in held:
+            os.close(each)
 
 
 class Site:

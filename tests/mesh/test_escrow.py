@@ -61,6 +61,15 @@ def test_a_host_that_died_between_storing_and_raising_raises_when_it_is_back(mes
     assert Raise("d", 8) in shell.log
 
 
+def test_a_reserve_that_has_grown_since_is_not_raised_to_before_a_table_holds_it(mesh: Any, table: Table) -> None:
+    given = replace(mesh.open(table, "a"), watts=Ledger(8, sent={("b", "b1"): 6}))
+    shell = mesh.Shell(Escrow(Host("a", "d", mesh.reserve + 3, 20), "fresh"))
+    shell.do(shell.core.start(given, 2))
+    shell.settle()
+    assert shell.core.state.life == "a1"
+    assert "Raise" not in shell.kinds()
+
+
 # --- Rule 5: give ---
 
 

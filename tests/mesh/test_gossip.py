@@ -69,6 +69,21 @@ def test_the_newest_version_wins_in_whatever_order_hosts_meet(meetings: list[tup
         assert {owner: held.record for owner, held in hosts[name].records.items()} == newest
 
 
+def test_a_second_host_of_the_same_name_is_noticed_and_an_earlier_process_is_not_one() -> None:
+    a, b, clone = host("a"), host("b"), host("a", version=10**6)
+    exchange(0, clone, b)
+    exchange(200 * S, a, b)  # by then the record is old: of before this process, whatever its version
+    assert (a.records["a"].record.version, a.double) == (10**6 + 2, None)
+    for second in range(300, 310):
+        clone.publish(second * S, Payload(power_w=float(second)))
+        exchange(second * S, clone, b)
+        exchange(second * S, a, b)
+    assert a.double is not None
+    assert a.double.record.payload.power_w >= 300
+    assert not a.double.is_stale(330 * S)
+    assert a.double.is_stale(400 * S)
+
+
 def test_an_older_version_does_not_come_back() -> None:
     a, b = host("a"), host("b")
     old = a.records["a"].record

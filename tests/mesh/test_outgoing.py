@@ -12,7 +12,19 @@ import zmq
 
 from eagent.mesh.roster import Peer
 from eagent.mesh.transport import clock_ns
-from tests.mesh.members import QUICK, Site, client, connected, curve, deliver, repeat_until_heard, run, site, until
+from tests.mesh.members import (
+    QUICK,
+    Site,
+    client,
+    connected,
+    curve,
+    deliver,
+    no_descriptor_left,
+    repeat_until_heard,
+    run,
+    site,
+    until,
+)
 
 
 def test_what_is_sent_shortly_before_a_peer_starts_reaches_it() -> None:
@@ -43,6 +55,20 @@ def test_a_peer_that_starts_again_at_its_address_is_reached_again() -> None:
                     await made.stop("n2")
                     n2 = await made.start("n2", listen=address)
                 await repeat_until_heard(n1, n2, "n2", b"life %d" % life)
+
+    run(work)
+
+
+def test_without_a_descriptor_a_peer_is_tried_again_until_there_is_one() -> None:
+    async def work() -> None:
+        bounds = replace(QUICK, stuck_s=0.1)
+        async with site("n1", "n2", bounds=bounds) as made:
+            n1, n2 = made.running.values()
+            with no_descriptor_left():
+                n1.send("n2", b"early")
+                await asyncio.sleep(3 * bounds.stuck_s)  # it is tried in vain once more
+                assert n1.counters.sent == 0
+            await repeat_until_heard(n1, n2, "n2", b"late")
 
     run(work)
 

@@ -54,8 +54,8 @@ async def run(argv: Sequence[str], timeout_s: float) -> Finished:
     """
     name = PurePath(argv[0]).name
     with contextlib.ExitStack() as ends:
-        out, err = (_pipe(ends) for _ in range(2))
         try:
+            out, err = (_pipe(ends) for _ in range(2))
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out[1], stderr=err[1], env=ENVIRONMENT, start_new_session=True
             )
@@ -68,6 +68,8 @@ async def run(argv: Sequence[str], timeout_s: float) -> Finished:
             return await _follow(process, out[0], err[0], timeout_s)
         except TimeoutError:
             raise UnavailableError(f"{name}: not done after {timeout_s:g} s, and killed") from None
+        except OSError as problem:  # no descriptor is left to follow it by
+            raise UnavailableError(f"{name}: can't be followed, and was killed: {problem.strerror}") from None
 
 
 def _pipe(ends: contextlib.ExitStack) -> tuple[IO[bytes], IO[bytes]]:

@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -70,6 +72,28 @@ def test_a_program_that_is_not_there_is_an_error_that_tells_no_argument() -> Non
     with pytest.raises(UnavailableError, match=r"^switch: can't be started: No such file") as refusal:
         run("/nowhere/switch", "hush")
     assert "hush" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("free", range(5))
+def test_without_descriptors_it_is_an_error_of_ours(free: int) -> None:
+    async def work() -> None:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        held = [os.open(os.devnull, os.O_RDONLY)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (held[0] + 16, before[1]))
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    held.append(os.dup(held[0]))
+            for _ in range(free):
+                os.close(held.pop())
+            with pytest.raises(UnavailableError, match="Too many open files"):
+                await child.run((sys.executable, "-c", ""), 30.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for each in held:
+                os.close(each)
+
+    asyncio.run(work())
 
 
 def test_a_program_that_takes_too_long_is_killed_with_all_that_it_started(tmp_path: Path) -> None:

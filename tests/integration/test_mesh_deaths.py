@@ -1,0 +1,76 @@
+"""Wardens and agents of a rack die and stand still while watts move: by the plants' own logs the budget holds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+from tests.integration.rack import Member, Rack, until
+from tests.integration.test_mesh import MOVED_S, NAMES, OPEN_S, margin_w, rack, stages
+
+__all__ = ["rack"]
+
+STORM_S = float(os.environ.get("EAGENT_STORM_S", "40"))
+SEED = int(os.environ.get("EAGENT_STORM_SEED", "1"))
+STILL_S = 8.0  # longer than any request to a warden is waited for
+
+
+def alive(member: Member, who: str) -> int | None:
+    """The pid of a host's present agent or warden; None: it is dead, and not started again yet."""
+    pid = int((member.made.dir / "run" / f"{who}.lock").read_text() or 0)
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return pid if who.encode() in command and any(str(member.made.dir).encode() in part for part in command) else None
+
+
+def test_the_budget_holds_whoever_dies_or_stands_still_at_any_moment(rack: Rack) -> None:
+    chance = random.Random(SEED)
+    began_s = time.monotonic()
+    resume: list[tuple[float, int]] = []
+    done: list[str] = []
+    working: set[str] = set()
+    while time.monotonic() - began_s < STORM_S:
+        for name in NAMES:  # watts must move all the time
+            if chance.random() < 0.25:
+                member = rack[name]
+                if name in working:
+                    member.rest()
+                    working.discard(name)
+                elif len(working) < 2:
+                    member.work()
+                    working.add(name)
+        name, who = chance.choice(NAMES), chance.choice(("agent", "warden"))
+        how = chance.choice((signal.SIGKILL, signal.SIGSTOP))
+        pid = alive(rack[name], who)
+        if pid is not None:
+            os.kill(pid, how)
+            done.append(f"{time.monotonic() - began_s:.1f} {how.name} {name} {who}")
+            if how is signal.SIGSTOP:
+                resume.append((time.monotonic() + chance.uniform(0.5, STILL_S), pid))
+        until_s = time.monotonic() + chance.uniform(0.3, 4.0)
+        while time.monotonic() < until_s:
+            for at_s, pid in list(resume):
+                if time.monotonic() >= at_s:
+                    resume.remove((at_s, pid))
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+    for _, pid in resume:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    story = "\n".join(done)
+    assert margin_w(rack, began_s) >= 0, (story, rack.sums_w(began_s))
+    assert until(lambda: "" not in stages(rack), OPEN_S), (story, rack.told())
+    for name in NAMES:
+        rack[name].rest()
+    rack["n2"].work()
+    rights_w = [member.rights_w() for member in rack.members.values()]
+    assert until(lambda: rack["n2"].rights_w() > max(rights_w[1], 1100), MOVED_S), (story, rack.told())
+    assert margin_w(rack, began_s) >= 0, (story, rack.sums_w(began_s))
+    print(story, "\nmargin", margin_w(rack, began_s), "changes", len(rack.sums_w(began_s)))
