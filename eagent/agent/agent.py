@@ -73,6 +73,7 @@ class Agent:
             ),
             "budget": report.budget(governor.budget, state, told),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
+            "held_back": governor.held_back,
             "halted": governor.halted,
             "alarms": [*governor.alarms, *(self._member.alarms if self._member is not None else ())],
             "mesh": self._member.summary() if self._member is not None else None,

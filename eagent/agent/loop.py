@@ -136,6 +136,15 @@ class Governor:
         """What is wrong now: our own lines, and the warden's while it is there to stand by them."""
         return [*self._problems.values(), *(self._warden_alarms if self.warden.connected else ())]
 
+    @property
+    def held_back(self) -> str | None:
+        """Why no lease is asked for, for a person; None: nothing speaks against it."""
+        if self.waiting is not None or self.widest_w is None:
+            return self.waiting
+        if self.budget is not None and self.budget.envelope_w <= self.widest_w + ROUNDING_W:
+            return None
+        return "the warden has lost the ceiling that the mesh sets: it is being set again"  # a pin could go above it
+
     async def run(self, clock: Callable[[], int], stopping: asyncio.Event) -> None:
         """Take turns, one a period and one whenever woken, until `stopping` is set and `wake` called."""
         period_ns = self._config.decide_period_ms * 1_000_000
@@ -276,7 +285,7 @@ class Governor:
 
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
-        if self.hello is None or not self.warden.connected or self.waiting is not None or self._is_unbounded():
+        if self.hello is None or not self.warden.connected or self.held_back is not None:
             return
         vector = self.plan.vector
         if vector is None:
@@ -298,12 +307,6 @@ class Governor:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
             self._status_due_ns = now_ns  # the warden knows something that we do not
-
-    def _is_unbounded(self) -> bool:
-        """Whether the warden has lost a budget that must stand: a pin could go above it then."""
-        if self.widest_w is None:
-            return False
-        return self.budget is None or self.budget.envelope_w > self.widest_w + ROUNDING_W
 
     def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
         """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""

@@ -153,9 +153,11 @@ def budget_lines(told: Json) -> list[str]:
             lines += _refused(each)
             continue
         lines += [
-            f"{each['domain']}: budget {format_watts(each['budget_w'])} in epoch {each['epoch']}: hosts may draw "
-            f"{format_watts(each['promised_w'])} at most, others {format_watts(each['others_w'])}",
-            f"  {each['heard']} of {each['members']} members heard of lately; the others count with all they may hold",
+            f"{each['domain']}: budget {format_watts(each['budget_w'])} in epoch {each['epoch']}: "
+            f"by what was heard hosts may draw {format_watts(each['promised_w'])}, "
+            f"others {format_watts(each['others_w'])}",
+            f"  {each['heard']} of {each['members']} members heard of lately; "
+            "the others count as they told last, or with their grants",
         ]
         if each["silent"]:
             lines.append(f"  silent: {_named(each['silent'])}")

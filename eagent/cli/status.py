@@ -54,7 +54,7 @@ def report(status: Json) -> list[str]:
     lines = [f"{status['host']}  eagent {status['version']}  {status['time']}"]
     if status["simulated"]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
-    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status["lease"])]
+    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status)]
     lines += mesh_lines(status["mesh"])
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
@@ -136,9 +136,12 @@ def mesh_lines(mesh: Json | None) -> list[str]:
     ]
 
 
-def lease_line(lease: Json | None) -> str:
+def lease_line(status: Json) -> str:
     """Until when the agent's limits hold without it."""
-    return f"lease    runs {format_duration(lease['until_s'])} more, unless renewed" if lease else "lease    none"
+    lease, held_back = status["lease"], status.get("held_back")
+    if lease:
+        return f"lease    runs {format_duration(lease['until_s'])} more, unless renewed"
+    return f"lease    none: {held_back}" if held_back else "lease    none"
 
 
 def _row(device: Json) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def frame(status: Json) -> list[str]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
     if status["halted"] is not None:
         lines.append(f"HALTED: no policy acts but the budget's: {status['halted']}")
-    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status["lease"])]
+    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status)]
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
     if not status["devices"]:

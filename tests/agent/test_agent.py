@@ -334,6 +334,21 @@ def test_a_status_tells_the_mesh_in_short_and_its_alarms_once(world: Any) -> Non
     assert whole["alarms"] == ["mesh: waits for the warden"]
 
 
+def test_why_a_host_of_the_mesh_leases_nothing_is_told(world: Any) -> None:
+    from eagent.agent.member import WAITS  # here: it needs what the mesh needs
+
+    agent = Agent(world.governor, world.host.config, lambda: int(world.now_s * 1e9), member=world.member)
+
+    async def work(world: Any) -> None:
+        assert agent.status()["held_back"] == WAITS
+        await world.until(lambda: world.governor.waiting is None)
+        assert agent.status()["held_back"] is None
+        world.governor.budget = None
+        assert "lost the ceiling" in agent.status()["held_back"]
+
+    world.live(work)
+
+
 def test_without_a_mesh_there_is_none_to_tell_of(host: Any) -> None:
     assert agent_of(host).status()["mesh"] is None
     with pytest.raises(UnavailableError, match="this host is in no mesh"):

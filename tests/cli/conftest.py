@@ -46,6 +46,7 @@ def status() -> dict[str, Any]:
         },
         "lease": {"until_s": 2.5},
         "mesh": None,
+        "held_back": None,
         "halted": None,
         "alarms": [],
         "busy_cpus": reading(3.25),

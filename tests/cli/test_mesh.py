@@ -125,13 +125,13 @@ def test_a_budget_is_told_with_who_is_silent_and_who_holds_up_a_change(
     told: dict[str, Any], domain: dict[str, Any]
 ) -> None:
     assert budget_lines(told) == [
-        "rack7: budget 40000 W in epoch 3: hosts may draw 38000.5 W at most, others 1200 W",
-        "  30 of 30 members heard of lately; the others count with all they may hold",
+        "rack7: budget 40000 W in epoch 3: by what was heard hosts may draw 38000.5 W, others 1200 W",
+        "  30 of 30 members heard of lately; the others count as they told last, or with their grants",
     ]
     domain.update(heard=20, silent=[f"n{n}" for n in range(10)], unsealed=["n2"], refused="it reserves too little")
     told["alarms"] = ["mesh: it reserves too little"]
     assert budget_lines(told)[1:] == [
-        "  20 of 30 members heard of lately; the others count with all they may hold",
+        "  20 of 30 members heard of lately; the others count as they told last, or with their grants",
         "  silent: n0, n1, n2, n3, n4, n5, n6, n7 and 2 more",
         "  epoch 3 waits for n2: until then nobody raises",
         "  refused: it reserves too little",

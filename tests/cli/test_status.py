@@ -155,3 +155,8 @@ def test_status_asks_the_agent(eagent: Callable[..., Any], agent: Any) -> None:
 
 def test_status_as_json_is_what_the_agent_says(eagent: Callable[..., Any], agent: Any) -> None:
     assert json.loads(eagent("status", "--json").out) == agent.said
+
+
+def test_why_there_is_no_lease_is_said(status: dict[str, Any]) -> None:
+    status.update(lease=None, held_back="the mesh has not said yet what this host may draw")
+    assert "lease    none: the mesh has not said yet what this host may draw" in report(status)
