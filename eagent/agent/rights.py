@@ -94,7 +94,8 @@ def domain(node: Node, name: str, now_ns: int) -> Json:
     escrow = node.escrows[name]
     state, table = escrow.state, escrow.state.table if escrow.state is not None else None
     demand = node.demand(name)
-    own = node.gossip.records.get(node.name)
+    held = node.gossip.records
+    ages_ns = [held[peer].age_ns(now_ns) for peer in _standings(node, name) if peer != node.name]
     return {
         "domain": name,
         "epoch": state.epoch if state is not None else 0,
@@ -106,7 +107,7 @@ def domain(node: Node, name: str, now_ns: int) -> Json:
         "offers_w": _watts(demand.offers_mw),
         "wants_w": _watts(demand.wants_mw),
         "refused": escrow.refused or None,
-        "heard_age_s": own.age_ns(now_ns) / 1e9 if own is not None else None,
+        "heard_age_s": min(ages_ns) / 1e9 if ages_ns else None,  # of the newest word of another host
         **(_table(node, escrow, table, now_ns) if table is not None else {"budget_w": None}),
     }
 

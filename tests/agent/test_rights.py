@@ -77,6 +77,7 @@ def test_what_a_domain_may_draw_is_the_worst_that_is_known(
         told = world.domain
         assert told["promised_w"] == told["rights_w"] + other_w
         assert (told["silent"], told["unsealed"]) == (silent, unsealed)
+        assert told["heard_age_s"] is None if heard is None else told["heard_age_s"] >= age_ms / 1000
         assert (told["others_w"], told["members"], told["heard"]) == (100.0, 2, 2 - len(silent))
         assert (told["grant_w"], told["duty_in_all"], told["newest_epoch"]) == (1000.0, 1, 1)
         assert told["lines"]["n02"] == {"grant_w": 900.0, "life": "b2", "duty": 1}
