@@ -136,6 +136,7 @@ class Ceilings:
             self._has_settled = True
 
     async def _apply(self) -> bool:
+        self._has_settled = False
         envelope_w = self._governor.widest_w = self._envelope_mw() / 1000
         fixed_w = self._fixed_mw / 1000
         devices = self._governor.devices

@@ -254,6 +254,31 @@ def test_limits_that_are_not_read_back_are_not_lowered_yet(new_world: Any) -> No
     assert seen[:2] == ["the limits have not been read back under the lower ceiling yet"] * 2
 
 
+def test_a_lowering_after_another_is_not_done_either_before_it_is_read_back(new_world: Any) -> None:
+    world = new_world(budget(600))
+    world.perform(Lower("rack", 1000 * W))
+    world.warden.in_force = False
+
+    def read_back() -> None:
+        world.warden.in_force = len(world.slept) >= 4  # one second of settling before, and three tries
+
+    world.on_sleep = read_back
+    world.perform(Lower("rack", 900 * W))
+    assert world.slept == [SETTLE_NS / 1e9, *[RETRY_S] * 3, SETTLE_NS / 1e9]
+
+
+def test_a_ceiling_that_was_put_back_settles_before_anything_is_taken_for_lowered(new_world: Any) -> None:
+    world = new_world(budget(600))
+    world.perform(Lower("rack", 1000 * W))
+    world.warden.budget = None
+    asyncio.run(world.turn())
+    asyncio.run(world.ceilings.keep())
+    assert world.warden.budget is not None
+    world.slept.clear()
+    world.perform(Lower("rack", 1000 * W))
+    assert world.slept == [SETTLE_NS / 1e9]
+
+
 @pytest.mark.parametrize("problem", [UnavailableError("no answer"), ProtocolError("can't be read")])
 def test_a_raise_that_is_not_answered_counts_as_done_and_is_asked_for_again(
     new_world: Any, problem: EagentError
