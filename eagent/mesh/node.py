@@ -226,7 +226,8 @@ class Node:
             standing = held.record.payload.standing(domain) if held is not None else None
             if standing is not None:
                 claims[peer] = trade.claim_mw(standing.rights_mw, _grant_mw(state, peer))
-        return trade.lent_mw(state.watts.held, _grant_mw(state, self.name)), claims
+        lent_mw = trade.lent_mw(state.watts.held, _grant_mw(state, self.name))
+        return min(lent_mw, escrow.spare_mw), claims  # never its own reserve, however small its grant
 
     def _hand_over(self, now_ns: int, domain: str, escrow: Escrow) -> list[Effect]:
         """What is given unasked: by who would sleep all that it may, by anyone a token beyond its first."""

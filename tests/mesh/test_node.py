@@ -1,9 +1,11 @@
 import random
+from dataclasses import replace
 from typing import Any
 
 from eagent.errors import RefusedError
 from eagent.mesh.effects import Effect, Lower, Raise, Send, Store
 from eagent.mesh.epoch import Stage
+from eagent.mesh.ledger import Ledger
 from eagent.mesh.messages import Ask, Delta, Digest, Document, Gift
 from eagent.mesh.node import ASK_PERIOD_NS, POWER_STEP_W, YIELD_NS, Node, Observation
 from eagent.mesh.records import Power
@@ -77,6 +79,19 @@ def test_when_all_are_short_each_gets_its_grant_back(mesh: Any) -> None:
     before = len([effect for _, effect in pair.log if isinstance(effect, Store)])
     pair.run(30)
     assert len([effect for _, effect in pair.log if isinstance(effect, Store)]) == before
+
+
+def test_no_claim_reaches_into_what_a_host_may_draw_without_asking(mesh: Any) -> None:
+    pair = Pair(mesh, a=8, b=20)
+    core = pair.nodes["a"].escrows["d"]
+    core.host = replace(core.host, reserve_mw=10)  # raised above its grant since the table was signed
+    core.state = replace(core.state, watts=Ledger(12))
+    shrunk = pair.nodes["b"].escrows["d"]
+    shrunk.state = replace(shrunk.state, watts=Ledger(10))
+    for each in pair.nodes.values():
+        each.observe(Observation(30))
+    pair.run(20)
+    assert pair.rights()["a"] >= 10
 
 
 def test_who_finds_no_offer_asks_as_soon_as_there_is_one(mesh: Any) -> None:
