@@ -76,3 +76,9 @@ def test_make_help_lists_every_target_a_person_calls() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = {name for line in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE) for name in line.split()}
     assert phony - {"help"} == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+
+
+def test_the_demo_can_be_set_up_alone() -> None:
+    """`make demo` installs its extra and nothing else: it holds what the simulated /sys and the mesh need."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {*extras["sim"], *extras["mesh"]} <= set(extras["demo"])
