@@ -15,11 +15,15 @@ class _GpuView(TypedDict):
     pci_device_id: int
     pci_subsystem_id: int
     architecture: int
+    brand: int
     compute_major: int
     compute_minor: int
     memory_total_b: int
     memory_used_b: int
     power_instant_mw: int
+    power_average_mw: int
+    has_average: int
+    power_plain_mw: int
     sensor_time_us: int
     energy_mj: int
     limit_requested_mw: int
@@ -30,7 +34,8 @@ class _GpuView(TypedDict):
     sm_clock_mhz: int
     sm_clock_min_mhz: int
     sm_clock_max_mhz: int
-    sm_clock_step_mhz: int
+    sm_clock_base_mhz: int
+    sm_clock_step_mhz: float
     memory_clock_mhz: int
     memory_clock_max_mhz: int
     locked_min_mhz: int
@@ -38,6 +43,8 @@ class _GpuView(TypedDict):
     gpu_utilisation_pct: int
     memory_utilisation_pct: int
     temperature_c: int
+    slow_c: int
+    stop_c: int
     event_reasons: int
     pids: tuple[int, ...]
     pid_count: int

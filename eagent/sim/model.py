@@ -42,6 +42,17 @@ class Number:
         return f"{'a whole number' if self.whole else 'a number'} from {self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A key that holds one of a few words."""
+
+    choices: tuple[str, ...]
+
+    def wrong(self, value: object) -> str | None:
+        """What is wrong with `value`, in words, or None."""
+        return None if value in self.choices else f"must be one of {', '.join(self.choices)}"
+
+
 def _whole(low: float, high: float) -> Number:
     return Number(low, high, whole=True)
 
@@ -53,13 +64,15 @@ def _range(low: float, high: float) -> Number:
 WATTS = Number(0, 10_000)
 LIMIT = Number(1, 4_000)
 CLOCK = _whole(1, 10_000)
+CALL = Number(0, 1)
 ID = _whole(0, 0xFFFFFFFF)
 
 # What each number means stands in the files. None: a text.
-KEYS: Mapping[str, Mapping[str, Number | None]] = {
+KEYS: Mapping[str, Mapping[str, Number | Word | None]] = {
     "identity": {
         "name": None,
         "architecture": _whole(0, 255),
+        "brand": _whole(0, 255),
         "compute_capability": Number(0, 99, whole=True, length=2),
         "pci_device_id": ID,
         "pci_subsystem_id": ID,
@@ -69,7 +82,8 @@ KEYS: Mapping[str, Mapping[str, Number | None]] = {
     "clocks": {
         "min_mhz": CLOCK,
         "max_mhz": CLOCK,
-        "step_mhz": CLOCK,
+        "base_mhz": CLOCK,
+        "step_mhz": Number(0.5, 1000),
         "idle_mhz": CLOCK,
         "memory_mhz": CLOCK,
         "feed_mhz": CLOCK,
@@ -85,11 +99,14 @@ KEYS: Mapping[str, Mapping[str, Number | None]] = {
         "volt_min": Number(0, 1),
         "volt_corner_mhz": Number(0, 10_000),
         "volt_exponent": Number(0.1, 10),
+        "rise_s": Number(0, 1),
     },
     "heat": {
         "resistance_k_per_w": Number(0, 10, length=3),
         "time_s": Number(0.005, 1e5, length=3),
         "inlet_c": Number(-50, 100),
+        "slow_c": Number(0, 250),
+        "stop_c": Number(0, 250),
     },
     "cap": {
         "target": Number(0.5, 1),
@@ -106,6 +123,17 @@ KEYS: Mapping[str, Mapping[str, Number | None]] = {
         "offset_w": _range(-50, 50),
         "noise_w": WATTS,
         "energy_gain": _range(0.9, 1.1),
+        "average_window_s": Number(0, 1),
+        "plain": Word(("instant", "average")),
+        "sample_period_s": Number(0.005, 0.5),
+    },
+    "calls": {
+        "power_s": CALL,
+        "clock_s": CALL,
+        "utilisation_s": CALL,
+        "memory_s": CALL,
+        "other_s": CALL,
+        "set_s": _range(0, 1),
     },
 }
 
@@ -140,7 +168,7 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
     return model
 
 
-def read(text: str, where: str, sections: Mapping[str, Mapping[str, Number | None]]) -> dict[str, dict[str, Any]]:
+def read(text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]) -> dict[str, dict[str, Any]]:
     """Read TOML that holds exactly these sections and keys, each within its bounds.
 
     Raises:
@@ -170,7 +198,7 @@ def _require_keys(found: Mapping[str, Any], wanted: Iterable[str], where: str, w
             raise InputError(f"{where}: {what} {key!r} is missing")
 
 
-def _require_fit(value: object, kind: Number | None, where: str) -> None:
+def _require_fit(value: object, kind: Number | Word | None, where: str) -> None:
     if kind is None:
         if not (isinstance(value, str) and 0 < len(value.encode()) < 64):
             raise InputError(f"{where} must be a text of 1 to 63 bytes")
@@ -181,10 +209,13 @@ def _require_fit(value: object, kind: Number | None, where: str) -> None:
 def _require_sense(model: Mapping[str, Mapping[str, Any]], where: str) -> None:
     """What holds between numbers."""
     limits, clocks, power, heat = model["limits"], model["clocks"], model["power"], model["heat"]
+    sensor = model["sensor"]
     if not limits["min_w"] <= limits["default_w"] <= limits["max_w"]:
         raise InputError(f"{where}: [limits] must have min_w <= default_w <= max_w")
     if not clocks["min_mhz"] <= clocks["idle_mhz"] < clocks["max_mhz"]:
         raise InputError(f"{where}: [clocks] must have min_mhz <= idle_mhz < max_mhz")
+    if not clocks["min_mhz"] <= clocks["base_mhz"] <= clocks["max_mhz"]:
+        raise InputError(f"{where}: [clocks] must have min_mhz <= base_mhz <= max_mhz")
     steps, rest = divmod(clocks["max_mhz"] - clocks["min_mhz"], clocks["step_mhz"])
     if rest or steps > 255:
         raise InputError(f"{where}: [clocks] must reach from min_mhz to max_mhz in at most 255 whole steps")
@@ -192,6 +223,10 @@ def _require_sense(model: Mapping[str, Mapping[str, Any]], where: str) -> None:
         raise InputError(f"{where}: power.volt_corner_mhz must be below clocks.max_mhz")
     if power["leak_w_per_k"] * sum(heat["resistance_k_per_w"]) >= 0.9:
         raise InputError(f"{where}: leakage makes more heat than the cooler sheds: the temperature would run away")
+    if not heat["inlet_c"] < heat["slow_c"] <= heat["stop_c"]:
+        raise InputError(f"{where}: [heat] must have inlet_c < slow_c <= stop_c")
+    if sensor["plain"] == "average" and not sensor["average_window_s"]:
+        raise InputError(f'{where}: sensor.plain = "average" needs sensor.average_window_s')
 
 
 def _hint(word: str, choices: Iterable[str]) -> str:

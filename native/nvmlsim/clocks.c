@@ -35,12 +35,12 @@ nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type
 }
 
 /* Write a falling ladder of clocks, or tell how many there are. */
-static nvmlReturn_t list_clocks(uint32_t from_mhz, uint32_t step_mhz, unsigned int needed, unsigned int *count,
+static nvmlReturn_t list_clocks(uint32_t from_mhz, double step_mhz, unsigned int needed, unsigned int *count,
                                 unsigned int *clocks_mhz) {
   const unsigned int room = *count;
   *count = needed;
   if (clocks_mhz == NULL || room < needed) return NVML_ERROR_INSUFFICIENT_SIZE;
-  for (unsigned int i = 0; i < needed; i++) clocks_mhz[i] = from_mhz - i * step_mhz;
+  for (unsigned int i = 0; i < needed; i++) clocks_mhz[i] = (unsigned int)(from_mhz - i * step_mhz);
   return NVML_SUCCESS;
 }
 
@@ -57,9 +57,9 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
   const nvmlReturn_t status = library_look(device, count, &view);
   if (status != NVML_SUCCESS) return status;
   if (memory_clock_mhz != view.memory_clock_max_mhz) return NVML_ERROR_NOT_FOUND;
-  if (view.sm_clock_step_mhz == 0) return NVML_ERROR_NOT_SUPPORTED;
-  const unsigned int steps = (view.sm_clock_max_mhz - view.sm_clock_min_mhz) / view.sm_clock_step_mhz;
-  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz, steps + 1, count, clocks_mhz);
+  const double span_mhz = view.sm_clock_max_mhz - view.sm_clock_min_mhz;
+  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz, (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1,
+                     count, clocks_mhz);
 }
 
 /* Symbolic bounds come in pairs: both or neither. The clock that TDP stands for, the board's base clock, is not in the

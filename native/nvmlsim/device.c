@@ -87,10 +87,10 @@ nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor) 
   return nvmlDeviceGetIndex(device, minor);
 }
 
-/* The boards simulated are data-centre boards; those carry no other brand. */
 nvmlReturn_t nvmlDeviceGetBrand(nvmlDevice_t device, nvmlBrandType_t *brand) {
-  const nvmlReturn_t status = library_check(device, brand);
-  if (status == NVML_SUCCESS) *brand = NVML_BRAND_NVIDIA;
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, brand, &view);
+  if (status == NVML_SUCCESS) *brand = (nvmlBrandType_t)view.brand;
   return status;
 }
 

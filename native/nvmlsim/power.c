@@ -3,12 +3,11 @@
 
 #include "nvmlsim/library.h"
 
-/* The plant publishes instantaneous power. That is what this call gives on an A100; later boards give a mean over a
- * second. */
+/* Instantaneous power on some boards, a mean over a second on others. */
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power_mw) {
   plant_gpu_view_t view;
   const nvmlReturn_t status = library_look(device, power_mw, &view);
-  if (status == NVML_SUCCESS) *power_mw = view.power_instant_mw;
+  if (status == NVML_SUCCESS) *power_mw = view.power_plain_mw;
   return status;
 }
 

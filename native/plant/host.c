@@ -61,6 +61,7 @@ static void view_board(const spec_t *spec, const board_t *board, plant_gpu_view_
   view->pci_device_id = model->pci_device_id;
   view->pci_subsystem_id = model->pci_subsystem_id;
   view->architecture = model->architecture;
+  view->brand = model->brand;
   view->compute_major = model->compute_major;
   view->compute_minor = model->compute_minor;
   view->memory_total_b = model->memory_total_b;
@@ -70,6 +71,9 @@ static void view_board(const spec_t *spec, const board_t *board, plant_gpu_view_
   view->sm_clock_min_mhz = model->clock_min_mhz;
   view->sm_clock_max_mhz = model->clock_max_mhz;
   view->sm_clock_step_mhz = model->clock_step_mhz;
+  view->sm_clock_base_mhz = model->clock_base_mhz;
+  view->slow_c = (uint32_t)model->slow_c;
+  view->stop_c = (uint32_t)model->stop_c;
   view->memory_clock_mhz = view->memory_clock_max_mhz = model->memory_clock_mhz;
 }
 
@@ -125,7 +129,7 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   view_board(spec, &spec->boards[index], view);
   view_tenant(session.state, gpu, view);
   view_gpu(spec, session.state, gpu, view);
-  view->power_instant_mw = sensor.power_mw;
+  view->power_instant_mw = view->power_plain_mw = sensor.power_mw;
   view->energy_mj = sensor.energy_mj;
   view->sensor_time_us = unix_time_us(spec, sensor.time_ns, session.now_ns);
   return session_end(&session, 0);

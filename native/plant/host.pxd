@@ -17,16 +17,17 @@ cdef extern from "plant/host.h" nogil:
         char[64] name
         char[48] uuid
         uint32_t pci_domain, pci_bus, pci_device, pci_device_id, pci_subsystem_id
-        uint32_t architecture, compute_major, compute_minor
+        uint32_t architecture, brand, compute_major, compute_minor
         uint64_t memory_total_b, memory_used_b
-        uint32_t power_instant_mw
+        uint32_t power_instant_mw, power_average_mw, has_average, power_plain_mw
         uint64_t sensor_time_us, energy_mj
         uint32_t limit_requested_mw, limit_enforced_mw, limit_min_mw, limit_max_mw, limit_default_mw
-        uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_step_mhz
+        uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_base_mhz
+        double sm_clock_step_mhz
         uint32_t memory_clock_mhz, memory_clock_max_mhz
         uint32_t locked_min_mhz, locked_max_mhz
         uint32_t gpu_utilisation_pct, memory_utilisation_pct
-        uint32_t temperature_c
+        uint32_t temperature_c, slow_c, stop_c
         uint64_t event_reasons
         uint32_t[8] pids
         uint32_t pid_count

@@ -18,10 +18,12 @@ enum plant_clock { PLANT_CLOCK_WALL = 0, PLANT_CLOCK_VIRTUAL = 1 };
 /* One kind of GPU. Where each number comes from stands beside it in eagent/sim/models. */
 typedef struct plant_model {
   char name[64];
-  uint32_t architecture, compute_major, compute_minor, pci_device_id, pci_subsystem_id;
+  uint32_t architecture, brand; /* NVML's numbers */
+  uint32_t compute_major, compute_minor, pci_device_id, pci_subsystem_id;
   uint64_t memory_total_b;
   uint32_t limit_min_mw, limit_max_mw, limit_default_mw;
-  uint32_t clock_min_mhz, clock_max_mhz, clock_step_mhz, clock_idle_mhz, memory_clock_mhz;
+  uint32_t clock_min_mhz, clock_max_mhz, clock_base_mhz, clock_idle_mhz, memory_clock_mhz;
+  double clock_step_mhz; /* the n-th clock is min + n * step, cut to whole MHz */
   uint32_t feed_mhz; /* below this clock the cores cannot keep the memory busy */
 
   /* P = base(f) + memory * m + compute * u * drive(f) + leak * (T - leak_reference); deep_idle with no process. */
@@ -29,18 +31,27 @@ typedef struct plant_model {
    * what a process costs that runs nothing. Its shape is assumed (S), and that it is deep_idle at the lowest clock.
    * Where deep_idle is above base, base(f) is base. */
   double deep_idle_w, base_w, memory_w, compute_w, leak_w_per_k, leak_reference_c;
+  double rise_s; /* how long power takes from 10 to 90 % of what a load's edge changes */
   double volt_min, volt_corner_mhz, volt_exponent; /* v(f) = min + (1 - min) * max(0, (f - corner)/(fmax - corner))^q */
 
   double heat_k_per_w[PLANT_HEAT_STAGES], heat_s[PLANT_HEAT_STAGES], inlet_c; /* a Foster chain over the inlet air */
+  double slow_c, stop_c; /* from here on clocks fall, slowly; here they fall to the lowest at once */
 
   double cap_target;                         /* the share of the limit at which the mean is held */
   double cap_clamp;                          /* the share of the limit beyond which the fast clamp acts */
   double cap_memory_s;                       /* how long the controller remembers what the load draws */
   uint32_t cap_steps;                        /* clock steps it may move every 20 ms */
-  double limit_delay_s[2], clock_delay_s[2]; /* a new setting acts after a time in this range */
+  double limit_delay_s[2]; /* a new limit acts after a time in this range */
+  double clock_delay_s[2]; /* a new clock lock after a time whose median and 99th percentile these are */
 
   double sensor_period_s, sensor_window_s, sensor_jitter; /* jitter: share of the period, to both sides */
+  double average_window_s;                                /* of the average field; 0: there is none */
+  uint32_t plain_is_average;                              /* what the plain power reading gives: average or instant */
+  double sample_period_s;                                 /* of the driver's sample buffer */
   double sensor_gain[2], sensor_offset_w[2], sensor_noise_w, energy_gain[2]; /* ranges over boards */
+
+  /* How long a call holds the driver's one lock: median of a read; range of a write. */
+  double call_power_s, call_clock_s, call_utilisation_s, call_memory_s, call_other_s, call_set_s[2];
 } plant_model_t;
 
 typedef struct plant_description {

@@ -16,21 +16,25 @@ cdef extern from "plant/lab.h" nogil:
 
     ctypedef struct plant_model_t:
         char[64] name
-        uint32_t architecture, compute_major, compute_minor, pci_device_id, pci_subsystem_id
+        uint32_t architecture, brand, compute_major, compute_minor, pci_device_id, pci_subsystem_id
         uint64_t memory_total_b
         uint32_t limit_min_mw, limit_max_mw, limit_default_mw
-        uint32_t clock_min_mhz, clock_max_mhz, clock_step_mhz, clock_idle_mhz, memory_clock_mhz, feed_mhz
+        uint32_t clock_min_mhz, clock_max_mhz, clock_base_mhz, clock_idle_mhz, memory_clock_mhz, feed_mhz
+        double clock_step_mhz
         double deep_idle_w, base_w, memory_w, compute_w, leak_w_per_k, leak_reference_c
-        double volt_min, volt_corner_mhz, volt_exponent
+        double rise_s, volt_min, volt_corner_mhz, volt_exponent
         double[3] heat_k_per_w, heat_s
-        double inlet_c
+        double inlet_c, slow_c, stop_c
         double cap_target, cap_clamp, cap_memory_s
         uint32_t cap_steps
         double[2] limit_delay_s, clock_delay_s
-        double sensor_period_s, sensor_window_s, sensor_jitter
+        double sensor_period_s, sensor_window_s, sensor_jitter, average_window_s, sample_period_s
+        uint32_t plain_is_average
         double[2] sensor_gain, sensor_offset_w
         double sensor_noise_w
         double[2] energy_gain
+        double call_power_s, call_clock_s, call_utilisation_s, call_memory_s, call_other_s
+        double[2] call_set_s
 
     ctypedef struct plant_description_t:
         uint32_t gpus

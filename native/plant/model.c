@@ -16,22 +16,24 @@ static int is_range(const double range[2], double low, double high) {
 }
 
 static int clocks_valid(const plant_model_t *m) {
-  return m->clock_step_mhz > 0 && m->clock_min_mhz > 0 && m->clock_min_mhz < m->clock_max_mhz &&
-         (m->clock_max_mhz - m->clock_min_mhz) % m->clock_step_mhz == 0 &&
-         (m->clock_max_mhz - m->clock_min_mhz) / m->clock_step_mhz < CLOCK_STEPS_MAX &&
-         m->clock_idle_mhz >= m->clock_min_mhz && m->clock_idle_mhz <= m->clock_max_mhz;
+  if (!(m->clock_step_mhz >= 0.5) || m->clock_min_mhz == 0 || m->clock_min_mhz >= m->clock_max_mhz) return 0;
+  double steps = (m->clock_max_mhz - m->clock_min_mhz) / m->clock_step_mhz;
+  return steps == floor(steps) && steps < CLOCK_STEPS_MAX && m->clock_idle_mhz >= m->clock_min_mhz &&
+         m->clock_idle_mhz <= m->clock_max_mhz && m->clock_base_mhz >= m->clock_min_mhz &&
+         m->clock_base_mhz <= m->clock_max_mhz;
 }
 
 static int power_valid(const plant_model_t *m) {
   return m->limit_min_mw > 0 && m->limit_min_mw <= m->limit_default_mw && m->limit_default_mw <= m->limit_max_mw &&
          m->limit_max_mw <= 10000000 && m->deep_idle_w >= 0 && m->base_w >= 0 && m->memory_w >= 0 &&
          m->compute_w >= 0 && m->leak_w_per_k >= 0 && is_share(m->volt_min) && m->volt_corner_mhz >= 0 &&
-         m->volt_corner_mhz < m->clock_max_mhz && m->volt_exponent > 0;
+         m->volt_corner_mhz < m->clock_max_mhz && m->volt_exponent > 0 && m->rise_s >= 0 && m->rise_s <= 1;
 }
 
 static int control_valid(const plant_model_t *m) {
   return m->cap_target > 0 && m->cap_target <= 1 && m->cap_clamp >= 1 && m->cap_memory_s > TICK_S && m->cap_steps > 0 &&
-         is_range(m->limit_delay_s, 0, 10) && is_range(m->clock_delay_s, 0, 10);
+         is_range(m->limit_delay_s, 0, 10) && is_range(m->clock_delay_s, 0, 10) && m->slow_c > m->inlet_c &&
+         m->stop_c >= m->slow_c && m->stop_c <= 250;
 }
 
 /* The window must fit into the energies that a GPU remembers (gpu.h), the period into the nap before deep idle. */
@@ -39,7 +41,16 @@ static int sensor_valid(const plant_model_t *m) {
   return m->sensor_period_s >= 0.01 && m->sensor_period_s <= 0.5 && m->sensor_window_s >= TICK_S &&
          m->sensor_window_s <= 0.12 && m->sensor_jitter >= 0 && m->sensor_jitter <= 0.1 &&
          is_range(m->sensor_gain, 0.5, 2) && is_range(m->sensor_offset_w, -50, 50) && m->sensor_noise_w >= 0 &&
-         is_range(m->energy_gain, 0.9, 1.1);
+         is_range(m->energy_gain, 0.9, 1.1) && m->average_window_s >= 0 && m->average_window_s <= 1 &&
+         (!m->plain_is_average || m->average_window_s > 0) && m->sample_period_s >= TICK_S && m->sample_period_s <= 0.5;
+}
+
+static int calls_valid(const plant_model_t *m) {
+  const double reads_s[] = {m->call_power_s, m->call_clock_s, m->call_utilisation_s, m->call_memory_s, m->call_other_s};
+  for (size_t i = 0; i < sizeof reads_s / sizeof reads_s[0]; i++) {
+    if (!(reads_s[i] >= 0 && reads_s[i] <= 1)) return 0;
+  }
+  return is_range(m->call_set_s, 0, 1);
 }
 
 static int derive_heat(const plant_model_t *m, physics_t *physics) {
@@ -53,7 +64,7 @@ static int derive_heat(const plant_model_t *m, physics_t *physics) {
 }
 
 static void derive_clocks(const plant_model_t *m, physics_t *physics) {
-  physics->steps = (m->clock_max_mhz - m->clock_min_mhz) / m->clock_step_mhz + 1;
+  physics->steps = (uint32_t)((m->clock_max_mhz - m->clock_min_mhz) / m->clock_step_mhz) + 1;
   for (uint32_t i = 0; i < physics->steps; i++) {
     double mhz = model_clock_mhz(m, i), max = m->clock_max_mhz;
     double above = fmax(0.0, (mhz - m->volt_corner_mhz) / (max - m->volt_corner_mhz));
@@ -132,7 +143,8 @@ int model_cpu_is_sane(const spec_t *spec) {
 int model_derive(const plant_description_t *given, spec_t *spec) {
   const plant_model_t *m = &given->model;
   if (given->gpus < 1 || given->gpus > PLANT_GPUS_MAX) return -EINVAL;
-  if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m)) return -EINVAL;
+  if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m) || !calls_valid(m))
+    return -EINVAL;
   if (!cpu_valid(&given->cpu) || !supply_is_valid(&given->supply)) return -EINVAL;
   memset(spec, 0, sizeof *spec);
   spec->given = *given;
@@ -146,8 +158,9 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
 
 uint32_t model_step(const plant_model_t *m, const physics_t *physics, uint32_t mhz) {
   if (mhz <= m->clock_min_mhz) return 0;
-  uint32_t step = (mhz - m->clock_min_mhz) / m->clock_step_mhz;
-  return step < physics->steps ? step : physics->steps - 1;
+  double step = floor((mhz + 1 - m->clock_min_mhz) / m->clock_step_mhz); /* its clock may be cut to whole MHz: see below */
+  if (model_clock_mhz(m, (uint32_t)step) > mhz) step--;
+  return step < physics->steps ? (uint32_t)step : physics->steps - 1;
 }
 
 double model_step_of_drive(const physics_t *physics, double drive) {

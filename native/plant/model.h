@@ -50,7 +50,7 @@ int model_derive(const plant_description_t *given, spec_t *spec);
 int model_cpu_is_sane(const spec_t *spec);
 
 static inline uint32_t model_clock_mhz(const plant_model_t *model, uint32_t step) {
-  return model->clock_min_mhz + step * model->clock_step_mhz;
+  return model->clock_min_mhz + (uint32_t)(step * model->clock_step_mhz);
 }
 
 /* The fastest clock step that is not above mhz. */

@@ -83,10 +83,11 @@ cdef read_model(plant_model_t *out, object model):
     """The sections and keys are those of eagent/sim/models/*.toml; eagent.sim.model checks and explains them."""
     identity, limits, clocks = model["identity"], model["limits"], model["clocks"]
     power, heat, cap, sensor = model["power"], model["heat"], model["cap"], model["sensor"]
+    calls = model["calls"]
     cdef bytes name = identity["name"].encode()[:63]
     memset(out, 0, sizeof(plant_model_t))
     memcpy(out.name, <const char *>name, len(name))
-    out.architecture = identity["architecture"]
+    out.architecture, out.brand = identity["architecture"], identity["brand"]
     out.compute_major, out.compute_minor = identity["compute_capability"]
     out.pci_device_id, out.pci_subsystem_id = identity["pci_device_id"], identity["pci_subsystem_id"]
     out.memory_total_b = identity["memory_b"]
@@ -94,16 +95,17 @@ cdef read_model(plant_model_t *out, object model):
     out.limit_default_mw = to_milli(limits["default_w"])
     out.clock_min_mhz, out.clock_max_mhz = clocks["min_mhz"], clocks["max_mhz"]
     out.clock_step_mhz, out.clock_idle_mhz = clocks["step_mhz"], clocks["idle_mhz"]
+    out.clock_base_mhz = clocks["base_mhz"]
     out.memory_clock_mhz, out.feed_mhz = clocks["memory_mhz"], clocks["feed_mhz"]
     read_pair(out.clock_delay_s, clocks["delay_s"])
     out.deep_idle_w, out.base_w = power["deep_idle_w"], power["base_w"]
     out.memory_w, out.compute_w = power["memory_w"], power["compute_w"]
     out.leak_w_per_k, out.leak_reference_c = power["leak_w_per_k"], power["leak_reference_c"]
     out.volt_min, out.volt_corner_mhz = power["volt_min"], power["volt_corner_mhz"]
-    out.volt_exponent = power["volt_exponent"]
+    out.volt_exponent, out.rise_s = power["volt_exponent"], power["rise_s"]
     for i in range(PLANT_HEAT_STAGES):
         out.heat_k_per_w[i], out.heat_s[i] = heat["resistance_k_per_w"][i], heat["time_s"][i]
-    out.inlet_c = heat["inlet_c"]
+    out.inlet_c, out.slow_c, out.stop_c = heat["inlet_c"], heat["slow_c"], heat["stop_c"]
     out.cap_target, out.cap_clamp = cap["target"], cap["clamp"]
     out.cap_memory_s, out.cap_steps = cap["memory_s"], cap["steps"]
     read_pair(out.limit_delay_s, cap["delay_s"])
@@ -112,6 +114,12 @@ cdef read_model(plant_model_t *out, object model):
     read_pair(out.sensor_gain, sensor["gain"])
     read_pair(out.sensor_offset_w, sensor["offset_w"])
     read_pair(out.energy_gain, sensor["energy_gain"])
+    out.average_window_s, out.sample_period_s = sensor["average_window_s"], sensor["sample_period_s"]
+    out.plain_is_average = sensor["plain"] == "average"
+    out.call_power_s, out.call_clock_s = calls["power_s"], calls["clock_s"]
+    out.call_utilisation_s, out.call_memory_s = calls["utilisation_s"], calls["memory_s"]
+    out.call_other_s = calls["other_s"]
+    read_pair(out.call_set_s, calls["set_s"])
 
 
 cdef read_cpu(plant_cpu_model_t *out, object model):
