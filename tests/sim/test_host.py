@@ -47,14 +47,15 @@ def test_a_bad_name_is_refused_by_every_verb(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"gpus": 0}, "gpus 0: must be 1 to 16"),
-        ({"gpus": 17}, "gpus 17: must be 1 to 16"),
-        ({"seed": -1}, "seed -1"),
+        ({"gpus": 0}, r"\[gpu\] count = 0: must be a whole number from 1 to 16"),
+        ({"gpus": 17}, r"\[gpu\] count = 17: must be"),
+        ({"seed": -1}, r"\[host\] seed = -1: must be"),
         ({"gpu_model": "a100-sxm4-80"}, r"no GPU model 'a100-sxm4-80' \(did you mean 'a100-sxm4-80gb'\?\)"),
-        ({"permission": "me"}, "permission 'me'"),
+        ({"permission": "me"}, "permission = 'me': must be one of anyone, root, nobody"),
         ({"cpu_model": "z80"}, "no processor model 'z80'; there are: epyc-7543, xeon-platinum-8358"),
-        ({"powercap": "dtpm"}, "powercap 'dtpm': must be one of intel-rapl, intel-rapl-mmio, amd"),
-        ({"clock": "sand"}, "clock 'sand'"),
+        ({"powercap": "dtpm"}, "powercap = 'dtpm': must be one of intel-rapl, intel-rapl-mmio, amd"),
+        ({"clock": "sand"}, "clock = 'sand': must be one of wall, virtual"),
+        ({"boots_s": 3}, r"\[supply\] unknown key 'boots_s' \(did you mean 'boot_s'\?\)"),
     ],
 )
 def test_what_cannot_be_made_leaves_nothing_behind(tmp_path: Path, options: dict[str, object], complaint: str) -> None:

@@ -13,6 +13,8 @@ Examples:
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
   eagent sim list
+  eagent sim describe lab > lab.toml          what it was made from; edit it, and ...
+  eagent sim create twin --from lab.toml      make another
   eagent sim power lab off                    cut its power: what ran is lost, limits and locks are forgotten
   eagent sim power lab on                     it boots, then it is on
   eagent sim power lab status                 on or off, as a BMC says it; so does `watts`
@@ -27,7 +29,7 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from eagent.cli.dispatch import Context
-from eagent.cli.sim import boot, create, delete, env, load, power, sysfs
+from eagent.cli.sim import boot, create, delete, describe, env, load, power, sysfs
 from eagent.cli.sim import list as list_
 
 
@@ -53,6 +55,7 @@ ACTIONS: Mapping[str, Action] = {
     name: cast(Action, module)
     for name, module in {
         "create": create,
+        "describe": describe,
         "env": env,
         "sysfs": sysfs,
         "load": load,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eagent.cli.arguments import duration
 from eagent.errors import InputError
 
+if TYPE_CHECKING:
+    from eagent.sim.description.load import Load
+
 SUMMARY = "give GPUs work, or end it"
-SERVING_S = 3600.0
 OPTIONS = ("period_s", "duty", "step_s", "imbalance", "compute", "memory")
 
 
@@ -48,35 +51,33 @@ def _configure_serving(serving: Any) -> None:
 
 def run(args: argparse.Namespace) -> list[str]:
     """Start or end it."""
-    from eagent.sim import host, workload
+    from eagent.sim import host
     from eagent.sim._plant import Host
-    from eagent.sim.gpus import format_gpus, of_host, parse_gpus
+    from eagent.sim.gpus import format_gpus
 
     found = host.find(host.root(os.environ), args.name)
     with Host(found.plant) as opened:
         if args.load == "none":
             opened.stop_load()
             return [f"All load on {found.name} has ended."]
-        gpus = of_host(None if args.gpus is None else parse_gpus(args.gpus), opened.gpu_count)
-        if args.load == "serving":
-            requests, source = _requests(args, gpus)
-            workload.Serving().start(opened, requests)
-            return [f"{len(requests)} requests ({source}) come to gpus {format_gpus(gpus)} of {found.name}."]
-        kind = {"square": workload.Square, "gang": workload.Gang}[args.load]
-        options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name, None) is not None}
-        kind(**options).start(opened, gpus)
-    return [f"{args.load} runs on gpus {format_gpus(gpus)} of {found.name}."]
+        ready = _load(args).ready(opened.gpu_count)
+        ready.start(opened)
+    gpus = f"gpus {format_gpus(ready.gpus)} of {found.name}"
+    if args.load == "serving":
+        return [f"{len(ready.requests)} requests ({ready.source}) come to {gpus}."]
+    return [f"{args.load} runs on {gpus}."]
 
 
-def _requests(args: argparse.Namespace, gpus: tuple[int, ...]) -> tuple[list[tuple[float, int, int, int]], str]:
-    from eagent.sim import trace, workload
+def _load(args: argparse.Namespace) -> Load:
+    from eagent.sim.description.load import WORKS, Load, Requests
+    from eagent.sim.gpus import parse_gpus
 
-    if args.trace is not None:
-        if args.for_s is not None or args.rate is not None:
+    options = {name: getattr(args, name) for name in OPTIONS if getattr(args, name, None) is not None}
+    requests = Requests()
+    if args.load == "serving":
+        if args.trace is not None and (args.for_s is not None or args.rate is not None):
             raise InputError("--for and --rate are of generated requests: they do not go with --trace")
-        chosen = trace.read_azure_csv(args.trace)
-    else:
-        rate = trace.MEAN_RATE_PER_S if args.rate is None else args.rate
-        chosen = trace.generate(args.for_s or SERVING_S, args.seed, mean_rate_per_s=rate)
-    places = trace.assign(chosen, trace.zipf_weights(len(gpus), args.zipf), args.seed)
-    return workload.dispatched(chosen.requests, (gpus[place] for place in places)), chosen.source
+        trace = None if args.trace is None else Path(args.trace)
+        requests = Requests(trace, args.for_s, args.rate, args.zipf, args.seed)
+    gpus = None if args.gpus is None else parse_gpus(args.gpus)
+    return Load(WORKS[args.load](**options), gpus, requests=requests)
