@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from eagent.errors import EagentError, InputError, RefusedError
+from eagent.errors import DriverError, EagentError, InputError, RefusedError
 from eagent.sim import host
 from eagent.sim._plant import Host
+from eagent.sim.description import file
+from eagent.sim.description.description import Description
 
 
 def test_a_host_has_what_a_client_of_the_driver_needs(tmp_path: Path) -> None:
@@ -62,6 +64,76 @@ def test_what_cannot_be_made_leaves_nothing_behind(tmp_path: Path, options: dict
     with pytest.raises(InputError, match=complaint):
         host.create(tmp_path, "box", **options)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+DESCRIBED = """
+[host]
+name = "box"
+clock = "virtual"
+[gpu]
+count = 3
+[gpu.override.power]
+deep_idle_w = 70
+[[set]]
+gpus = "1"
+power_limit_w = 200
+lock_mhz = [210, 900]
+persistence = false
+[[load]]
+kind = "square"
+gpus = "0"
+[[load]]
+kind = "serving"
+gpus = "1-2"
+at_s = 2
+"""
+
+
+def test_a_host_is_made_as_it_is_described(tmp_path: Path) -> None:
+    made = host.make(tmp_path, file.parse(DESCRIBED, "x", tmp_path))
+    with Host(made.plant) as opened:
+        assert (opened.gpu_count, opened.clock) == (3, "virtual")
+        views = [opened.view(gpu) for gpu in range(3)]
+        assert [view["limit_requested_mw"] for view in views] == [400_000, 200_000, 400_000]
+        assert [view["locked_max_mhz"] for view in views] == [0, 900, 0]
+        assert [view["persistence_mode"] for view in views] == [1, 0, 1]
+        assert [(load["kind"], load["gpus"], load["start_s"]) for load in opened.progress()] == [
+            ("square", (0,), 0.0),
+            ("serving", (1, 2), 2.0),
+        ]
+        opened.advance(1.0)
+        assert opened.power_log()[5][2] == pytest.approx(70, rel=0.1)  # nothing runs on it yet
+
+
+def test_a_host_keeps_what_it_was_made_from(tmp_path: Path) -> None:
+    described = file.parse(DESCRIBED, "x", tmp_path)
+    assert file.read(str(host.make(tmp_path, described).description)) == described
+    created = host.create(tmp_path, "other", gpus=2, seed=7, boot_s=3.0, cpu_model="epyc-7543")
+    kept = file.read(str(created.description))
+    assert (kept.name, kept.seed, kept.gpu.count, kept.cpu.model, kept.supply) == (
+        "other",
+        7,
+        2,
+        "epyc-7543",
+        {"boot_s": 3.0},
+    )
+
+
+def test_a_description_without_a_name_is_no_host_yet(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a name"):
+        host.make(tmp_path, Description())
+
+
+def test_a_load_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    text = f'{DESCRIBED}trace = "{trace}"\n'
+    with pytest.raises(InputError, match=r"^\[\[load\]\] 2: trace .*trace\.csv: cannot be read"):
+        host.make(tmp_path / "hosts", file.parse(text, "x", tmp_path))
+    line = "2023-11-16 18:15:46.6805900,374,44\n"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + line * 300_000)  # more than a host's file holds
+    with pytest.raises(DriverError, match="tables are full"):
+        host.make(tmp_path / "hosts", file.parse(text, "x", tmp_path))
+    assert list((tmp_path / "hosts").iterdir()) == []
 
 
 def test_a_name_that_is_taken_is_refused_and_its_host_kept(tmp_path: Path) -> None:
