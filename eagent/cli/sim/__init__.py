@@ -13,6 +13,7 @@ Examples:
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
   eagent sim list
+  eagent sim watch lab                        live: the truth beside what its sensors say
   eagent sim describe lab > lab.toml          what it was made from; edit it, and ...
   eagent sim create twin --from lab.toml      make another
   eagent sim power lab off                    cut its power: what ran is lost, limits and locks are forgotten
@@ -29,7 +30,7 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from eagent.cli.dispatch import Context
-from eagent.cli.sim import boot, create, delete, describe, env, load, power, sysfs
+from eagent.cli.sim import boot, create, delete, describe, env, load, power, sysfs, watch
 from eagent.cli.sim import list as list_
 
 
@@ -62,6 +63,7 @@ ACTIONS: Mapping[str, Action] = {
         "power": power,
         "boot": boot,
         "list": list_,
+        "watch": watch,
         "delete": delete,
     }.items()
 }
