@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eagent.errors import InputError
-from eagent.sim import model
 from eagent.sim._plant import Host
 from eagent.sim.description.load import Load
 from eagent.sim.description.parts import Cpus, Gpus
@@ -16,25 +15,30 @@ from eagent.sim.description.setting import Setting
 from eagent.sim.description.values import Kind, Text, at, require_fit, require_known
 from eagent.sim.gpus import of_host
 from eagent.sim.model import Number, Word
-from eagent.sim.supply import BOOT_S_MAX, WATTS_MAX, supply
+from eagent.sim.supply import BOOT_S_MAX, INLET_C, WATTS_MAX, supply
 
 PERMISSIONS = ("anyone", "root", "nobody")
 CLOCKS = ("wall", "virtual")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+WATTS, SHARE = Number(0, WATTS_MAX), Number(0, 1)
 HOST: Mapping[str, Kind] = {
     "name": Text(),
     "seed": Number(0, 2**64 - 1, whole=True),
     "permission": Word(PERMISSIONS),
     "clock": Word(CLOCKS),
-    "inlet_c": Number(-50, 100),
 }
 # What each number means stands in eagent/sim/supply.py.
 SUPPLY: Mapping[str, Kind] = {
-    "standby_w": Number(0, WATTS_MAX),
-    "boot_w": Number(0, WATTS_MAX),
+    "standby_w": WATTS,
+    "boot_w": WATTS,
     "boot_s": Number(0, BOOT_S_MAX),
-    "rest_w": Number(0, WATTS_MAX),
+    "rest_w": WATTS,
+    "fan_w": WATTS,
+    "fan_min": SHARE,
+    "loss_w": WATTS,
+    "loss_share": SHARE,
+    "inlet_c": Number(*INLET_C),
 }
 
 
@@ -46,7 +50,6 @@ class Description:
     seed: int = 1  # tells boards apart: their sensors' errors, their UUIDs, a gang's imbalance
     permission: str = "anyone"  # whom the simulated driver lets set knobs
     clock: str = "wall"  # "virtual" moves only when it is told to
-    inlet_c: float | None = None  # the air that cools the GPUs; None: their model's
     gpu: Gpus = field(default_factory=Gpus)
     cpu: Cpus = field(default_factory=Cpus)
     supply: Mapping[str, float] = field(default_factory=dict)  # what differs from the defaults of `eagent.sim.supply`
@@ -80,9 +83,6 @@ class Description:
     def plant(self) -> dict[str, Any]:
         """What `eagent.sim._plant.create` asks for."""
         gpu, cpu = self.gpu.numbers(), self.cpu.numbers()
-        if self.inlet_c is not None:
-            gpu["heat"]["inlet_c"] = self.inlet_c
-            model.require_sense(gpu, f"[host] inlet_c = {self.inlet_c:g}")
         return {
             "gpus": self.gpu.count,
             "seed": self.seed,

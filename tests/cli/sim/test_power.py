@@ -6,16 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from eagent.sim._bmc import Bmc
+
 Run = Callable[..., Any]
 
 
-def test_a_host_is_switched_and_asked_as_by_its_bmc(sim: Run) -> None:
+def test_a_host_is_switched_and_asked_as_by_its_bmc(sim: Run, tmp_path: Path) -> None:
     sim(
         "create", "lab", "--gpus", "2", "--boot-time", "1h", "--boot-w", "700", "--standby-w", "12.5", "--rest-w", "500"
     )
     assert (sim("power", "lab").out, sim("power", "lab", "status").out) == ("on\n", "on\n")
-    idle_w = 500 + 2 * 52 + 2 * (65 + 12)
-    assert sim("power", "lab", "watts").out == f"{idle_w:.1f}\n"
+    with Bmc(tmp_path / "s/lab/plant") as bmc:
+        assert bmc.power_w > 500 + 2 * 52 + 2 * (65 + 12)  # with fans and losses
+        assert sim("power", "lab", "watts").out == f"{bmc.power_w:.1f}\n"
     assert sim("power", "lab", "off").out == "lab is off.\n"
     assert sim("power", "lab", "off").code == 0
     assert sim("power", "lab").out == "off\n"

@@ -13,11 +13,10 @@ from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
 from eagent.sim._watch import Watch
 from eagent.sim.workload import Square
+from tests.native.plant.test_supply import SUPPLY
 
 if TYPE_CHECKING:
     from tests.native.plant.conftest import Lab
-
-SUPPLY = {"standby_w": 30.0, "boot_w": 900.0, "boot_s": 20.0, "rest_w": 1000.0}
 
 
 @pytest.fixture
