@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from eagent.errors import InputError
 from eagent.sim import model, processor
 from eagent.sim.description import load, setting, toml
 from eagent.sim.description.description import HOST, SUPPLY, Description
-from eagent.sim.description.load import Load
 from eagent.sim.description.parts import CPU, GPU, Cpus, Gpus, Numbers, model_file
-from eagent.sim.description.setting import Setting
 from eagent.sim.description.values import Kind, at, require_fit, require_known, shown
 from eagent.sim.gpus import parse_gpus
 from eagent.sim.model import hint
 
-# One line a section. A new one is a field in Description, a line here, its reading and writing, and its keys in
+One = TypeVar("One")
+
+# A new one is a field in Description, a name here, a line in `parse` and one in `write`, and its keys in
 # config/sim-host.toml.
 SECTIONS = ("host", "gpu", "cpu", "supply", "set", "load")
-LISTS_MAX = 64  # of settings, and of loads
+LIST_MAX = 64  # of the sections that may stand there more than once
 
 
 def read(path: str) -> Description:
@@ -33,15 +34,14 @@ def read(path: str) -> Description:
     Raises:
         InputError: it can't be read, or describes no host.
     """
-    if path == "-":
-        return parse(sys.stdin.read(), "stdin", Path())
+    where, directory = ("stdin", Path()) if path == "-" else (path, Path(path).parent)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except OSError as problem:
-        raise InputError(f"{path}: {problem.strerror}") from None
+        raise InputError(f"{where}: {problem.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text in UTF-8") from None
-    return parse(text, path, Path(path).parent)
+        raise InputError(f"{where}: not a text in UTF-8") from None
+    return parse(text, where, directory)
 
 
 def parse(text: str, where: str, directory: Path) -> Description:
@@ -62,15 +62,13 @@ def parse(text: str, where: str, directory: Path) -> Description:
                 raise InputError(
                     f"unknown section [{section}]{hint(section, SECTIONS)}; known are {', '.join(SECTIONS)}"
                 )
-        host = _table(document, "host", HOST)
-        supply = _table(document, "supply", SUPPLY)
         return Description(
-            **host,
+            **_table(document, "host", HOST),
             gpu=Gpus(**_part(document, "gpu", GPU, directory, model.parse)),
             cpu=Cpus(**_part(document, "cpu", CPU, directory, processor.parse)),
-            supply=supply,
-            settings=_settings(document),
-            loads=_loads(document, directory),
+            supply=_table(document, "supply", SUPPLY),
+            settings=_each(document, "set", setting.read),
+            loads=_each(document, "load", partial(load.read, directory=directory)),
         )
 
 
@@ -117,19 +115,11 @@ def _part(
         return {**table, "model": model_file(table["model"], directory, parse_model)}
 
 
-def _settings(document: Mapping[str, Any]) -> tuple[Setting, ...]:
+def _each(document: Mapping[str, Any], section: str, read_one: Callable[[dict[str, Any]], One]) -> tuple[One, ...]:
     out = []
-    for number, table in enumerate(_list(document, "set"), 1):
-        with at(f"[[set]] {number}: "):
-            out.append(setting.read(_with_gpus(table)))
-    return tuple(out)
-
-
-def _loads(document: Mapping[str, Any], directory: Path) -> tuple[Load, ...]:
-    out = []
-    for number, table in enumerate(_list(document, "load"), 1):
-        with at(f"[[load]] {number}: "):
-            out.append(load.read(_with_gpus(table), directory))
+    for number, table in enumerate(_list(document, section), 1):
+        with at(f"[[{section}]] {number}: "):
+            out.append(read_one(_with_gpus(table)))
     return tuple(out)
 
 
@@ -137,8 +127,8 @@ def _list(document: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
     tables = document.get(section, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{section}: must be a list of sections, each of which begins with [[{section}]]")
-    if len(tables) > LISTS_MAX:
-        raise InputError(f"[[{section}]]: {len(tables)} of them; at most {LISTS_MAX}")
+    if len(tables) > LIST_MAX:
+        raise InputError(f"[[{section}]]: {len(tables)} of them; at most {LIST_MAX}")
     return tables
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +174,10 @@ def read(table: Mapping[str, Any], directory: Path) -> Load:
     kind: str = table["kind"]
     numbers, requests = KEYS[kind], REQUESTS if kind == "serving" else {}
     require_known(table, {**PLACE, **requests, **numbers})
-    require_fit({key: table[key] for key in requests if key in table}, requests)
-    work = WORKS[kind](**{key: table[key] for key in numbers if key in table})
     asked = {key: table[key] for key in requests if key in table}
+    require_fit(asked, requests)
     if "trace" in asked:
-        asked["trace"] = (directory / Path(asked["trace"]).expanduser()).absolute()
-    placed = {
-        each.name: table[each.name] for each in fields(Load) if each.name in ("gpus", "at_s") and each.name in table
-    }
+        asked["trace"] = (directory / asked["trace"]).absolute()
+    work = WORKS[kind](**{key: table[key] for key in numbers if key in table})
+    placed = {key: table[key] for key in ("gpus", "at_s") if key in table}
     return Load(work, requests=Requests(**asked), **placed)

@@ -82,7 +82,7 @@ def model_file(text: str, directory: Path, parse: Callable[[str, str], Numbers])
     """
     if "/" not in text and not text.endswith(".toml"):
         return text
-    path = directory / Path(text).expanduser()
+    path = directory / text
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as problem:

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from eagent.cli.sim import create
+from eagent.sim import model, processor
+from eagent.sim.description import description
+
 Run = Callable[..., Any]
 
 LAB = '[host]\nname = "lab"\n[gpu]\ncount = 4\n[supply]\nboot_s = 3\n[[load]]\nkind = "gang"\ngpus = "2-3"\n'
@@ -48,8 +52,6 @@ def test_what_a_host_was_made_from_makes_its_twin(sim: Run, lab: str, monkeypatc
 
 
 def test_a_model_may_be_a_file_of_ones_own(sim: Run, tmp_path: Path) -> None:
-    from eagent.sim import model
-
     text = (model.MODELS / "a100-sxm4-80gb.toml").read_text()
     (tmp_path / "my.toml").write_text(text.replace("NVIDIA A100-SXM4-80GB", "My own"))
     assert sim("create", "lab", "--gpus", "1", "--model", str(tmp_path / "my.toml")).code == 0
@@ -79,3 +81,8 @@ def test_the_file_that_ships_can_be_made(sim: Run) -> None:
     shipped = Path(__file__).parents[3] / "config" / "sim-host.toml"
     assert sim("create", "--from", str(shipped)).code == 0
     assert "gang on 0-3, serving on 4-6, square on 7" in sim("list").out
+
+
+def test_the_words_that_options_take_are_those_of_a_description() -> None:
+    assert (create.PERMISSIONS, create.POWERCAPS) == (description.PERMISSIONS, processor.POWERCAPS)
+    assert set(create.SUPPLY) <= set(description.SUPPLY)
