@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from eagent.errors import DriverError, EagentError, InputError, RefusedError
 from eagent.sim import host
+from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
 from eagent.sim.description import file
 from eagent.sim.description.description import Description
@@ -117,6 +119,20 @@ def test_a_host_keeps_what_it_was_made_from(tmp_path: Path) -> None:
         "epyc-7543",
         {"boot_s": 3.0},
     )
+
+
+def test_what_a_host_was_made_from_makes_it_again_to_the_last_digit(tmp_path: Path) -> None:
+    first = host.make(tmp_path, file.parse(DESCRIBED, "x", tmp_path))
+    kept = first.description.read_text()
+    second = host.make(tmp_path, replace(file.parse(kept, "kept", tmp_path), name="twin"))
+    lived = []
+    for made in (first, second):
+        with Host(made.plant) as opened, Bmc(made.plant) as bmc:
+            opened.advance(20.0)
+            views = [opened.view(gpu) for gpu in range(3)]
+            lived.append((views, opened.power_log(), opened.progress(), opened.served(), bmc.power_w))
+    assert lived[0] == lived[1]
+    assert max(row[0] for row in lived[0][1]) > 200  # it has worked
 
 
 def test_a_description_without_a_name_is_no_host_yet(tmp_path: Path) -> None:
