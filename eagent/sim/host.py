@@ -15,14 +15,13 @@ import importlib.util
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import DriverError, InputError, RefusedError
 from eagent.sim import _plant
 from eagent.sim._bmc import Bmc
-from eagent.sim._plant import Host
 from eagent.sim.description import file
 from eagent.sim.description.description import NAME, Description
 from eagent.sim.description.parts import Cpus, Gpus
@@ -198,7 +197,7 @@ def make(directory: Path, description: Description) -> SimulatedHost:
     if description.name is None:
         raise InputError("a simulated host needs a name: `eagent sim create NAME`, or name in [host]")
     host = SimulatedHost(_checked(directory, description.name))
-    library, beginning = _library(), description.beginning()
+    library, begin = _library(), description.prepared()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
     if excess > 0:
         raise InputError(f"{host.path}: too long for a socket by {excess} bytes; choose a shorter EAGENT_SIM_DIR")
@@ -211,7 +210,7 @@ def make(directory: Path, description: Description) -> SimulatedHost:
     except OSError as error:
         raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
     try:
-        _furnish(host, description, beginning, library)
+        _furnish(host, description, begin, library)
     except BaseException as error:
         shutil.rmtree(host.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -260,9 +259,7 @@ def delete(directory: Path, name: str) -> None:
     shutil.rmtree(host.path)
 
 
-def _furnish(
-    host: SimulatedHost, description: Description, beginning: Sequence[Callable[[Host], None]], library: Path
-) -> None:
+def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], library: Path) -> None:
     for directory in (host.lib, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
@@ -270,9 +267,7 @@ def _furnish(
     host.description.write_text(file.write(description), encoding="utf-8")
     fresh = host.plant.with_name("plant.new")
     _plant.create(fresh, description.plant())
-    with Host(fresh) as plant:
-        for begin in beginning:
-            begin(plant)
+    begin(fresh)
     fresh.rename(host.plant)  # with this file it is a host
     host.show_boot()
 

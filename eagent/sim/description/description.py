@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from eagent.errors import InputError
@@ -93,14 +94,22 @@ class Description:
             "supply": supply(gpu, self.gpu.count, cpu, **self.supply).as_dict(),
         }
 
-    def beginning(self) -> list[Callable[[Host], None]]:
-        """What is done to the host once it is made, in this order.
+    def prepared(self) -> Callable[[Path], None]:
+        """All that may fail by itself is done now; the rest is done to the host's plant, at its path, once it is made.
 
         Raises:
             InputError: the requests of a load can't be had.
         """
-        loads = []
+        ready = []
         for number, load in enumerate(self.loads, 1):
             with at(f"[[load]] {number}: "):
-                loads.append(load.ready(self.gpu.count))
-        return [*(setting.apply for setting in self.settings), *(load.start for load in loads)]
+                ready.append(load.ready(self.gpu.count))
+
+        def begin(path: Path) -> None:
+            with Host(path) as plant:
+                for setting in self.settings:
+                    setting.apply(plant)
+                for load in ready:
+                    load.start(plant)
+
+        return begin
