@@ -64,6 +64,7 @@ void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) fresh.heat_k[i] = heat_at(spec, gpu, i, tick);
   fresh.writes = gpu->writes; /* the next setting's delay is another one, also after a boot */
   fresh.persistence = 0;
+  fresh.outside_mw = gpu->outside_mw;
   fresh.power_w = 0;
   fresh.dark = 1;
   fresh.asleep_since = tick;
@@ -75,6 +76,10 @@ void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   gpu->asleep_since = tick;
   gpu->dark = 0;
   gpu->power_w = spec->given.model.deep_idle_w;
+}
+
+uint32_t gpu_enforced_mw(const gpu_t *gpu) {
+  return gpu->outside_mw && gpu->outside_mw < gpu->limit_mw ? gpu->outside_mw : gpu->limit_mw;
 }
 
 static void cap_forget(const spec_t *spec, cap_t *cap) {
@@ -105,6 +110,7 @@ void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   const plant_model_t *model = &spec->given.model;
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
+  if (gpu->outside_mw && gpu->outside_mw < gpu->limit_acting_mw) gpu->limit_acting_mw = gpu->outside_mw;
   if (tick >= gpu->lock_from_tick) {
     gpu->wanted_step = gpu->lock_max_mhz ? model_step(model, &spec->physics, gpu->lock_max_mhz) : top_step(spec);
   }

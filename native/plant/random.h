@@ -19,6 +19,8 @@ enum random_stream {
   RANDOM_LIMIT_DELAY,
   RANDOM_CLOCK_DELAY,
   RANDOM_IMBALANCE,
+  RANDOM_CALL,
+  RANDOM_FAULT,
 };
 
 static inline uint64_t random_mix(uint64_t x) {
