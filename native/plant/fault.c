@@ -85,7 +85,8 @@ int plant_host_inject(plant_host_t *host, const plant_fault_t *fault, uint32_t *
   faults_t *faults = &session.draft->faults;
   int is_off = session.draft->supply.power != PLANT_POWER_ON;
   error = check_target(session.spec, fault);
-  if (!error && !(has_sense(session.spec, fault) && has_times(fault, session.now_ns))) error = -EINVAL;
+  if (!error && !has_times(fault, session.now_ns)) error = -EINVAL;
+  if (!error && !has_sense(session.spec, fault)) error = fault->kind < PLANT_FAULT_KINDS ? -EDOM : -EINVAL;
   if (!error && is_off && fault->kind >= PLANT_FAULT_STRIKES && fault->from_ns <= session.now_ns) error = -ENODEV;
   if (!error && faults->count == PLANT_FAULTS_MAX) error = -ENOSPC;
   if (error) return session_end(&session, error);

@@ -83,8 +83,8 @@ typedef struct faults {
   fault_t table[PLANT_FAULTS_MAX];
 } faults_t;
 
-/* The lab's. -EINVAL: a kind, target, time or value that makes no sense; -ERANGE: no such GPU, CPU or package; -ENOSPC:
- * the table is full; -ENODEV: the host is not on, and the fault is to strike it now. */
+/* The lab's. -EINVAL: a kind, target or time that makes no sense; -EDOM: a value that the kind does not take; -ERANGE: no
+ * such GPU, CPU or package; -ENOSPC: the table is full; -ENODEV: the host is not on, and the fault is to strike it now. */
 int plant_host_inject(plant_host_t *host, const plant_fault_t *fault, uint32_t *id);
 /* By its number; 0: all. -ENOENT: there is none of that number. */
 int plant_host_clear_fault(plant_host_t *host, uint32_t id);

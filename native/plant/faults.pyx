@@ -38,6 +38,19 @@ KINDS = (
 FOREIGN_PID = PLANT_FOREIGN_PID
 FAULTS_MAX = PLANT_FAULTS_MAX
 
+_TAKES = {
+    "not-supported": "a share, more than 0 and up to 1",
+    "zero-power": "a share, more than 0 and up to 1",
+    "stuck-power": "watts, and the bits of what is stuck",
+    "slow-calls": "up to an hour",
+    "outside-limit": "1 W or more",
+    "sysfs-read": "an errno",
+    "sysfs-write": "an errno",
+    "rapl-wrap": "joules from 0 to the counter's range",
+    "xid": "a number from 1 to 999",
+    "foreign-limit": "watts within the GPU's limits",
+    "foreign-lock": "MHz within the GPU's clocks, the lower first",
+}
 _TARGETS = ("host", "gpu", "cpu", "package")  # in the order of enum plant_fault_target
 _CALLS = ("power", "clock", "utilisation", "memory", "temperature", "other", "set")  # in the order of enum plant_call
 _YEARS_S = 1e9  # about the last time that a plant can keep
@@ -120,8 +133,11 @@ cdef class Faults:
         with nogil:
             code = plant_host_inject(host, &fault, &number)
         if code == -errno.EINVAL:
-            raise InputError(f"{kind} of a {target} with {tuple(values)}, {from_s:g} to {until_s:g} s, every {every_s:g} s:"
-                             " a kind, target, time or value that do not go together")
+            raise InputError(
+                f"{kind} of a {target}, from {from_s:g} to {until_s:g} s, every {every_s:g} s: there is no such fault"
+            )
+        if code == -errno.EDOM:
+            raise InputError(f"{kind} of {', '.join(f'{value:g}' for value in values)}: it takes {_TAKES[kind]}")
         if code == -errno.ERANGE:
             raise InputError(f"{kind}: the host has no {target} {index}")
         if code == -errno.ENOSPC:
