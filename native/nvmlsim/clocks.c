@@ -58,8 +58,8 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
   if (status != NVML_SUCCESS) return status;
   if (memory_clock_mhz != view.memory_clock_max_mhz) return NVML_ERROR_NOT_FOUND;
   const double span_mhz = view.sm_clock_max_mhz - view.sm_clock_min_mhz;
-  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz, (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1,
-                     count, clocks_mhz);
+  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz,
+                     (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1, count, clocks_mhz);
 }
 
 /* Symbolic bounds come in pairs: both or neither. The clock that TDP stands for, the board's base clock, is not in the

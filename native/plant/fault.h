@@ -37,8 +37,8 @@ enum plant_fault_kind {
   PLANT_FAULT_FOREIGN_LIMIT = 17,    /* [0]: watts, set by somebody else */
   PLANT_FAULT_FOREIGN_LOCK = 18,     /* [0], [1]: lowest and highest MHz, likewise */
 };
-#define PLANT_FAULT_KINDS     19u
-#define PLANT_FAULT_STRIKES   PLANT_FAULT_ENERGY_RESET /* this kind and all after it */
+#define PLANT_FAULT_KINDS   19u
+#define PLANT_FAULT_STRIKES PLANT_FAULT_ENERGY_RESET /* this kind and all after it */
 
 #define PLANT_STUCK_POWER  1u /* all power readings */
 #define PLANT_STUCK_TIME   2u /* their time stamp */
@@ -83,8 +83,8 @@ typedef struct faults {
   fault_t table[PLANT_FAULTS_MAX];
 } faults_t;
 
-/* The lab's. -EINVAL: a kind, target or time that makes no sense; -EDOM: a value that the kind does not take; -ERANGE: no
- * such GPU, CPU or package; -ENOSPC: the table is full; -ENODEV: the host is not on, and the fault is to strike it now. */
+/* The lab's. -EINVAL: a kind, target or time that makes no sense; -EDOM: a value that the kind does not take; -ERANGE:
+ * no such GPU, CPU or package; -ENOSPC: the table is full; -ENODEV: the host is not on, and the fault strikes now. */
 int plant_host_inject(plant_host_t *host, const plant_fault_t *fault, uint32_t *id);
 /* By its number; 0: all. -ENOENT: there is none of that number. */
 int plant_host_clear_fault(plant_host_t *host, uint32_t id);

@@ -1,4 +1,4 @@
-/* What a fault that strikes does, at once. Nobody asked for it, so the log says that nobody (pid 0) wrote what is reset;
+/* What a fault that strikes does, at once. Nobody asked for it, so in the log it is nobody (pid 0) who resets settings;
  * the foreign writer has a pid of its own. */
 #include <math.h>
 
@@ -10,12 +10,13 @@ static int64_t now_ns(const state_t *state) {
 
 static void set_limit(plant_file_t *file, state_t *state, uint32_t index, uint32_t limit_mw, uint32_t pid) {
   gpu_t *gpu = &state->gpus[index];
-  file_enter(file, state, (plant_event_t){.time_ns = now_ns(state),
-                                          .kind = PLANT_WRITE_LIMIT,
-                                          .gpu = index,
-                                          .pid = pid,
-                                          .old_value = gpu->limit_mw,
-                                          .new_value = limit_mw});
+  file_enter(file, state,
+             (plant_event_t){.time_ns = now_ns(state),
+                             .kind = PLANT_WRITE_LIMIT,
+                             .gpu = index,
+                             .pid = pid,
+                             .old_value = gpu->limit_mw,
+                             .new_value = limit_mw});
   gpu->limit_mw = limit_mw;
   gpu->limit_from_tick = state->tick;
 }
@@ -23,12 +24,13 @@ static void set_limit(plant_file_t *file, state_t *state, uint32_t index, uint32
 static void set_lock(plant_file_t *file, state_t *state, uint32_t index, uint32_t min_mhz, uint32_t max_mhz,
                      uint32_t pid) {
   gpu_t *gpu = &state->gpus[index];
-  file_enter(file, state, (plant_event_t){.time_ns = now_ns(state),
-                                          .kind = PLANT_WRITE_LOCK,
-                                          .gpu = index,
-                                          .pid = pid,
-                                          .min_mhz = min_mhz,
-                                          .max_mhz = max_mhz});
+  file_enter(file, state,
+             (plant_event_t){.time_ns = now_ns(state),
+                             .kind = PLANT_WRITE_LOCK,
+                             .gpu = index,
+                             .pid = pid,
+                             .min_mhz = min_mhz,
+                             .max_mhz = max_mhz});
   gpu->lock_min_mhz = min_mhz;
   gpu->lock_max_mhz = max_mhz;
   gpu->lock_from_tick = state->tick;
@@ -100,7 +102,8 @@ static void strike_gpu(plant_file_t *file, state_t *state, const plant_fault_t *
       set_limit(file, state, index, (uint32_t)lround(fault->value[0] * 1e3), PLANT_FOREIGN_PID);
       break;
     case PLANT_FAULT_FOREIGN_LOCK:
-      set_lock(file, state, index, (uint32_t)(uint64_t)fault->value[0], (uint32_t)(uint64_t)fault->value[1], PLANT_FOREIGN_PID);
+      set_lock(file, state, index, (uint32_t)(uint64_t)fault->value[0], (uint32_t)(uint64_t)fault->value[1],
+               PLANT_FOREIGN_PID);
       break;
     default:
       break;
@@ -121,5 +124,6 @@ void strike(plant_file_t *file, state_t *state, const plant_fault_t *fault) {
     for (uint32_t i = 0; i < spec->given.gpus; i++) {
       if (is_all || fault->index == i) strike_gpu(file, state, fault, i);
     }
+    if (is_all && fault->kind == PLANT_FAULT_GPU_RESET) trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, PLANT_NO_GPU);
   }
 }

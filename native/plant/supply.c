@@ -125,7 +125,8 @@ void supply_on(plant_file_t *file, state_t *state) {
   go_over(state, PLANT_POWER_ON, now_ns);
   state->supply.booted_ns = state->supply.since_ns;
   enter_limits(file, state, NULL, file->spec.given.model.limit_default_mw, now_ns);
-  file_enter(file, state,
+  file_enter(
+      file, state,
       (plant_event_t){
           .time_ns = now_ns, .kind = PLANT_WRITE_POWER, .old_value = PLANT_POWER_BOOTING, .new_value = PLANT_POWER_ON});
 }

@@ -65,9 +65,8 @@ static void freeze(const spec_t *spec, state_t *state, const plant_fault_t *faul
     sensor_t sensor;
     gpu_read_sensor(spec, &spec->boards[gpu], &state->gpus[gpu], state->tick, &sensor);
     uint32_t given_mw = fault->value[0] > 0 && fault->value[0] < 1e6 ? (uint32_t)lround(fault->value[0] * 1e3) : 0;
-    state->faults.frozen[gpu] = (frozen_t){.time_ns = sensor.time_ns,
-                                           .energy_mj = sensor.energy_mj,
-                                           .power_mw = given_mw ? given_mw : sensor.power_mw};
+    state->faults.frozen[gpu] = (frozen_t){
+        .time_ns = sensor.time_ns, .energy_mj = sensor.energy_mj, .power_mw = given_mw ? given_mw : sensor.power_mw};
   }
 }
 
@@ -93,8 +92,8 @@ static void begin(plant_file_t *file, state_t *state, fault_t *fault) {
   if (fault->given.kind == PLANT_FAULT_OUTSIDE_LIMIT) set_outside_limits(state);
 }
 
-/* What is due of one fault. Returns whether it is over. A strike may cure other faults, and so move this one: what is to
- * be remembered of it is written before. */
+/* What is due of one fault. Returns whether it is over. A strike may cure other faults, and so move this one: what is
+ * to be remembered of it is written before. */
 static int step_one(plant_file_t *file, state_t *state, fault_t *fault) {
   plant_fault_t *given = &fault->given;
   int64_t end_tick = given->until_ns ? tick_of(given->until_ns) : NEVER;
