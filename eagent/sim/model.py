@@ -99,7 +99,7 @@ KEYS: Mapping[str, Mapping[str, Number | Word | None]] = {
         "volt_min": Number(0, 1),
         "volt_corner_mhz": Number(0, 10_000),
         "volt_exponent": Number(0.1, 10),
-        "rise_s": Number(0, 1),
+        "rise_s": Number(0, 0.4),
     },
     "heat": {
         "resistance_k_per_w": Number(0, 10, length=3),
@@ -168,7 +168,9 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
     return model
 
 
-def read(text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]) -> dict[str, dict[str, Any]]:
+def read(
+    text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]
+) -> dict[str, dict[str, Any]]:
     """Read TOML that holds exactly these sections and keys, each within its bounds.
 
     Raises:

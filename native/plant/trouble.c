@@ -145,7 +145,7 @@ int trouble_hits(plant_file_t *file, const fault_t *fault) {
 }
 
 static void hold(const frozen_t *frozen, uint64_t stuck, sensor_t *sensor) {
-  if (stuck & PLANT_STUCK_POWER) sensor->power_mw = frozen->power_mw;
+  if (stuck & PLANT_STUCK_POWER) sensor->power_mw = sensor->average_mw = frozen->power_mw;
   if (stuck & PLANT_STUCK_TIME) sensor->time_ns = frozen->time_ns;
   if (stuck & PLANT_STUCK_ENERGY) sensor->energy_mj = frozen->energy_mj;
 }
@@ -156,5 +156,11 @@ void trouble_sense(plant_file_t *file, const state_t *state, uint32_t gpu, senso
   const fault_t *stuck = trouble_of_gpu(faults, PLANT_FAULT_STUCK_POWER, gpu);
   if (stuck) hold(&faults->frozen[gpu], (uint64_t)stuck->given.value[1], sensor);
   const fault_t *zero = trouble_of_gpu(faults, PLANT_FAULT_ZERO_POWER, gpu);
-  if (zero && trouble_hits(file, zero)) sensor->power_mw = 0;
+  if (zero && trouble_hits(file, zero)) sensor->power_mw = sensor->average_mw = 0;
+}
+
+uint32_t trouble_sample_mw(const state_t *state, uint32_t gpu, int64_t time_ns, uint32_t power_mw) {
+  const fault_t *stuck = trouble_of_gpu(&state->faults, PLANT_FAULT_STUCK_POWER, gpu);
+  int is_stuck = stuck && (uint64_t)stuck->given.value[1] & PLANT_STUCK_POWER && time_ns >= stuck->given.from_ns;
+  return is_stuck ? state->faults.frozen[gpu].power_mw : power_mw;
 }

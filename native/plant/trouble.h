@@ -19,6 +19,8 @@ const fault_t *trouble_of_gpu(const faults_t *faults, enum plant_fault_kind kind
 int trouble_hits(plant_file_t *file, const fault_t *fault);
 /* Change what the sensor says, or not. */
 void trouble_sense(plant_file_t *file, const state_t *state, uint32_t gpu, sensor_t *sensor);
+/* Likewise of a sample of that time. */
+uint32_t trouble_sample_mw(const state_t *state, uint32_t gpu, int64_t time_ns, uint32_t power_mw);
 
 /* Do at once what a fault that strikes does. Nothing while the host is not on. */
 void strike(plant_file_t *file, state_t *state, const plant_fault_t *fault);

@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import DriverError, InputError
+from eagent.sim import model, processor
 from eagent.sim._bmc import Bmc
 from eagent.sim._faults import FAULTS_MAX, FOREIGN_PID, KINDS, Faults
 from eagent.sim._plant import Host
+from eagent.sim.supply import supply
 from eagent.sim.workload import Square
 
 if TYPE_CHECKING:
     from tests.native.plant.conftest import Lab
 
 Struck = Callable[..., tuple[Host, Faults]]
-SUPPLY = {"standby_w": 30.0, "boot_w": 500.0, "boot_s": 1.0, "rest_w": 400.0}
 
 
 @pytest.fixture
@@ -213,6 +214,18 @@ def test_only_what_is_said_to_be_stuck_is(struck: Struck, bits: int, moves: set[
     assert all(len(seen[name]) == 1 for name in set(keys) - moves)
 
 
+def test_the_samples_of_a_stuck_sensor_are_stuck_from_then_on(struck: Struck) -> None:
+    host, faults = struck()
+    Square(period_s=0.3).start(host, [0])
+    host.advance(3.0)
+    faults.inject("stuck-power", "gpu", 0, (46.19, 1))
+    host.advance(4.0)
+    since_us = host.view(0)["sensor_time_us"] - 500_000
+    samples = host.samples(0)
+    assert {sample["power_mw"] for sample in samples if sample["time_us"] > since_us} == {46_190}
+    assert len({sample["power_mw"] for sample in samples if sample["time_us"] < since_us - 1_000_000}) > 10
+
+
 def test_a_limit_set_past_the_driver_is_held_and_the_lowest_of_two(struck: Struck) -> None:
     host, faults = struck()
     Square(period_s=10.0, duty=1.0).start(host, [0])
@@ -294,7 +307,8 @@ def test_the_counters_of_a_package_wrap_after_the_joules_that_were_left(struck: 
 def test_a_power_cycle_brings_a_lost_gpu_back_and_nothing_strikes_a_host_that_is_off(
     struck: Struck, tmp_path: Path
 ) -> None:
-    host, faults = struck(supply=SUPPLY)
+    gpu, cpu = model.load("a100-sxm4-80gb"), processor.load("xeon-platinum-8358")
+    host, faults = struck(supply=supply(gpu, 1, cpu, boot_s=1.0).as_dict())
     for kind in ("gpu-lost", "reset-required", "no-permission"):
         faults.inject(kind, "gpu", 0)
     faults.inject("foreign-limit", "gpu", 0, (200.0,), from_s=5.0)
