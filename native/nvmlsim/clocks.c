@@ -22,7 +22,7 @@ static nvmlReturn_t choose_clock(nvmlClockType_t type, uint32_t sm_mhz, uint32_t
 
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, clock_mhz, &view);
+  const nvmlReturn_t status = library_read(device, clock_mhz, PLANT_CALL_CLOCK, &view);
   if (status != NVML_SUCCESS) return status;
   return choose_clock(type, view.sm_clock_mhz, view.memory_clock_mhz, clock_mhz);
 }
@@ -58,8 +58,8 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
   if (status != NVML_SUCCESS) return status;
   if (memory_clock_mhz != view.memory_clock_max_mhz) return NVML_ERROR_NOT_FOUND;
   const double span_mhz = view.sm_clock_max_mhz - view.sm_clock_min_mhz;
-  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz, (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1,
-                     count, clocks_mhz);
+  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz,
+                     (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1, count, clocks_mhz);
 }
 
 /* Symbolic bounds come in pairs: both or neither. The clock that TDP stands for, the board's base clock, is not in the

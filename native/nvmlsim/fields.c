@@ -56,7 +56,7 @@ static nvmlReturn_t give_field(nvmlFieldValue_t *field, const plant_gpu_view_t *
 /* SUCCESS says that the answers are in; how each went is in its own nvmlReturn. */
 nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, values, &view);
+  const nvmlReturn_t status = library_read(device, values, PLANT_CALL_POWER, &view);
   if (status != NVML_SUCCESS) return status;
   if (count < 1) return NVML_ERROR_INVALID_ARGUMENT;
   const long long now_us = wall_clock_us();

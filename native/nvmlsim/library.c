@@ -11,15 +11,19 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nvmlsim/call.h"
+
 struct nvmlDevice_st {
   char place; /* a handle is the address of its slot; nothing is stored there */
 };
 
 static struct {
-  pthread_mutex_t lock; /* around every call into the plant: the driver has one lock too */
+  pthread_mutex_t lock; /* of what is here; never held while a call waits for the driver, which may be for ever */
   pthread_once_t prepared;
   plant_host_t *host;
   unsigned int users; /* initialisations not yet shut down */
+  unsigned int calls; /* in the driver; the last of them closes the host if there are no users any more */
+  call_t change;      /* between library_change_begin and _end; who holds the driver's lock has it */
   char path[PATH_MAX];
 } library = {.lock = PTHREAD_MUTEX_INITIALIZER, .prepared = PTHREAD_ONCE_INIT};
 
@@ -35,8 +39,13 @@ static void unlock(void) {
 
 /* A child of fork() keeps the host: the mapping is shared, and the plant's own lock knows its owners by thread. All
  * that must not happen is that this lock is copied while a thread holds it which the child does not have. */
+static void in_child(void) {
+  library.calls = 0; /* they are those of threads that the child does not have */
+  unlock();
+}
+
 static void prepare(void) {
-  pthread_atfork(lock, unlock, unlock);
+  pthread_atfork(lock, unlock, in_child);
 }
 
 static nvmlReturn_t from_plant(int status) {
@@ -53,6 +62,8 @@ static nvmlReturn_t from_plant(int status) {
       return NVML_ERROR_NOT_SUPPORTED;
     case ENODEV:
       return NVML_ERROR_GPU_IS_LOST;
+    case EUCLEAN:
+      return NVML_ERROR_RESET_REQUIRED;
     case ETIMEDOUT:
       return NVML_ERROR_TIMEOUT;
     default:
@@ -60,24 +71,59 @@ static nvmlReturn_t from_plant(int status) {
   }
 }
 
+static void close_if_unused(void) {
+  if (library.users > 0 || library.calls > 0) return;
+  plant_host_close(library.host);
+  library.host = NULL;
+}
+
+static void leave(call_t *call) {
+  call_end(call);
+  lock();
+  library.calls--;
+  close_if_unused();
+  unlock();
+}
+
+/* Addresses are compared as numbers: a caller may hand in anything. */
+static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+  if (library.users == 0) return NVML_ERROR_UNINITIALIZED;
+  const uintptr_t offset = (uintptr_t)device - (uintptr_t)devices;
+  const bool ours = offset < plant_host_gpu_count(library.host) * sizeof devices[0];
+  return ours && out != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+/* Go into the driver with a call that `status`, found with the lock held, allows. Unlocks. On any answer but
+ * NVML_SUCCESS the call is over. */
+static nvmlReturn_t enter(call_t *call, nvmlReturn_t status, uint32_t gpu, enum plant_call kind) {
+  plant_host_t *host = library.host;
+  if (status == NVML_SUCCESS) library.calls++;
+  unlock();
+  if (status != NVML_SUCCESS) return status;
+  const int answer = call_begin(call, host, gpu, kind);
+  if (answer != 0) leave(call);
+  return from_plant(answer);
+}
+
 /* Without a usable host, or while it is not on, this is a machine without the driver, and answers as one. A process of
  * an earlier boot, which on a real host would have died with it, has lost its GPUs until it initialises again. */
-static nvmlReturn_t initialise(void) {
-  if (library.users == 0) {
-    const char *path = getenv("EAGENT_SIM_HOST");
-    if (path == NULL || strlen(path) >= sizeof library.path) return NVML_ERROR_DRIVER_NOT_LOADED;
-    int error = 0;
-    library.host = plant_host_open(path, &error);
-    if (library.host == NULL) return error == EACCES ? NVML_ERROR_NO_PERMISSION : NVML_ERROR_DRIVER_NOT_LOADED;
-    if (plant_host_bind(library.host) != 0) {
-      plant_host_close(library.host);
-      library.host = NULL;
-      return NVML_ERROR_DRIVER_NOT_LOADED;
-    }
-    strcpy(library.path, path);
-  }
-  library.users++;
+static nvmlReturn_t open_host(void) {
+  const char *path = getenv("EAGENT_SIM_HOST");
+  if (path == NULL || strlen(path) >= sizeof library.path) return NVML_ERROR_DRIVER_NOT_LOADED;
+  int error = 0;
+  library.host = plant_host_open(path, &error);
+  if (library.host == NULL) return error == EACCES ? NVML_ERROR_NO_PERMISSION : NVML_ERROR_DRIVER_NOT_LOADED;
+  strcpy(library.path, path);
   return NVML_SUCCESS;
+}
+
+static nvmlReturn_t initialise(void) {
+  nvmlReturn_t status = library.host == NULL ? open_host() : NVML_SUCCESS; /* a call may have kept it open */
+  if (status == NVML_SUCCESS && library.users == 0 && plant_host_bind(library.host) != 0)
+    status = NVML_ERROR_DRIVER_NOT_LOADED;
+  if (status == NVML_SUCCESS) library.users++;
+  close_if_unused();
+  return status;
 }
 
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
@@ -85,7 +131,8 @@ nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
   pthread_once(&library.prepared, prepare);
   lock();
   const nvmlReturn_t status = initialise();
-  unlock();
+  call_t call;
+  if (enter(&call, status, PLANT_NO_GPU, PLANT_CALL_OTHER) == NVML_SUCCESS) leave(&call);
   return status;
 }
 
@@ -100,17 +147,15 @@ nvmlReturn_t nvmlInit(void) {
 /* The real library answers SUCCESS also when it was never initialised, whatever its header says. */
 nvmlReturn_t nvmlShutdown(void) {
   lock();
-  if (library.users > 0 && --library.users == 0) {
-    plant_host_close(library.host);
-    library.host = NULL;
-  }
+  if (library.users > 0) library.users--;
+  close_if_unused();
   unlock();
   return NVML_SUCCESS;
 }
 
 const char *eagent_simulated_host(void) {
   lock();
-  const bool initialised = library.host != NULL;
+  const bool initialised = library.users > 0;
   unlock();
   return initialised ? library.path : getenv("EAGENT_SIM_HOST");
 }
@@ -119,47 +164,48 @@ uint32_t library_gpu(nvmlDevice_t device) {
   return (uint32_t)(device - devices);
 }
 
-/* Called with the lock held. Addresses are compared as numbers: a caller may hand in anything. */
-static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
-  if (library.host == NULL) return NVML_ERROR_UNINITIALIZED;
-  const uintptr_t offset = (uintptr_t)device - (uintptr_t)devices;
-  const bool ours = offset < plant_host_gpu_count(library.host) * sizeof devices[0];
-  return ours && out != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
+  call_t call;
+  lock();
+  nvmlReturn_t status = enter(&call, check(device, out), library_gpu(device), PLANT_CALL_OTHER);
+  if (status != NVML_SUCCESS) return status;
+  status = from_plant(plant_host_is_there(call.host));
+  leave(&call);
+  return status;
 }
 
-nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
+nvmlReturn_t library_read(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view) {
+  call_t call;
   lock();
-  nvmlReturn_t status = check(device, out);
-  if (status == NVML_SUCCESS) status = from_plant(plant_host_is_there(library.host));
-  unlock();
+  nvmlReturn_t status = enter(&call, check(device, out), library_gpu(device), kind);
+  if (status != NVML_SUCCESS) return status;
+  status = from_plant(plant_host_view(call.host, library_gpu(device), view));
+  leave(&call);
   return status;
 }
 
 nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t *view) {
-  lock();
-  nvmlReturn_t status = check(device, out);
-  if (status == NVML_SUCCESS) status = from_plant(plant_host_view(library.host, library_gpu(device), view));
-  unlock();
-  return status;
+  return library_read(device, out, PLANT_CALL_OTHER, view);
 }
 
 nvmlReturn_t library_gpu_count(uint32_t *count) {
+  call_t call;
   lock();
-  nvmlReturn_t status = library.host == NULL ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
+  nvmlReturn_t status = library.users == 0 ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
   if (status == NVML_SUCCESS && count == NULL) status = NVML_ERROR_INVALID_ARGUMENT;
-  if (status == NVML_SUCCESS) status = from_plant(plant_host_is_there(library.host));
-  if (status == NVML_SUCCESS) *count = plant_host_gpu_count(library.host);
-  unlock();
+  status = enter(&call, status, PLANT_NO_GPU, PLANT_CALL_OTHER);
+  if (status != NVML_SUCCESS) return status;
+  status = from_plant(plant_host_is_there(call.host));
+  if (status == NVML_SUCCESS) *count = plant_host_gpu_count(call.host);
+  leave(&call);
   return status;
 }
 
 nvmlReturn_t library_handle(uint32_t gpu, nvmlDevice_t *device) {
-  uint32_t count;
-  const nvmlReturn_t status = library_gpu_count(&count);
-  if (status != NVML_SUCCESS) return status;
-  if (device == NULL || gpu >= count) return NVML_ERROR_INVALID_ARGUMENT;
-  *device = (nvmlDevice_t)&devices[gpu];
-  return NVML_SUCCESS;
+  const nvmlDevice_t found = gpu < PLANT_GPUS_MAX ? (nvmlDevice_t)&devices[gpu] : NULL;
+  const nvmlReturn_t status = library_check(found, device);
+  if (status == NVML_SUCCESS) *device = found;
+  return status;
 }
 
 /* What the driver asks for is not user 0 but CAP_SYS_ADMIN, which root in a container often lacks. */
@@ -182,20 +228,21 @@ static bool may_change(const plant_host_t *host) {
 }
 
 nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
+  call_t call;
   lock();
   nvmlReturn_t status = check(device, host);
   if (status == NVML_SUCCESS && !may_change(library.host)) status = NVML_ERROR_NO_PERMISSION;
-  if (status != NVML_SUCCESS) {
-    unlock();
-    return status;
-  }
-  *host = library.host;
+  status = enter(&call, status, library_gpu(device), PLANT_CALL_SET);
+  if (status != NVML_SUCCESS) return status;
+  library.change = call;
+  *host = call.host;
   *gpu = library_gpu(device);
   return NVML_SUCCESS;
 }
 
 nvmlReturn_t library_change_end(int plant_status) {
-  unlock();
+  call_t call = library.change;
+  leave(&call);
   return from_plant(plant_status);
 }
 

@@ -6,10 +6,13 @@
 #include <stdint.h>
 
 #include "nvml_abi.h"
-#include "plant/host.h"
+#include "plant/driver.h"
 
-/* What a client of the driver sees of the device now. The checks come in the driver's order: UNINITIALIZED, then a bad
- * handle or `out` (the caller's out-parameter) NULL: INVALID_ARGUMENT. */
+/* What a client of the driver sees of the device now, in a call of a kind that takes its time and may fail. The checks
+ * come in the driver's order: UNINITIALIZED, then a bad handle or `out` (the caller's out-parameter) NULL:
+ * INVALID_ARGUMENT. */
+nvmlReturn_t library_read(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view);
+/* The same for a call that reads no sensor: of kind PLANT_CALL_OTHER. */
 nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t *view);
 
 /* As library_look, for what is the same on every device and needs no look. */

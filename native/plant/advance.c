@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 /* Ticks between publications: a process that dies loses ten simulated seconds of work at most. */
 #define BUSY_TICKS_MAX 2000
@@ -96,6 +97,7 @@ static int64_t quiet_until(const spec_t *spec, const state_t *state, int64_t tar
     if (load->progress.running && load->start_tick < target) target = load->start_tick;
   }
   if (state->supply.power == PLANT_POWER_BOOTING && state->supply.on_tick < target) target = state->supply.on_tick;
+  if (state->faults.next_tick < target) target = state->faults.next_tick;
   return target > state->tick ? target : state->tick;
 }
 
@@ -118,6 +120,7 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
       step(file, state);
     }
     if (supply_is_due(state)) supply_on(file, state);
+    if (state->tick >= state->faults.next_tick) trouble_step(file, state);
   }
 }
 

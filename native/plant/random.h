@@ -20,6 +20,8 @@ enum random_stream {
   RANDOM_CLOCK_DELAY,
   RANDOM_IMBALANCE,
   RANDOM_SAMPLE_NOISE,
+  RANDOM_CALL,
+  RANDOM_FAULT,
 };
 
 static inline uint64_t random_mix(uint64_t x) {
