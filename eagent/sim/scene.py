@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from eagent.errors import DriverError, InputError
+from eagent.sim._faults import FOREIGN_PID, Faults
 from eagent.sim._plant import Host
 from eagent.sim._watch import Watch
 from eagent.sim.host import SimulatedHost
@@ -46,6 +47,7 @@ class Scene:
         """
         self._host = host
         self._watch = Watch(host.plant)
+        self._faults = Faults(host.plant)
         self._plant = Host(host.plant)
 
     def __enter__(self) -> Self:
@@ -56,8 +58,8 @@ class Scene:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Let go of it."""
-        self._plant.close()
-        self._watch.close()
+        for handle in (self._plant, self._faults, self._watch):
+            handle.close()
 
     def look(self) -> Json:
         """All of it, now.
@@ -80,6 +82,7 @@ class Scene:
             "gpus": [self._gpu(number, gpu, loads) for number, gpu in enumerate(truth["gpus"])],
             "packages": [{"package": number, "power_w": power_w} for number, power_w in enumerate(truth["package_w"])],
             "loads": loads,
+            "faults": [dict(fault) for fault in self._faults.all()],
             "writes": self._writes(truth["time_s"], truth["writes"]),
             "full_logs": list(self._plant.full_logs),
         }
@@ -138,7 +141,9 @@ def _written(time_s: float, what: str, index: int, old: int, new: int, min_mhz: 
 
 
 def _command(pid: int) -> str | None:
-    """The name of a process that still runs."""
+    """The name of a process that still runs, or that it is one only by way of a fault."""
+    if pid == FOREIGN_PID:
+        return "a fault"
     try:
         return (PROC / str(pid) / "comm").read_text(errors="replace").strip() if pid else None
     except OSError:

@@ -12,6 +12,7 @@ import pytest
 from eagent.errors import DriverError, InputError
 from eagent.sim import host
 from eagent.sim._bmc import Bmc
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.host import SimulatedHost
 from eagent.sim.scene import WRITES_S, Scene
@@ -88,6 +89,22 @@ def test_writes_of_the_last_seconds_are_told_with_who_wrote(plant: Host, scene: 
     assert [write["what"] for write in scene.look()["writes"]] == ["lock", "limit_uw"]
     plant.advance(WRITES_S + 2.0)
     assert scene.look()["writes"] == []
+
+
+def test_faults_that_last_or_are_yet_to_come_are_told(made: SimulatedHost, scene: Scene) -> None:
+    assert scene.look()["faults"] == []
+    with Faults(made.plant) as opened:
+        opened.inject("gpu-lost", "gpu", 1)
+    (told,) = scene.look()["faults"]
+    assert (told["kind"], told["target"], told["index"], told["until_s"]) == ("gpu-lost", "gpu", 1, None)
+
+
+def test_a_foreign_writer_is_told_to_be_a_fault(made: SimulatedHost, plant: Host, scene: Scene) -> None:
+    with Faults(made.plant) as opened:
+        opened.inject("foreign-limit", "gpu", 1, (200.0,))
+    plant.advance(1.0)
+    (write,) = scene.look()["writes"]
+    assert (write["device"], write["new"], write["command"]) == ("gpu1", 200_000, "a fault")
 
 
 def test_of_very_many_writes_the_last_are_told(plant: Host, scene: Scene) -> None:

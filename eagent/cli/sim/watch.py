@@ -104,6 +104,7 @@ def frame(seen: Json) -> list[str]:
         cpus = (f"cpu{each['package']} {format_watts(each['power_w'])}" for each in seen["packages"])
         lines.append(f"cpus     {', '.join(cpus)}, each with its memory")
     lines += [f"load     {_load_line(load, seen['time_s'])}" for load in seen["loads"] if load["running"]]
+    lines += [f"FAULT    {_fault_line(fault, seen['time_s'])}" for fault in seen["faults"]]
     lines += [f"FULL     the log of {log}: what came later is not in it" for log in seen["full_logs"]]
     rows = [*(_row(gpu, seen) for gpu in seen["gpus"]), _sums(seen["gpus"])]
     return [*lines, "", *table(HEADINGS, RIGHT, rows), *_write_lines(seen)]
@@ -160,6 +161,18 @@ def _load_line(load: Json, now_s: float) -> str:
         f"{load['tokens']} tokens made",
     }[load["kind"]]
     return f"{name} for {format_duration(now_s - load['start_s'])}{done}"
+
+
+def _fault_line(fault: Json, now_s: float) -> str:
+    of = "the host" if fault["target"] == "host" else f"{fault['target']} {fault['index']}"
+    words = [f"{fault['kind']} of {of}"]
+    if fault["from_s"] > now_s:
+        words.append(f"in {format_duration(fault['from_s'] - now_s)}")
+    if fault["every_s"] is not None:
+        words.append(f"every {format_duration(fault['every_s'])}")
+    if fault["until_s"] is not None:
+        words.append(f"ends in {format_duration(max(0.0, fault['until_s'] - now_s))}")
+    return ", ".join(words)
 
 
 def _write_lines(seen: Json) -> list[str]:

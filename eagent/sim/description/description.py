@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from eagent.errors import InputError
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
+from eagent.sim.description.fault import Fault
 from eagent.sim.description.load import Load
 from eagent.sim.description.parts import Cpus, Gpus
 from eagent.sim.description.setting import Setting
@@ -56,6 +58,7 @@ class Description:
     supply: Mapping[str, float] = field(default_factory=dict)  # what differs from the defaults of `eagent.sim.supply`
     settings: tuple[Setting, ...] = ()
     loads: tuple[Load, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         """Check all of it."""
@@ -70,6 +73,9 @@ class Description:
         for number, setting in enumerate(self.settings, 1):
             with at(f"[[set]] {number}: "):
                 setting.check(self.gpu.count, self.gpu.numbers())
+        for number, fault in enumerate(self.faults, 1):
+            with at(f"[[fault]] {number}: "):
+                fault.check(self.gpu.count, self.cpu.numbers())
         self._require_one_load_a_gpu()
 
     def _require_one_load_a_gpu(self) -> None:
@@ -111,5 +117,9 @@ class Description:
                     setting.apply(plant)
                 for load in ready:
                     load.start(plant)
+            with Faults(path) as opened:
+                for number, fault in enumerate(self.faults, 1):
+                    with at(f"[[fault]] {number}: "):
+                        fault.inject(opened)
 
         return begin

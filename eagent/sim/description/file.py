@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from eagent.errors import InputError
 from eagent.sim import model, processor
-from eagent.sim.description import load, setting, toml
+from eagent.sim.description import fault, load, setting, toml
 from eagent.sim.description.description import HOST, SUPPLY, Description
+from eagent.sim.description.fault import PARTS
 from eagent.sim.description.parts import CPU, GPU, Cpus, Gpus, Numbers, model_file
 from eagent.sim.description.values import Kind, at, require_fit, require_known, shown
 from eagent.sim.gpus import parse_gpus
@@ -24,7 +25,7 @@ One = TypeVar("One")
 
 # A new one is a field in Description, a name here, a line in `parse` and one in `write`, and its keys in
 # config/sim-host.toml.
-SECTIONS = ("host", "gpu", "cpu", "supply", "set", "load")
+SECTIONS = ("host", "gpu", "cpu", "supply", "set", "load", "fault")
 LIST_MAX = 64  # of the sections that may stand there more than once
 
 
@@ -69,6 +70,7 @@ def parse(text: str, where: str, directory: Path) -> Description:
             supply=_table(document, "supply", SUPPLY),
             settings=_each(document, "set", setting.read),
             loads=_each(document, "load", partial(load.read, directory=directory)),
+            faults=_each(document, "fault", fault.read),
         )
 
 
@@ -83,6 +85,7 @@ def write(description: Description) -> str:
             "supply": given.supply,
             "set": [each.table() for each in given.settings],
             "load": [each.table() for each in given.loads],
+            "fault": [each.table() for each in given.faults],
         }
     )
 
@@ -119,7 +122,7 @@ def _each(document: Mapping[str, Any], section: str, read_one: Callable[[dict[st
     out = []
     for number, table in enumerate(_list(document, section), 1):
         with at(f"[[{section}]] {number}: "):
-            out.append(read_one(_with_gpus(table)))
+            out.append(read_one(_with_indices(table)))
     return tuple(out)
 
 
@@ -132,9 +135,12 @@ def _list(document: Mapping[str, Any], section: str) -> list[dict[str, Any]]:
     return tables
 
 
-def _with_gpus(table: dict[str, Any]) -> dict[str, Any]:
-    """The table, its GPUs as a tuple, whether they are written "0-3" or [0, 1, 2, 3]."""
-    gpus = table.get("gpus")
-    if isinstance(gpus, str):
-        return {**table, "gpus": parse_gpus(gpus)}
-    return {**table, "gpus": tuple(gpus)} if isinstance(gpus, list) else table
+def _with_indices(table: dict[str, Any]) -> dict[str, Any]:
+    """The table, its lists of parts as tuples, whether they are written "0-3" or [0, 1, 2, 3]."""
+    out = dict(table)
+    for part in PARTS:
+        if isinstance(table.get(part), str):
+            out[part] = parse_gpus(table[part])
+        elif isinstance(table.get(part), list):
+            out[part] = tuple(table[part])
+    return out

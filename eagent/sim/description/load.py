@@ -10,7 +10,7 @@ from typing import Any
 from eagent.errors import InputError
 from eagent.sim import trace, workload
 from eagent.sim._plant import Host
-from eagent.sim.description.values import GpuList, Kind, Text, require_fit, require_known
+from eagent.sim.description.values import Indices, Kind, Text, require_fit, require_known
 from eagent.sim.gpus import of_host
 from eagent.sim.model import Number, Word
 
@@ -63,7 +63,7 @@ REQUESTS: Mapping[str, Kind] = {
     "zipf": Number(0, 100),
     "seed": Number(0, 2**63 - 1, whole=True),
 }
-PLACE: Mapping[str, Kind] = {"kind": Word(tuple(WORKS)), "gpus": GpuList(), "at_s": Number(0, YEAR_S)}
+PLACE: Mapping[str, Kind] = {"kind": Word(tuple(WORKS)), "gpus": Indices(), "at_s": Number(0, YEAR_S)}
 
 
 @dataclass(frozen=True, slots=True)

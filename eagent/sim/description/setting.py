@@ -9,12 +9,12 @@ from typing import Any
 from eagent.errors import InputError
 from eagent.sim._plant import Host
 from eagent.sim.description.parts import Numbers
-from eagent.sim.description.values import Flag, GpuList, Kind, require_fit, require_known
+from eagent.sim.description.values import Flag, Indices, Kind, require_fit, require_known
 from eagent.sim.gpus import of_host
 from eagent.sim.model import CLOCK, LIMIT, Number
 
 KEYS: Mapping[str, Kind] = {
-    "gpus": GpuList(),
+    "gpus": Indices(),
     "power_limit_w": LIMIT,
     "lock_mhz": Number(CLOCK.low, CLOCK.high, whole=True, length=2, rising=True),
     "persistence": Flag(),

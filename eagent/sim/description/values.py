@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from eagent.errors import InputError
@@ -36,14 +37,27 @@ class Flag:
         return None if isinstance(value, bool) else "must be true or false"
 
 
-class GpuList:
-    """GPUs by their numbers."""
+class Indices:
+    """Parts of a host by their numbers: GPUs, CPUs, packages."""
 
     def wrong(self, value: object) -> str | None:
         """What is wrong with `value`, in words, or None."""
-        gpus = value if isinstance(value, tuple) and all(type(gpu) is int and gpu >= 0 for gpu in value) else ()
-        in_order = gpus and list(gpus) == sorted(set(gpus))
-        return None if in_order else 'must be a list of GPUs in order, such as "0-3,6"'
+        some = value if isinstance(value, tuple) and all(type(index) is int and index >= 0 for index in value) else ()
+        in_order = some and list(some) == sorted(set(some))
+        return None if in_order else 'must be a list in order, such as "0-3,6"'
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Some of these words, each once."""
+
+    choices: tuple[str, ...]
+
+    def wrong(self, value: object) -> str | None:
+        """What is wrong with `value`, in words, or None."""
+        known = isinstance(value, list) and all(isinstance(word, str) and word in self.choices for word in value)
+        fits = known and 0 < len(set(value)) == len(value)  # type: ignore[arg-type, call-overload]  # it is a list
+        return None if fits else f"must be a list of some of {', '.join(self.choices)}"
 
 
 @contextmanager

@@ -68,6 +68,7 @@ def seen() -> dict[str, Any]:
             load("gang", 1, 2, start_s=90.0, steps=20, starved_s=0.5),
             load("serving", 3, start_s=105.0),
         ],
+        "faults": [],
         "writes": [],
         "full_logs": [],
     }
@@ -141,6 +142,22 @@ def test_writes_say_what_when_and_who(seen: dict[str, Any]) -> None:
         "      5s ago  cpu3: max_khz 3400000 to 2000000 kHz, by pid 7 (x)",
         "      4s ago  host: power on to off, by nobody: the host was switched",
         "    40ms ago  gpu0: power limit 250.5 W to 400 W, by pid 7 (x)",
+    ]
+
+
+def test_faults_are_shown_with_what_is_left_of_them(seen: dict[str, Any]) -> None:
+    def fault(kind: str, target: str, **other: Any) -> dict[str, Any]:
+        return {"kind": kind, "target": target, "index": 3, "from_s": 90.0, "until_s": None, "every_s": None, **other}
+
+    seen["faults"] = [
+        fault("gpu-lost", "gpu"),
+        fault("slow-calls", "host", until_s=101.5),
+        fault("foreign-limit", "gpu", from_s=130.0, every_s=10.0, until_s=160.0),
+    ]
+    assert [line for line in frame(seen) if line.startswith("FAULT")] == [
+        "FAULT    gpu-lost of gpu 3",
+        "FAULT    slow-calls of the host, ends in 1.5s",
+        "FAULT    foreign-limit of gpu 3, in 30s, every 10s, ends in 1m",
     ]
 
 

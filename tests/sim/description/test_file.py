@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import InputError
-from eagent.sim import model, processor, supply
-from eagent.sim.description import file, load, setting
+from eagent.sim import faults, model, processor, supply
+from eagent.sim.description import fault, file, load, setting
 from eagent.sim.description.description import HOST, SUPPLY, Description
+from eagent.sim.description.fault import Fault
 from eagent.sim.description.load import Load, Requests
 from eagent.sim.description.parts import CPU, GPU, Cpus, Gpus
 from eagent.sim.description.setting import Setting
@@ -103,6 +104,7 @@ def test_the_shipped_file_has_every_key_and_no_other() -> None:
     document = uncommented()
     loads = {table["kind"]: set(table) for table in document.pop("load")}
     (set_at_once,) = document.pop("set")
+    wrong = {table["kind"]: set(table) for table in document.pop("fault")}
     assert {name: set(table) for name, table in document.items()} == {
         "host": set(HOST),
         "gpu": {*GPU, "override"},
@@ -112,7 +114,10 @@ def test_the_shipped_file_has_every_key_and_no_other() -> None:
     assert set(set_at_once) == set(setting.KEYS)
     own = {kind: {*load.PLACE, *keys} for kind, keys in load.KEYS.items()}
     assert loads == {**own, "serving": {*own["serving"], *load.REQUESTS}}
-    assert {*document, "set", "load"} == set(file.SECTIONS)
+    assert set().union(*wrong.values()) >= set(fault.KEYS)
+    assert all(keys <= {*fault.KEYS, *fault.VALUES[kind]} for kind, keys in wrong.items())
+    assert all(keys >= set(fault.VALUES[kind]) for kind, keys in wrong.items())
+    assert {*document, "set", "load", "fault"} == set(file.SECTIONS)
 
 
 def test_the_shipped_file_states_the_real_defaults() -> None:
@@ -183,9 +188,9 @@ def test_the_keys_of_the_supply_are_those_of_the_supply() -> None:
         ("[[load]]\nkind = 'square'\nat_s = -1", "lab.toml: [[load]] 1: at_s = -1: must be a number from 0"),
         ("[[load]]\nkind = 'gang'\ngpus = '9'", "lab.toml: [[load]] 1: no gpu 9: the host has 8"),
         ("[[load]]\nkind = 'gang'\ngpus = '3-1'", "lab.toml: [[load]] 1: '3-1' is not a list of gpus"),
-        ("[[load]]\nkind = 'gang'\ngpus = []", "lab.toml: [[load]] 1: gpus = (): must be a list of GPUs"),
-        ("[[load]]\nkind = 'gang'\ngpus = [1, 1]", "lab.toml: [[load]] 1: gpus = (1, 1): must be a list of GPUs in"),
-        ("[[load]]\nkind = 'gang'\ngpus = 1", "lab.toml: [[load]] 1: gpus = 1: must be a list of GPUs"),
+        ("[[load]]\nkind = 'gang'\ngpus = []", "lab.toml: [[load]] 1: gpus = (): must be a list in order"),
+        ("[[load]]\nkind = 'gang'\ngpus = [1, 1]", "lab.toml: [[load]] 1: gpus = (1, 1): must be a list in order"),
+        ("[[load]]\nkind = 'gang'\ngpus = 1", "lab.toml: [[load]] 1: gpus = 1: must be a list in order"),
         ("[[load]]\nkind = 'serving'\nrate_per_s = 0", "lab.toml: [[load]] 1: rate_per_s = 0: must be a number"),
         ("[[load]]\nkind = 'serving'\ntrace = 3", "lab.toml: [[load]] 1: trace = 3: must be a text"),
         (
@@ -196,6 +201,33 @@ def test_the_keys_of_the_supply_are_those_of_the_supply() -> None:
             "[[load]]\nkind = 'gang'\ngpus = '0-3'\n[[load]]\nkind = 'square'\ngpus = '3-4'",
             "lab.toml: [[load]] 2: gpu 3 has the work of [[load]] 1 already",
         ),
+        ("[[fault]]\ngpus = '0'", "lab.toml: [[fault]] 1: kind is missing, such as not-supported"),
+        ("[[fault]]\nkind = 'gpulost'", "lab.toml: [[fault]] 1: kind = 'gpulost': must be one of not-supported"),
+        ("[[fault]]\nkind = 'missing-symbols'", "lab.toml: [[fault]] 1: kind = 'missing-symbols': must be one of"),
+        ("[[fault]]\nkind = 'gpu-lost'\nshare = 1", "lab.toml: [[fault]] 1: unknown key 'share'"),
+        ("[[fault]]\nkind = 'gpu-lost'\ngpus = '8'", "lab.toml: [[fault]] 1: gpus: the host has 8, from 0 to 7"),
+        ("[[fault]]\nkind = 'gpu-lost'\ncpus = '0'", "lab.toml: [[fault]] 1: cpus: gpu-lost is of gpus"),
+        ("[[fault]]\nkind = 'driver-reload'\ngpus = '0'", "lab.toml: [[fault]] 1: gpus: driver-reload is of the whole"),
+        ("[[fault]]\nkind = 'sysfs-read'\ncpus = '64'", "lab.toml: [[fault]] 1: cpus: the host has 64, from 0 to 63"),
+        ("[[fault]]\nkind = 'rapl-wrap'\npackages = '2'", "lab.toml: [[fault]] 1: packages: the host has 2, from 0"),
+        ("[[fault]]\nkind = 'gpu-lost'\nevery_s = 3", "lab.toml: [[fault]] 1: every_s: gpu-lost lasts"),
+        ("[[fault]]\nkind = 'xid'\nfor_s = 3", "lab.toml: [[fault]] 1: for_s: xid strikes once"),
+        ("[[fault]]\nkind = 'xid'\nat_s = -3", "lab.toml: [[fault]] 1: at_s = -3: must be a number from 0"),
+        (
+            "[[fault]]\nkind = 'foreign-limit'",
+            "lab.toml: [[fault]] 1: power_limit_w is missing: foreign-limit needs it",
+        ),
+        ("[[fault]]\nkind = 'zero-power'\nshare = 2", "lab.toml: [[fault]] 1: share = 2: must be a number from 0 to 1"),
+        ("[[fault]]\nkind = 'sysfs-read'\nerror = 'E'", "lab.toml: [[fault]] 1: error = 'E': must be one of EIO"),
+        (
+            "[[fault]]\nkind = 'stuck-power'\nstuck = 'x'",
+            "lab.toml: [[fault]] 1: stuck = 'x': must be a list of some of",
+        ),
+        (
+            "[[fault]]\nkind = 'stuck-power'\nstuck = [1]",
+            "lab.toml: [[fault]] 1: stuck = [1]: must be a list of some of",
+        ),
+        ("[[fault]]\nkind = 'stuck-power'\nstuck = []", "lab.toml: [[fault]] 1: stuck = []: must be a list of some of"),
         ("[host", "lab.toml: not TOML: "),
         (f"x = {'[' * 100_000}", "lab.toml: not TOML: "),
         (f"x = {'9' * 5000}", "lab.toml: not TOML: "),
@@ -282,6 +314,21 @@ def some_settings() -> st.SearchStrategy[Setting]:
     return st.builds(Setting, gpus, limit, lock, st.none() | st.booleans())
 
 
+def some_faults() -> st.SearchStrategy[Fault]:
+    gpus = st.none() | st.sets(st.integers(0, COUNT - 1), min_size=1).map(lambda some: tuple(sorted(some)))
+    when, lasts = st.floats(0, 1e6), st.none() | st.floats(1, 1e6)
+    lost = st.builds(Fault, st.just("gpu-lost"), gpus, at_s=when, for_s=lasts)
+    words = st.lists(st.sampled_from(sorted(faults.STUCK)), min_size=1, unique=True)
+    stuck = st.fixed_dictionaries({}, optional={"stuck": words, "power_w": st.floats(0, 900)})
+    lock = st.fixed_dictionaries({"lock_mhz": st.just([210, 900])})
+    return (
+        lost
+        | st.builds(Fault, st.just("stuck-power"), gpus, at_s=when, values=stuck)
+        | st.builds(Fault, st.just("foreign-lock"), gpus, every_s=st.floats(1, 100), for_s=lasts, values=lock)
+        | st.builds(Fault, st.just("sysfs-read"), cpus=st.just((0, 7)), packages=st.none() | st.just((0,)))
+    )
+
+
 @settings(deadline=None)
 @given(
     st.builds(
@@ -303,6 +350,7 @@ def some_settings() -> st.SearchStrategy[Setting]:
         ),
         settings=st.lists(some_settings(), max_size=3).map(tuple),
         loads=loads(),
+        faults=st.lists(some_faults(), max_size=3).map(tuple),
     )
 )
 def test_what_is_written_is_read_back_as_it_was(described: Description) -> None:
