@@ -182,7 +182,7 @@ def create(
         "cpu": cpu,
         "supply": wall.as_dict(),
     }
-    nvml = library()
+    library = _library()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
     if excess > 0:
         raise InputError(f"{host.path}: too long for a socket by {excess} bytes; choose a shorter EAGENT_SIM_DIR")
@@ -193,7 +193,7 @@ def create(
     except OSError as error:
         raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
     try:
-        _furnish(host, description, nvml)
+        _furnish(host, description, library)
     except BaseException as error:
         shutil.rmtree(host.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -242,11 +242,11 @@ def delete(directory: Path, name: str) -> None:
     shutil.rmtree(host.path)
 
 
-def _furnish(host: SimulatedHost, description: Mapping[str, object], nvml: Path) -> None:
+def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
     for directory in (host.lib, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
-        (host.lib / name).symlink_to(nvml)
+        (host.lib / name).symlink_to(library)
     _plant.create(host.plant, description)  # with this file it is a host
     host.show_boot()
 
@@ -263,13 +263,9 @@ def _within(what: str, value: int, low: int, high: int) -> int:
     return value
 
 
-def library(name: str = "_nvml") -> Path:
-    """The compiled library of that name. It is no Python module: found like one, never imported.
-
-    Raises:
-        DriverError: it is not built.
-    """
-    spec = importlib.util.find_spec(f"eagent.sim.{name}")
+def _library() -> Path:
+    """The compiled library. It is no Python module: found like one, never imported."""
+    spec = importlib.util.find_spec("eagent.sim._nvml")
     if spec is None or spec.origin is None:
         raise DriverError("the simulated NVML library is not built: install eagent again")
     return Path(spec.origin).resolve()

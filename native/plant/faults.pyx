@@ -1,4 +1,4 @@
-"""What is made to go wrong on a simulated host, and what calls of its driver cost. See native/plant/fault.h, driver.h."""
+"""What goes wrong on a simulated host, and what its driver's calls cost. See native/plant/fault.h and driver.h."""
 
 import errno
 import os
