@@ -7,8 +7,10 @@
 #ifndef EAGENT_PLANT_GPU_H
 #define EAGENT_PLANT_GPU_H
 
+#include "plant/knob.h"
 #include "plant/model.h"
 #include "plant/sensor.h"
+#include "plant/throttle.h"
 
 #define ENERGIES    32u  /* ticks of cumulative energy that the sensor's window may reach back over; a power of two */
 #define ROW_TICKS   20   /* a row of the power log, and a bucket of utilisation: 100 ms */
@@ -52,6 +54,8 @@ typedef struct gpu {
   sensor_t sensor;
   double busy_s, memory_s; /* in the present bucket */
   float busy[BUCKETS], memory[BUCKETS];
+  plant_knobs_t knobs;
+  plant_throttle_t throttle;
 } gpu_t;
 
 void gpu_init(const spec_t *spec, gpu_t *gpu);

@@ -92,6 +92,14 @@ int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us) {
   return session_end(&session, 0);
 }
 
+int plant_host_now_us(plant_host_t *host, uint64_t *unix_us) {
+  session_t session;
+  int error = session_look_on(host, &session);
+  if (error) return error;
+  *unix_us = unix_time_us(session.spec, session.now_ns, session.now_ns);
+  return session_end(&session, 0);
+}
+
 static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
   view->memory_used_b = DRIVER_MEMORY_B;
   if (!gpu->resident || gpu->load == 0) return;
@@ -109,7 +117,7 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->sm_clock_mhz =
       gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
   view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
-  view->event_reasons = gpu->resident ? (gpu_is_capped(gpu) ? 4 : 0) : 1;
+  view->event_reasons = throttle_reasons(spec, gpu);
   double busy, memory;
   gpu_utilisation(gpu, &busy, &memory);
   view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
@@ -129,6 +137,7 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   view_board(spec, &spec->boards[index], view);
   view_tenant(session.state, gpu, view);
   view_gpu(spec, session.state, gpu, view);
+  view->mig_mode = session.state->migs[index].mode;
   view->power_instant_mw = view->power_plain_mw = sensor.power_mw;
   view->energy_mj = sensor.energy_mj;
   view->sensor_time_us = unix_time_us(spec, sensor.time_ns, session.now_ns);

@@ -31,7 +31,7 @@ cdef extern from "plant/host.h" nogil:
         uint64_t event_reasons
         uint32_t[8] pids
         uint32_t pid_count
-        uint32_t persistence_mode
+        uint32_t persistence_mode, mig_mode
 
     plant_host_t *plant_host_open(const char *path, int *error)
     void plant_host_close(plant_host_t *host)

@@ -24,7 +24,7 @@ typedef struct plant_model {
   uint32_t limit_min_mw, limit_max_mw, limit_default_mw;
   uint32_t clock_min_mhz, clock_max_mhz, clock_base_mhz, clock_idle_mhz, memory_clock_mhz;
   double clock_step_mhz; /* the n-th clock is min + n * step, cut to whole MHz */
-  uint32_t feed_mhz; /* below this clock the cores cannot keep the memory busy */
+  uint32_t feed_mhz;     /* below this clock the cores cannot keep the memory busy */
 
   /* P = base(f) + memory * m + compute * u * drive(f) + leak * (T - leak_reference); deep_idle with no process. */
   /* drive(f) = (f/fmax) * v(f)^2; base(f) = base - (base - deep_idle) * (1 - drive(f)) / (1 - drive(fmin)), which is
@@ -37,10 +37,10 @@ typedef struct plant_model {
   double heat_k_per_w[PLANT_HEAT_STAGES], heat_s[PLANT_HEAT_STAGES], inlet_c; /* a Foster chain over the inlet air */
   double slow_c, stop_c; /* from here on clocks fall, slowly; here they fall to the lowest at once */
 
-  double cap_target;                         /* the share of the limit at which the mean is held */
-  double cap_clamp;                          /* the share of the limit beyond which the fast clamp acts */
-  double cap_memory_s;                       /* how long the controller remembers what the load draws */
-  uint32_t cap_steps;                        /* clock steps it may move every 20 ms */
+  double cap_target;       /* the share of the limit at which the mean is held */
+  double cap_clamp;        /* the share of the limit beyond which the fast clamp acts */
+  double cap_memory_s;     /* how long the controller remembers what the load draws */
+  uint32_t cap_steps;      /* clock steps it may move every 20 ms */
   double limit_delay_s[2]; /* a new limit acts after a time in this range */
   double clock_delay_s[2]; /* a new clock lock after a time whose median and 99th percentile these are */
 
@@ -152,6 +152,10 @@ enum plant_write {
   PLANT_WRITE_RAPL_WINDOW = 9,  /* microseconds */
   PLANT_WRITE_RAPL_ENABLED = 10,
   PLANT_WRITE_POWER = 11, /* enum plant_power; that a boot has ended is nobody's write: pid 0 */
+  PLANT_WRITE_MEMORY_LOCK = 20,
+  PLANT_WRITE_APPLICATION = 21, /* MHz; 0: as it came */
+  PLANT_WRITE_RESTRICTION = 22, /* PLANT_OPEN_* */
+  PLANT_WRITE_MIG = 23,         /* mode | instances << 8 */
 };
 
 typedef struct plant_event {
@@ -160,7 +164,7 @@ typedef struct plant_event {
       pid; /* pid 0: by switching the host off or on. gpu: of CPU writes the CPU, of RAPL writes the package */
   uint32_t constraint;           /* of a RAPL limit or window */
   uint32_t old_value, new_value; /* limit: mW; persistence: mode; the rest as at enum plant_write */
-  uint32_t min_mhz, max_mhz;     /* lock; both 0: reset */
+  uint32_t min_mhz, max_mhz;     /* of a lock of either clock; both 0: reset */
 } plant_event_t;
 
 int plant_host_events(plant_host_t *host, uint32_t from, plant_event_t *out, uint32_t room, uint32_t *count);
