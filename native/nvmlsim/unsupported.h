@@ -49,7 +49,7 @@
   X(nvmlDeviceGetPowerSource) X(nvmlDeviceGetRemappedRows) X(nvmlDeviceGetRemappedRows_v2)                             \
   X(nvmlDeviceGetRepairStatus) X(nvmlDeviceGetRetiredPages) X(nvmlDeviceGetRetiredPagesPendingStatus)                  \
   X(nvmlDeviceGetRetiredPages_v2) X(nvmlDeviceGetRowRemapperHistogram) X(nvmlDeviceGetRunningProcessDetailList)        \
-  X(nvmlDeviceGetSamples) X(nvmlDeviceGetSramEccErrorStatus) X(nvmlDeviceGetSramUniqueUncorrectedEccErrorCounts)       \
+  X(nvmlDeviceGetSramEccErrorStatus) X(nvmlDeviceGetSramUniqueUncorrectedEccErrorCounts)                               \
   X(nvmlDeviceGetSupportedPerformanceStates) X(nvmlDeviceGetSupportedVgpus) X(nvmlDeviceGetTargetFanSpeed)             \
   X(nvmlDeviceGetThermalSettings) X(nvmlDeviceGetTopologyCommonAncestor) X(nvmlDeviceGetTopologyNearestGpus)           \
   X(nvmlDeviceGetUnrepairableMemoryFlag_v1) X(nvmlDeviceGetVbiosVersion) X(nvmlDeviceGetVgpuCapabilities)              \

@@ -172,6 +172,8 @@ int plant_host_events(plant_host_t *host, uint32_t from, plant_event_t *out, uin
 int plant_host_power_log(plant_host_t *host, uint32_t from, float (*out)[PLANT_GPUS_MAX], uint32_t room,
                          uint32_t *count);
 int plant_host_energy_true(plant_host_t *host, uint32_t gpu, double *energy_j);
+/* True watts at an instant within the last 5 ms that are integrated; -EINVAL for another. */
+int plant_host_power_true(plant_host_t *host, uint32_t gpu, int64_t at_ns, double *power_w);
 /* Whether a log has been filled and what came later is missing from it. */
 int plant_host_logs_full(plant_host_t *host, int *events_full, int *power_full);
 

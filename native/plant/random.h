@@ -19,7 +19,8 @@ enum random_stream {
   RANDOM_LIMIT_DELAY,
   RANDOM_CLOCK_DELAY,
   RANDOM_IMBALANCE,
-  RANDOM_MIG_ID = 100,
+  RANDOM_SAMPLE_NOISE,
+  RANDOM_MIG_ID,
 };
 
 static inline uint64_t random_mix(uint64_t x) {

@@ -11,10 +11,17 @@ static int application_holds(const plant_model_t *model, const gpu_t *gpu) {
          model_clock_mhz(model, gpu->step) == limit_mhz;
 }
 
+/* Clocks that fall with the temperature are the driver's doing, at the highest it is the board's. */
+static uint64_t thermal_reasons(const spec_t *spec, const gpu_t *gpu) {
+  int is_near_stop = heat_c(spec, &gpu->heat) >= spec->given.model.stop_c;
+  return is_near_stop ? PLANT_REASON_HW_SLOWDOWN | PLANT_REASON_HW_THERMAL : PLANT_REASON_SW_THERMAL;
+}
+
 uint64_t throttle_reasons(const spec_t *spec, const gpu_t *gpu) {
   if (!gpu->resident) return PLANT_REASON_IDLE;
   uint64_t reasons = 0;
   if (gpu_is_capped(gpu)) reasons |= PLANT_REASON_POWER_CAP;
+  if (gpu_is_slowed(gpu)) reasons |= thermal_reasons(spec, gpu);
   if (application_holds(&spec->given.model, gpu)) reasons |= PLANT_REASON_APPLICATION_CLOCKS;
   return reasons;
 }
