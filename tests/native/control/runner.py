@@ -1,8 +1,8 @@
-"""Runs rows of a table of NVML calls, each on a simulated host of its own, all in one process on a simulated host.
+"""Runs rows of a table of NVML calls: each on a simulated host of its own, all in one process.
 
-A row says what to do `before`, the one `call` to make, and what to look at afterwards (`seen`): Python, with the names of
-nvidia-ml-py and those that the runner adds. Its answer is the call's NVML code, what was seen, and what the call left in the
-plant's own log.
+A row says what to do `before`, the one `call` to make, and what to look at afterwards (`seen`): Python, with the names
+of nvidia-ml-py and those that the runner adds. Its answer is the call's NVML code, what was seen, and what the call
+left in the plant's own log.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import environ_without_eagent
+
+INVALID, UNSUPPORTED, FORBIDDEN, NOT_FOUND, TOO_SMALL, TIMEOUT, VERSION = 2, 3, 4, 6, 7, 10, 25
+VOLTA = {"identity": {"architecture": 5, "compute_capability": [7, 0]}}
+GEFORCE = {"identity": {"brand": 5, "compute_capability": [8, 6]}}  # of the same generation, and without MIG
 
 RUNNER = """
 import ctypes, json, os, sys, time, pynvml
@@ -105,6 +109,12 @@ class Row:
         logs = [entry if len(entry) == 5 else (*entry, True) for entry in self.logs]
         answer: dict[str, Any] = json.loads(json.dumps({"code": self.code, "log": logs, "seen": self.shows}))
         return answer
+
+
+def booted(limit_mw: int = 400_000) -> tuple[tuple[Any, ...], ...]:
+    """What a boot enters in the log, of which nobody is the author."""
+    off = ((0, "limit_mw", limit_mw, 0, False), (1, "limit_mw", 400_000, 0, False))
+    return (*off, (0, "limit_mw", 0, 400_000, False), (1, "limit_mw", 0, 400_000, False))
 
 
 def run(rows: Sequence[Row], folder: Path) -> dict[str, dict[str, Any]]:
