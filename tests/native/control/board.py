@@ -42,6 +42,12 @@ ROWS = [
         shows=0,
     ),
     Row("errors of memory of a kind that is none", "nvmlDeviceGetTotalEccErrors(gpu, 2, 0)", INVALID),
-    Row("the address, at length", "None", seen="nvmlDeviceGetPciInfo(gpu).busId", shows="00000000:07:00.0"),
+    Row(
+        "the address, at length",
+        "raw('nvmlDeviceGetPciInfoExt', gpu, byref(pci))",
+        before="pci = nvmlPciInfoExt_v1_t(version=nvmlPciInfoExt_v1)",
+        seen="[pci.domain, pci.bus, pci.device, hex(pci.pciDeviceId), pci.baseClass, pci.busId]",
+        shows=[0, 7, 0, "0x20b210de", 3, "00000000:07:00.0"],
+    ),
     Row("the brand", "None", model=GEFORCE, seen="nvmlDeviceGetBrand(gpu)", shows=5),
 ]
