@@ -127,7 +127,7 @@ def run(
         static = stack.enter_context(hosts(directory / "s", names, kernel=False, check=check))
         governed = stack.enter_context(hosts(directory / "e", names, kernel=no_sleep is None, check=check))
         one = governed["n1"]
-        watts = Watts(one.packages_w, one.greatest_w, packages_shown=no_sleep is None)
+        watts = Watts(one.packages_w, one.greatest_w, one.others_w, packages_shown=no_sleep is None)
         budget_w = count * (watts.reserve_w + DYNAMIC_SHARE * (watts.nameplate_w - watts.reserve_w))
         say(
             f"Two racks of {count} simulated hosts with {GPUS} A100s each, a budget of {budget_w:.0f} W for each rack, "
@@ -265,8 +265,7 @@ def _wall(host: RackHost, start_s: float, seconds: float) -> WallUse:
         start_s + seconds,
         power_changes=host.bmc.power_changes(),
         supply=host.bmc.supply,
-        power_log=PowerLog(host.plant.power_log()),
-        cpu_power_log=PowerLog(host.plant.cpu_power_log()),
+        wall_log=PowerLog(host.bmc.power_log()),
     )
 
 

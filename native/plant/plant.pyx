@@ -147,7 +147,9 @@ cdef read_cpu(plant_cpu_model_t *out, object model):
 cdef read_supply(plant_supply_t *out, object supply):
     """The keys are those of eagent.sim.supply, which explains them."""
     out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
-    out.boot_s = supply["boot_s"]
+    out.boot_s, out.inlet_c = supply["boot_s"], supply["inlet_c"]
+    out.fan_w, out.fan_min, out.fan_full_w = supply["fan_w"], supply["fan_min"], supply["fan_full_w"]
+    out.loss_w, out.loss_share = supply["loss_w"], supply["loss_share"]
 
 
 def create(path, description):
@@ -168,6 +170,7 @@ def create(path, description):
         read_model(&given.model, description["model"])
         if "cpu" in description:
             read_cpu(&given.cpu, description["cpu"])
+        given.supply.inlet_c, given.supply.fan_full_w = given.model.inlet_c, 1
         if "supply" in description:
             read_supply(&given.supply, description["supply"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -195,6 +198,8 @@ def sense(model, board, power_w, double step_s):
     cdef plant_model_t given
     cdef plant_board_t one
     cdef uint32_t steps = len(power_w), count = 0, i
+    if not 0 < step_s < 1e6:
+        raise InputError(f"steps of {step_s:g} s: must be longer than nothing")
     read_model(&given, model)
     is_seed = isinstance(board, int)
     one.gain, one.offset_w, one.phase_s = (1, 0, 0) if is_seed else (board["gain"], board["offset_w"], board["phase_s"])
