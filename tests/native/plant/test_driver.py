@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from tests.native.plant.conftest import Lab
 
 GIB = 2**30
-SUPPLY = {"standby_w": 30.0, "boot_w": 900.0, "boot_s": 0.0, "rest_w": 1000.0}
 KINDS = ("pstate", "xid", "clock", "unavailable", "recovery")
 
 
 @pytest.fixture
 def two(lab: Lab, tmp_path: Path) -> Iterator[tuple[Host, Driver]]:
     """A host with two GPUs in virtual time, and what its driver holds."""
-    host = lab(gpus=2, path=tmp_path / "plant", supply=SUPPLY)
+    host = lab(gpus=2, path=tmp_path / "plant")
     with Driver(tmp_path / "plant") as driver:
         yield host, driver
 
