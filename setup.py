@@ -57,6 +57,7 @@ setup(
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
                 extension("eagent.sim._faults", ["native/plant/faults.pyx", *PLANT]),
+                extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),
             ],
             include_path=["native"],
             compiler_directives={
