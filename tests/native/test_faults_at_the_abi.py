@@ -224,11 +224,20 @@ ROWS: dict[str, Row] = {
         truth_changes=True,
     ),
     "settings-dropped": Row(
-        ("limit()", "set_limit(200)", "energy()", "answered(nvmlDeviceGetPersistenceMode, gpu)"),
+        (
+            "limit()",
+            "set_limit(200)",
+            "energy()",
+            "answered(nvmlDeviceGetPersistenceMode, gpu)",
+            "answered(nvmlDeviceGetApplicationsClock, gpu, NVML_CLOCK_SM)",
+            "answered(nvmlDeviceSetApplicationsClocks, gpu, 1593, 1005)",
+        ),
         lambda before, during, after: (
             [before[0], during[0], after[0]] == [400_000, 400_000, 200_000]
             and before[2] < during[2]
             and [before[3], during[3]] == [1, 0]
+            and 1005 < before[4] == during[4]
+            and after[4] == 1005
         ),
         truth_changes=True,
     ),
