@@ -58,6 +58,7 @@ setup(
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
                 extension("eagent.sim._watch", ["native/plant/watch.pyx", *PLANT]),
                 extension("eagent.sim._faults", ["native/plant/faults.pyx", *PLANT]),
+                extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),
             ],
             include_path=["native"],
             compiler_directives={

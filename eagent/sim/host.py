@@ -197,7 +197,7 @@ def make(directory: Path, description: Description) -> SimulatedHost:
     if description.name is None:
         raise InputError("a simulated host needs a name: `eagent sim create NAME`, or name in [host]")
     host = SimulatedHost(_checked(directory, description.name))
-    nvml, begin = library(), description.prepared()
+    library, begin = _library(), description.prepared()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
     if excess > 0:
         raise InputError(f"{host.path}: too long for a socket by {excess} bytes; choose a shorter EAGENT_SIM_DIR")
@@ -210,7 +210,7 @@ def make(directory: Path, description: Description) -> SimulatedHost:
     except OSError as error:
         raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
     try:
-        _furnish(host, description, begin, nvml)
+        _furnish(host, description, begin, library)
     except BaseException as error:
         shutil.rmtree(host.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -259,11 +259,11 @@ def delete(directory: Path, name: str) -> None:
     shutil.rmtree(host.path)
 
 
-def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], nvml: Path) -> None:
+def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], library: Path) -> None:
     for directory in (host.lib, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
-        (host.lib / name).symlink_to(nvml)
+        (host.lib / name).symlink_to(library)
     host.description.write_text(file.write(description), encoding="utf-8")
     fresh = host.plant.with_name("plant.new")
     _plant.create(fresh, description.plant())
@@ -278,13 +278,9 @@ def _checked(directory: Path, name: str) -> Path:
     return directory.absolute() / name
 
 
-def library(name: str = "_nvml") -> Path:
-    """The compiled library of that name. It is no Python module: found like one, never imported.
-
-    Raises:
-        DriverError: it is not built.
-    """
-    spec = importlib.util.find_spec(f"eagent.sim.{name}")
+def _library() -> Path:
+    """The compiled library. It is no Python module: found like one, never imported."""
+    spec = importlib.util.find_spec("eagent.sim._nvml")
     if spec is None or spec.origin is None:
         raise DriverError("the simulated NVML library is not built: install eagent again")
     return Path(spec.origin).resolve()

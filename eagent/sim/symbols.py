@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from eagent.sim.host import LIBRARY_NAMES, SimulatedHost, library
+from pathlib import Path
+
+from eagent.errors import DriverError
+from eagent.sim.host import LIBRARY_NAMES, SimulatedHost
+
+WHOLE, OLDER = "_nvml.", "_nvml535."  # how the names of the two begin, which lie side by side
 
 
 def are_missing(host: SimulatedHost) -> bool:
     """Whether the host's library is that with fewer names."""
-    return (host.lib / LIBRARY_NAMES[0]).resolve() == library("_nvml535")
+    return _library(host).name.startswith(OLDER)
 
 
 def drop(host: SimulatedHost) -> None:
@@ -16,7 +21,8 @@ def drop(host: SimulatedHost) -> None:
     Raises:
         DriverError: it is not built.
     """
-    _link(host, "_nvml535")
+    if not are_missing(host):
+        _link(host, WHOLE, OLDER)
 
 
 def restore(host: SimulatedHost) -> None:
@@ -25,11 +31,19 @@ def restore(host: SimulatedHost) -> None:
     Raises:
         DriverError: it is not built.
     """
-    _link(host, "_nvml")
+    if are_missing(host):
+        _link(host, OLDER, WHOLE)
 
 
-def _link(host: SimulatedHost, module: str) -> None:
-    wanted = library(module)
+def _library(host: SimulatedHost) -> Path:
+    return (host.lib / LIBRARY_NAMES[0]).resolve()
+
+
+def _link(host: SimulatedHost, before: str, after: str) -> None:
+    library = _library(host)
+    wanted = library.with_name(library.name.replace(before, after, 1))
+    if not wanted.is_file():
+        raise DriverError(f"{wanted} is not built: install eagent again")
     for name in LIBRARY_NAMES:
         fresh = host.lib / f"{name}.new"
         fresh.unlink(missing_ok=True)

@@ -12,10 +12,7 @@
 #include <unistd.h>
 
 #include "nvmlsim/call.h"
-
-struct nvmlDevice_st {
-  char place; /* a handle is the address of its slot; nothing is stored there */
-};
+#include "plant/knob.h"
 
 static struct {
   pthread_mutex_t lock; /* of what is here; never held while a call waits for the driver, which may be for ever */
@@ -23,11 +20,9 @@ static struct {
   plant_host_t *host;
   unsigned int users; /* initialisations not yet shut down */
   unsigned int calls; /* in the driver; the last of them closes the host if there are no users any more */
-  call_t change;      /* between library_change_begin and _end; who holds the driver's lock has it */
+  call_t begun;       /* between a begin and its end; who holds the driver's lock has it */
   char path[PATH_MAX];
 } library = {.lock = PTHREAD_MUTEX_INITIALIZER, .prepared = PTHREAD_ONCE_INIT};
-
-static const struct nvmlDevice_st devices[PLANT_GPUS_MAX];
 
 static void lock(void) {
   pthread_mutex_lock(&library.lock);
@@ -66,6 +61,8 @@ static nvmlReturn_t from_plant(int status) {
       return NVML_ERROR_RESET_REQUIRED;
     case ETIMEDOUT:
       return NVML_ERROR_TIMEOUT;
+    case ENOMEM:
+      return NVML_ERROR_MEMORY;
     default:
       return NVML_ERROR_UNKNOWN;
   }
@@ -85,12 +82,18 @@ static void leave(call_t *call) {
   unlock();
 }
 
-/* Addresses are compared as numbers: a caller may hand in anything. */
-static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+/* With the lock held, as the next. */
+static nvmlReturn_t check_part(nvmlDevice_t device, const void *out, handle_t *handle) {
   if (library.users == 0) return NVML_ERROR_UNINITIALIZED;
-  const uintptr_t offset = (uintptr_t)device - (uintptr_t)devices;
-  const bool ours = offset < plant_host_gpu_count(library.host) * sizeof devices[0];
+  const bool ours = handle_read(device, plant_host_gpu_count(library.host), handle);
   return ours && out != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+  handle_t handle;
+  const nvmlReturn_t status = check_part(device, out, &handle);
+  if (status != NVML_SUCCESS) return status;
+  return handle.instance == WHOLE_BOARD ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
 }
 
 /* Go into the driver with a call that `status`, found with the lock held, allows. Unlocks. On any answer but
@@ -161,7 +164,9 @@ const char *eagent_simulated_host(void) {
 }
 
 uint32_t library_gpu(nvmlDevice_t device) {
-  return (uint32_t)(device - devices);
+  handle_t handle = {0};
+  handle_read(device, PLANT_GPUS_MAX, &handle);
+  return handle.gpu;
 }
 
 nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
@@ -174,7 +179,7 @@ nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
   return status;
 }
 
-nvmlReturn_t library_read(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view) {
+nvmlReturn_t library_sense(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view) {
   call_t call;
   lock();
   nvmlReturn_t status = enter(&call, check(device, out), library_gpu(device), kind);
@@ -185,7 +190,56 @@ nvmlReturn_t library_read(nvmlDevice_t device, const void *out, enum plant_call 
 }
 
 nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t *view) {
-  return library_read(device, out, PLANT_CALL_OTHER, view);
+  return library_sense(device, out, PLANT_CALL_OTHER, view);
+}
+
+/* A board that cannot be divided is one that is not. */
+static nvmlReturn_t look_at_part(plant_host_t *host, const handle_t *handle, plant_gpu_view_t *view, plant_mig_t *mig) {
+  const int status = plant_host_mig(host, handle->gpu, mig);
+  if (status == -ENOTSUP) *mig = (plant_mig_t){0};
+  if (status != 0 && status != -ENOTSUP) return from_plant(status);
+  if (handle->instance != WHOLE_BOARD && handle->instance >= mig->instances) return NVML_ERROR_INVALID_ARGUMENT;
+  return from_plant(plant_host_view(host, handle->gpu, view));
+}
+
+nvmlReturn_t library_look_at_part(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view,
+                                  handle_t *handle, plant_mig_t *mig) {
+  call_t call;
+  lock();
+  nvmlReturn_t status = enter(&call, check_part(device, out, handle), library_gpu(device), kind);
+  if (status != NVML_SUCCESS) return status;
+  status = look_at_part(call.host, handle, view, mig);
+  leave(&call);
+  return status;
+}
+
+nvmlReturn_t library_host_begin(plant_host_t **host) {
+  call_t call;
+  lock();
+  const nvmlReturn_t found = library.users > 0 ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
+  const nvmlReturn_t status = enter(&call, found, PLANT_NO_GPU, PLANT_CALL_OTHER);
+  if (status != NVML_SUCCESS) return status;
+  library.begun = call;
+  *host = call.host;
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t library_read_begin(nvmlDevice_t device, const void *out, enum plant_call kind, plant_host_t **host,
+                                uint32_t *gpu) {
+  call_t call;
+  lock();
+  const nvmlReturn_t status = enter(&call, check(device, out), library_gpu(device), kind);
+  if (status != NVML_SUCCESS) return status;
+  library.begun = call;
+  *host = call.host;
+  *gpu = library_gpu(device);
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t library_read_end(int plant_status) {
+  call_t call = library.begun;
+  leave(&call);
+  return from_plant(plant_status);
 }
 
 nvmlReturn_t library_gpu_count(uint32_t *count) {
@@ -202,7 +256,7 @@ nvmlReturn_t library_gpu_count(uint32_t *count) {
 }
 
 nvmlReturn_t library_handle(uint32_t gpu, nvmlDevice_t *device) {
-  const nvmlDevice_t found = gpu < PLANT_GPUS_MAX ? (nvmlDevice_t)&devices[gpu] : NULL;
+  const nvmlDevice_t found = gpu < PLANT_GPUS_MAX ? handle_of(gpu, WHOLE_BOARD) : NULL;
   const nvmlReturn_t status = library_check(found, device);
   if (status == NVML_SUCCESS) *device = found;
   return status;
@@ -227,23 +281,35 @@ static bool may_change(const plant_host_t *host) {
   }
 }
 
-nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
+static bool is_open(plant_host_t *host, uint32_t gpu, uint32_t open) {
+  plant_knobs_t knobs;
+  return open != 0 && plant_host_knobs(host, gpu, &knobs) == 0 && (knobs.open & open) != 0;
+}
+
+/* Who may not is told so before there is a call: it costs nothing, and waits for nobody. */
+static nvmlReturn_t check_change(nvmlDevice_t device, uint32_t open) {
+  const nvmlReturn_t status = check(device, &device);
+  if (status != NVML_SUCCESS || may_change(library.host)) return status;
+  return is_open(library.host, library_gpu(device), open) ? NVML_SUCCESS : NVML_ERROR_NO_PERMISSION;
+}
+
+nvmlReturn_t library_change_begin_if_open(nvmlDevice_t device, uint32_t open, plant_host_t **host, uint32_t *gpu) {
   call_t call;
   lock();
-  nvmlReturn_t status = check(device, host);
-  if (status == NVML_SUCCESS && !may_change(library.host)) status = NVML_ERROR_NO_PERMISSION;
-  status = enter(&call, status, library_gpu(device), PLANT_CALL_SET);
+  const nvmlReturn_t status = enter(&call, check_change(device, open), library_gpu(device), PLANT_CALL_SET);
   if (status != NVML_SUCCESS) return status;
-  library.change = call;
+  library.begun = call;
   *host = call.host;
   *gpu = library_gpu(device);
   return NVML_SUCCESS;
 }
 
+nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
+  return library_change_begin_if_open(device, 0, host, gpu);
+}
+
 nvmlReturn_t library_change_end(int plant_status) {
-  call_t call = library.change;
-  leave(&call);
-  return from_plant(plant_status);
+  return library_read_end(plant_status);
 }
 
 nvmlReturn_t library_copy_text(const char *text, char *buffer, unsigned int length) {

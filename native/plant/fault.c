@@ -122,16 +122,6 @@ int plant_host_faults(plant_host_t *host, plant_fault_t out[PLANT_FAULTS_MAX], u
   return session_end(&session, 0);
 }
 
-int plant_host_xids(plant_host_t *host, uint32_t gpu, uint32_t *count, uint32_t *last) {
-  if (gpu >= plant_host_gpu_count(host)) return -ERANGE;
-  session_t session;
-  int error = session_look(host, &session);
-  if (error) return error;
-  *count = session.state->faults.xids[gpu];
-  *last = session.state->faults.xid_last[gpu];
-  return session_end(&session, 0);
-}
-
 /* Without the lock: most hosts have no fault most of the time, and who asks in the moment in which one is injected is
  * before or after it. */
 static int is_spared(const plant_host_t *host) {

@@ -7,7 +7,7 @@
 #ifndef EAGENT_PLANT_FAULT_H
 #define EAGENT_PLANT_FAULT_H
 
-#include "plant/driver.h"
+#include "plant/calls.h"
 
 #define PLANT_FAULTS_MAX  32u
 #define PLANT_FOREIGN_PID 4194305u /* who the foreign writer says it is: beyond what Linux gives to any process */
@@ -79,7 +79,6 @@ typedef struct faults {
   uint32_t reloads, reserved; /* how often the driver has been loaded anew */
   int64_t next_tick;          /* the first of the table's */
   frozen_t frozen[PLANT_GPUS_MAX];
-  uint32_t xids[PLANT_GPUS_MAX], xid_last[PLANT_GPUS_MAX];
   fault_t table[PLANT_FAULTS_MAX];
 } faults_t;
 
@@ -90,9 +89,6 @@ int plant_host_inject(plant_host_t *host, const plant_fault_t *fault, uint32_t *
 int plant_host_clear_fault(plant_host_t *host, uint32_t id);
 /* Those that last or have yet to come, in the order in which they were given. */
 int plant_host_faults(plant_host_t *host, plant_fault_t out[PLANT_FAULTS_MAX], uint32_t *count);
-
-/* How many XIDs the driver has told of a GPU since the host was made, and the last of them. */
-int plant_host_xids(plant_host_t *host, uint32_t gpu, uint32_t *count, uint32_t *last);
 
 /* What a call of the driver meets; `gpu` may be PLANT_NO_GPU. First: for how long it is held up, and whether until the
  * fault is cleared. Then what it is answered: 0, or -errno: ENOTSUP, ENODEV (lost), EUCLEAN (needs a reset), EPERM, EIO

@@ -24,5 +24,4 @@ cdef extern from "plant/fault.h" nogil:
     int plant_host_inject(plant_host_t *host, const plant_fault_t *fault, uint32_t *id)
     int plant_host_clear_fault(plant_host_t *host, uint32_t id)
     int plant_host_faults(plant_host_t *host, plant_fault_t *out, uint32_t *count)
-    int plant_host_xids(plant_host_t *host, uint32_t gpu, uint32_t *count, uint32_t *last)
     int plant_host_file_trouble(plant_host_t *host, int writes, uint32_t target, uint32_t index, int *error)

@@ -1,4 +1,4 @@
-"""What is made to go wrong on a simulated host, and what calls of its driver cost. See native/plant/fault.h, driver.h."""
+"""What goes wrong on a simulated host, and what its driver's calls cost. See native/plant/fault.h and calls.h."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from eagent.errors import DriverError, InputError
 
-from plant.driver cimport plant_calls_t, plant_host_calls
+from plant.calls cimport plant_calls_t, plant_host_calls
 from plant.fault cimport *
 from plant.host cimport plant_host_close, plant_host_open, plant_host_t
 
@@ -196,18 +196,6 @@ cdef class Faults:
             code = plant_host_file_trouble(host, is_write, what, which, &error)
         self.check(code)
         return error
-
-    def xids(self, gpu):
-        """How many XIDs the driver has told of a GPU, and the last of them: (0, 0) before the first."""
-        cdef plant_host_t *host = self.open_host()
-        cdef uint32_t count = 0, last = 0, which = gpu
-        cdef int code
-        with nogil:
-            code = plant_host_xids(host, which, &count, &last)
-        if code == -errno.ERANGE:
-            raise InputError(f"the host has no gpu {gpu}")
-        self.check(code)
-        return count, last
 
     def calls(self):
         """What all clients' calls of the driver have cost so far, by kind: (calls, s with its lock, s waiting for it).

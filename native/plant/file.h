@@ -7,7 +7,9 @@
 #include "plant/cores.h"
 #include "plant/fault.h"
 #include "plant/load.h"
+#include "plant/mig.h"
 #include "plant/samples.h"
+#include "plant/signal.h"
 #include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
@@ -44,6 +46,8 @@ typedef struct state {
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
   faults_t faults;
+  plant_mig_t migs[PLANT_GPUS_MAX];
+  plant_signals_t signals;
 } state_t;
 
 /* The GPUs that a process is on, as a bit mask. */

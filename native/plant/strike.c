@@ -8,15 +8,17 @@ static int64_t now_ns(const state_t *state) {
   return state->tick * TICK_NS;
 }
 
+static void enter(plant_file_t *file, state_t *state, plant_event_t event) {
+  event.time_ns = now_ns(state);
+  file_enter(file, state, event);
+}
+
 static void set_limit(plant_file_t *file, state_t *state, uint32_t index, uint32_t limit_mw, uint32_t pid) {
   gpu_t *gpu = &state->gpus[index];
-  file_enter(file, state,
-             (plant_event_t){.time_ns = now_ns(state),
-                             .kind = PLANT_WRITE_LIMIT,
-                             .gpu = index,
-                             .pid = pid,
-                             .old_value = gpu->limit_mw,
-                             .new_value = limit_mw});
+  plant_event_t event = {.kind = PLANT_WRITE_LIMIT, .gpu = index, .pid = pid};
+  event.old_value = gpu->limit_mw;
+  event.new_value = limit_mw;
+  enter(file, state, event);
   gpu->limit_mw = limit_mw;
   gpu->limit_from_tick = state->tick;
 }
@@ -24,16 +26,26 @@ static void set_limit(plant_file_t *file, state_t *state, uint32_t index, uint32
 static void set_lock(plant_file_t *file, state_t *state, uint32_t index, uint32_t min_mhz, uint32_t max_mhz,
                      uint32_t pid) {
   gpu_t *gpu = &state->gpus[index];
-  file_enter(file, state,
-             (plant_event_t){.time_ns = now_ns(state),
-                             .kind = PLANT_WRITE_LOCK,
-                             .gpu = index,
-                             .pid = pid,
-                             .min_mhz = min_mhz,
-                             .max_mhz = max_mhz});
+  plant_event_t event = {.kind = PLANT_WRITE_LOCK, .gpu = index, .pid = pid, .min_mhz = min_mhz, .max_mhz = max_mhz};
+  enter(file, state, event);
   gpu->lock_min_mhz = min_mhz;
   gpu->lock_max_mhz = max_mhz;
   gpu->lock_from_tick = state->tick;
+}
+
+/* Memory lock, application clocks, and what calls are open to anyone. */
+static void drop_knobs(plant_file_t *file, state_t *state, uint32_t index) {
+  plant_knobs_t *knobs = &state->gpus[index].knobs;
+  plant_event_t event = {.gpu = index};
+  event.kind = PLANT_WRITE_MEMORY_LOCK;
+  if (knobs->memory_max_mhz) enter(file, state, event);
+  event.kind = PLANT_WRITE_APPLICATION;
+  event.old_value = knobs->application_mhz;
+  if (knobs->application_mhz) enter(file, state, event);
+  event.kind = PLANT_WRITE_RESTRICTION;
+  event.old_value = knobs->open;
+  if (knobs->open) enter(file, state, event);
+  *knobs = (plant_knobs_t){0};
 }
 
 /* All that the driver keeps for a board without a disk; the log tells what of it was changed. */
@@ -42,12 +54,10 @@ static void drop_settings(plant_file_t *file, state_t *state, uint32_t index) {
   uint32_t default_mw = file->spec.given.model.limit_default_mw;
   if (gpu->limit_mw != default_mw) set_limit(file, state, index, default_mw, 0);
   if (gpu->lock_max_mhz) set_lock(file, state, index, 0, 0, 0);
-  if (gpu->persistence) {
-    file_enter(
-        file, state,
-        (plant_event_t){.time_ns = now_ns(state), .kind = PLANT_WRITE_PERSISTENCE, .gpu = index, .old_value = 1});
-    gpu->persistence = 0;
-  }
+  if (gpu->persistence)
+    enter(file, state, (plant_event_t){.kind = PLANT_WRITE_PERSISTENCE, .gpu = index, .old_value = gpu->persistence});
+  gpu->persistence = 0;
+  drop_knobs(file, state, index);
 }
 
 static void reset_energy(const spec_t *spec, state_t *state, uint32_t index) {
@@ -56,16 +66,21 @@ static void reset_energy(const spec_t *spec, state_t *state, uint32_t index) {
   gpu->sensor.energy_mj = 0;
 }
 
+static void reset_counters(const spec_t *spec, state_t *state, uint32_t index) {
+  reset_energy(spec, state, index);
+  state->gpus[index].throttle = (plant_throttle_t){0};
+}
+
 static void reset_gpu(plant_file_t *file, state_t *state, uint32_t index) {
   drop_settings(file, state, index);
-  reset_energy(&file->spec, state, index);
+  reset_counters(&file->spec, state, index);
   trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, index);
 }
 
 static void reload_driver(plant_file_t *file, state_t *state) {
   for (uint32_t index = 0; index < file->spec.given.gpus; index++) {
     drop_settings(file, state, index);
-    reset_energy(&file->spec, state, index);
+    reset_counters(&file->spec, state, index);
   }
   trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, PLANT_NO_GPU);
   state->faults.reloads++;
@@ -79,9 +94,9 @@ static void wrap_soon(const spec_t *spec, state_t *state, uint32_t index, double
   package->dram_from_j = dram_j - (range_j - left_j);
 }
 
-static void tell_xid(state_t *state, uint32_t index, uint32_t xid) {
-  state->faults.xids[index]++;
-  state->faults.xid_last[index] = xid;
+static void tell_xid(state_t *state, uint32_t index, double xid) {
+  plant_signal_t signal = {.time_ns = now_ns(state), .type = PLANT_SIGNAL_XID, .data = (uint64_t)xid, .gpu = index};
+  signal_raise(&state->signals, signal);
 }
 
 static void strike_gpu(plant_file_t *file, state_t *state, const plant_fault_t *fault, uint32_t index) {
@@ -90,7 +105,7 @@ static void strike_gpu(plant_file_t *file, state_t *state, const plant_fault_t *
       reset_energy(&file->spec, state, index);
       break;
     case PLANT_FAULT_XID:
-      tell_xid(state, index, (uint32_t)(uint64_t)fault->value[0]);
+      tell_xid(state, index, fault->value[0]);
       break;
     case PLANT_FAULT_GPU_RESET:
       reset_gpu(file, state, index);

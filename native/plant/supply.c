@@ -102,6 +102,8 @@ void supply_off(plant_file_t *file, state_t *state, int64_t now_ns) {
       limits_mw[i] = gpu->limit_mw;
       if (i < spec->given.gpus && gpu->lock_max_mhz)
         file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
+      if (i < spec->given.gpus && gpu->knobs.memory_max_mhz)
+        file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_MEMORY_LOCK, .gpu = i});
       gpu_off(spec, gpu, state->tick);
     }
     enter_limits(file, state, limits_mw, 0, now_ns);
@@ -130,6 +132,7 @@ void supply_on(plant_file_t *file, state_t *state) {
   cores_on(&file->spec, &state->cpus, now_ns);
   trouble_cure(state, PLANT_FAULT_GPU_LOST, PLANT_NO_GPU);
   trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, PLANT_NO_GPU);
+  mig_boot(state);
   supply_settle(&file->spec, state, now_ns);
   go_over(state, PLANT_POWER_ON, now_ns);
   state->supply.booted_ns = state->supply.since_ns;

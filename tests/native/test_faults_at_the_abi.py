@@ -65,6 +65,11 @@ def utilisation():
     return answered(lambda: nvmlDeviceGetUtilizationRates(gpu).gpu)
 def temperature():
     return answered(nvmlDeviceGetTemperature, gpu, NVML_TEMPERATURE_GPU)
+events = nvmlEventSetCreate()
+nvmlDeviceRegisterEvents(gpu, nvmlEventTypeXidCriticalError, events)
+def told_event():
+    event = answered(nvmlEventSetWait_v2, events, 0)
+    return event if isinstance(event, str) else [nvmlDeviceGetIndex(event.device), event.eventType, event.eventData]
 plant.advance(3.0)
 told = [ask()]
 number = None
@@ -193,9 +198,9 @@ ROWS: dict[str, Row] = {
         "package",
     ),
     "xid": Row(
-        ("faults.xids(0)", "faults.xids(1)", "power()"),
+        ("told_event()", "power()"),
         lambda before, during, after: (
-            [before[0], during[0], after[0]] == [[0, 0], [1, 79], [1, 79]] and during[1] == [0, 0]
+            [before[0], during[0], after[0]] == ["error 10", [0, 8, 79], "error 10"] and _are_numbers(during[1:])
         ),
         (79,),
     ),
@@ -219,11 +224,20 @@ ROWS: dict[str, Row] = {
         truth_changes=True,
     ),
     "settings-dropped": Row(
-        ("limit()", "set_limit(200)", "energy()", "answered(nvmlDeviceGetPersistenceMode, gpu)"),
+        (
+            "limit()",
+            "set_limit(200)",
+            "energy()",
+            "answered(nvmlDeviceGetPersistenceMode, gpu)",
+            "answered(nvmlDeviceGetApplicationsClock, gpu, NVML_CLOCK_SM)",
+            "answered(nvmlDeviceSetApplicationsClocks, gpu, 1593, 1005)",
+        ),
         lambda before, during, after: (
             [before[0], during[0], after[0]] == [400_000, 400_000, 200_000]
             and before[2] < during[2]
             and [before[3], during[3]] == [1, 0]
+            and 1005 < before[4] == during[4]
+            and after[4] == 1005
         ),
         truth_changes=True,
     ),

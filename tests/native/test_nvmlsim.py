@@ -90,7 +90,13 @@ def call(name):
 tell({name: call(name) for name in names})
 """
 # Given a GPU and zeroes, these have all they need.
-CONTENT = {"nvmlDeviceSetPersistenceMode", "nvmlDeviceResetGpuLockedClocks", "nvmlDeviceResetMemoryLockedClocks"}
+CONTENT = {
+    "nvmlDeviceSetPersistenceMode",
+    "nvmlDeviceSetAPIRestriction",
+    "nvmlDeviceResetGpuLockedClocks",
+    "nvmlDeviceResetMemoryLockedClocks",
+    "nvmlDeviceResetApplicationsClocks",
+}
 
 
 @pytest.mark.parametrize(

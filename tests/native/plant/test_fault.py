@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -341,6 +343,42 @@ def test_faults_are_seen_by_every_handle_and_a_closed_one_says_so(struck: Struck
         faults.all()
     with pytest.raises(DriverError, match="No such file"):
         Faults(tmp_path / "none")
+
+
+def test_a_damaged_table_is_an_error_and_not_a_crash(struck: Struck, tmp_path: Path) -> None:
+    host, faults = struck(gpus=4)
+    Square(period_s=0.3).start(host, [0, 1])
+    faults.inject("stuck-power", "gpu", 0, (46.19, 15))
+    faults.inject("outside-limit", "gpu", 1, (200.0,), until_s=2.0)
+    faults.inject("foreign-lock", "gpu", 2, (300, 900), every_s=0.5)
+    script = """
+import random, struct, sys
+from pathlib import Path
+from eagent.errors import EagentError
+from eagent.sim._faults import Faults
+from eagent.sim._plant import Host
+path, rng, refused = Path(sys.argv[1]), random.Random(1), 0
+whole = path.read_bytes()[:300_000]
+places = [at for at in range(0, len(whole), 8) if whole[at : at + 8] == struct.pack("d", 46.19)]
+assert places
+for _ in range(300):
+    with path.open("r+b") as file:
+        file.write(whole)
+        for _ in range(rng.choice([1, 5, 20])):
+            file.seek(rng.choice(places) + 4 * rng.randrange(-150, 100))
+            file.write(rng.choice([b"\\xff" * 8, b"\\0" * 8, rng.randbytes(4)]))
+    try:
+        with Host(path) as damaged, Faults(path) as faults:
+            damaged.advance(3.0), damaged.view(0), damaged.view(1), damaged.samples(0)
+            faults.all(), faults.file_errno(True, "cpu", 0), faults.clear()
+    except EagentError:
+        refused += 1
+print(refused)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "plant0")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 300
 
 
 def test_no_kind_is_named_twice() -> None:

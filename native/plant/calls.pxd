@@ -1,10 +1,10 @@
-# native/plant/driver.h for Cython. Comments and units are there.
+# native/plant/calls.h for Cython. Comments and units are there.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from plant.host cimport plant_host_t
 
 
-cdef extern from "plant/driver.h" nogil:
+cdef extern from "plant/calls.h" nogil:
     const uint32_t PLANT_CALLS
 
     ctypedef struct plant_calls_t:

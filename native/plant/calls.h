@@ -2,8 +2,8 @@
  *
  * The lock is another than that of the state: a call that hangs stops other calls, and neither physics nor lab.
  */
-#ifndef EAGENT_PLANT_DRIVER_H
-#define EAGENT_PLANT_DRIVER_H
+#ifndef EAGENT_PLANT_CALLS_H
+#define EAGENT_PLANT_CALLS_H
 
 #include "plant/host.h"
 
