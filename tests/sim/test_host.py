@@ -12,6 +12,7 @@ import pytest
 from eagent.errors import DriverError, EagentError, InputError, RefusedError
 from eagent.sim import host
 from eagent.sim._bmc import Bmc
+from eagent.sim._driver import Driver
 from eagent.sim._plant import Host
 from eagent.sim.description import file
 from eagent.sim.description.description import Description
@@ -105,6 +106,17 @@ def test_a_host_is_made_as_it_is_described(tmp_path: Path) -> None:
         ]
         opened.advance(1.0)
         assert opened.power_log()[5][2] == pytest.approx(70, rel=0.1)  # nothing runs on it yet
+
+
+def test_gpus_are_divided_as_it_is_described(tmp_path: Path) -> None:
+    text = '[host]\nname = "box"\n[gpu]\ncount = 2\n[[mig]]\ngpus = "1"\ninstances = 3\nslices = 2\nmemory_b = 1000\n'
+    with Driver(host.make(tmp_path, file.parse(text, "x", tmp_path)).plant) as driver:
+        assert [driver.mig(gpu)["instances"] for gpu in range(2)] == [0, 3]
+        assert (driver.mig(1)["slices"], driver.mig(1)["memory_b"]) == (2, 1000)
+    old = text.replace('"box"', '"old"') + "[gpu.override.identity]\ncompute_capability = [7, 0]\n"
+    with pytest.raises(InputError, match=r"^\[\[mig\]\] 1: .*this kind of GPU has no MIG"):
+        host.make(tmp_path, file.parse(old, "x", tmp_path))
+    assert [one.name for one in host.hosts(tmp_path)] == ["box"]
 
 
 def test_a_host_keeps_what_it_was_made_from(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from eagent.errors import InputError
+from eagent.sim._driver import Driver
 from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.description.fault import Fault
 from eagent.sim.description.load import Load
+from eagent.sim.description.mig import Mig
 from eagent.sim.description.parts import Cpus, Gpus
 from eagent.sim.description.setting import Setting
 from eagent.sim.description.values import Kind, Text, at, require_fit, require_known
@@ -57,6 +59,7 @@ class Description:
     cpu: Cpus = field(default_factory=Cpus)
     supply: Mapping[str, float] = field(default_factory=dict)  # what differs from the defaults of `eagent.sim.supply`
     settings: tuple[Setting, ...] = ()
+    migs: tuple[Mig, ...] = ()
     loads: tuple[Load, ...] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -73,6 +76,9 @@ class Description:
         for number, setting in enumerate(self.settings, 1):
             with at(f"[[set]] {number}: "):
                 setting.check(self.gpu.count, self.gpu.numbers())
+        for number, mig in enumerate(self.migs, 1):
+            with at(f"[[mig]] {number}: "):
+                mig.check(self.gpu.count, self.gpu.numbers())
         for number, fault in enumerate(self.faults, 1):
             with at(f"[[fault]] {number}: "):
                 fault.check(self.gpu.count, self.cpu.numbers())
@@ -112,6 +118,10 @@ class Description:
                 ready.append(load.ready(self.gpu.count))
 
         def begin(path: Path) -> None:
+            with Driver(path) as driver:
+                for number, mig in enumerate(self.migs, 1):
+                    with at(f"[[mig]] {number}: "):
+                        mig.divide(driver, self.gpu.count)
             with Host(path) as plant:
                 for setting in self.settings:
                     setting.apply(plant)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from eagent.errors import InputError
 from eagent.sim import model, processor
-from eagent.sim.description import fault, load, setting, toml
+from eagent.sim.description import fault, load, mig, setting, toml
 from eagent.sim.description.description import HOST, SUPPLY, Description
 from eagent.sim.description.fault import PARTS
 from eagent.sim.description.parts import CPU, GPU, Cpus, Gpus, Numbers, model_file
@@ -25,7 +25,7 @@ One = TypeVar("One")
 
 # A new one is a field in Description, a name here, a line in `parse` and one in `write`, and its keys in
 # config/sim-host.toml.
-SECTIONS = ("host", "gpu", "cpu", "supply", "set", "load", "fault")
+SECTIONS = ("host", "gpu", "cpu", "supply", "set", "mig", "load", "fault")
 LIST_MAX = 64  # of the sections that may stand there more than once
 
 
@@ -69,6 +69,7 @@ def parse(text: str, where: str, directory: Path) -> Description:
             cpu=Cpus(**_part(document, "cpu", CPU, directory, processor.parse)),
             supply=_table(document, "supply", SUPPLY),
             settings=_each(document, "set", setting.read),
+            migs=_each(document, "mig", mig.read),
             loads=_each(document, "load", partial(load.read, directory=directory)),
             faults=_each(document, "fault", fault.read),
         )
@@ -84,6 +85,7 @@ def write(description: Description) -> str:
             "cpu": {"model": given.cpu.model, "powercap": given.cpu.powercap, "override": given.cpu.override},
             "supply": given.supply,
             "set": [each.table() for each in given.settings],
+            "mig": [each.table() for each in given.migs],
             "load": [each.table() for each in given.loads],
             "fault": [each.table() for each in given.faults],
         }

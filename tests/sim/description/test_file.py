@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from eagent.errors import InputError
 from eagent.sim import faults, model, processor, supply
-from eagent.sim.description import fault, file, load, setting
+from eagent.sim.description import fault, file, load, mig, setting
 from eagent.sim.description.description import HOST, SUPPLY, Description
 from eagent.sim.description.fault import Fault
 from eagent.sim.description.load import Load, Requests
+from eagent.sim.description.mig import Mig
 from eagent.sim.description.parts import CPU, GPU, Cpus, Gpus
 from eagent.sim.description.setting import Setting
 from eagent.sim.workload import Gang, Serving, Square
@@ -104,6 +105,8 @@ def test_the_shipped_file_has_every_key_and_no_other() -> None:
     document = uncommented()
     loads = {table["kind"]: set(table) for table in document.pop("load")}
     (set_at_once,) = document.pop("set")
+    (divided,) = document.pop("mig")
+    assert set(divided) == set(mig.KEYS)
     wrong = {table["kind"]: set(table) for table in document.pop("fault")}
     assert {name: set(table) for name, table in document.items()} == {
         "host": set(HOST),
@@ -117,7 +120,7 @@ def test_the_shipped_file_has_every_key_and_no_other() -> None:
     assert set().union(*wrong.values()) >= set(fault.KEYS)
     assert all(keys <= {*fault.KEYS, *fault.VALUES[kind]} for kind, keys in wrong.items())
     assert all(keys >= set(fault.VALUES[kind]) for kind, keys in wrong.items())
-    assert {*document, "set", "load", "fault"} == set(file.SECTIONS)
+    assert {*document, "set", "mig", "load", "fault"} == set(file.SECTIONS)
 
 
 def test_the_shipped_file_states_the_real_defaults() -> None:
@@ -180,6 +183,13 @@ def test_the_keys_of_the_supply_are_those_of_the_supply() -> None:
         ("[[set]]\npersistence = 1", "lab.toml: [[set]] 1: persistence = 1: must be true or false"),
         ("[[set]]\ngpus = '8'\npersistence = true", "lab.toml: [[set]] 1: no gpu 8: the host has 8, from 0 to 7"),
         ("[[set]] \ngpu = '8'", "lab.toml: [[set]] 1: unknown key 'gpu' (did you mean 'gpus'?)"),
+        ("[[mig]]\ninstances = 2\nslices = 3", "lab.toml: [[mig]] 1: memory_b is missing"),
+        ("[[mig]]\ninstances = 8\nslices = 1\nmemory_b = 1", "lab.toml: [[mig]] 1: instances = 8: must be a whole"),
+        ("[[mig]]\ninstances = 3\nslices = 3\nmemory_b = 1", "lab.toml: [[mig]] 1: 3 instances of 3 slices: a GPU"),
+        (
+            "[[mig]]\ninstances = 2\nslices = 3\nmemory_b = 50000000000",
+            "lab.toml: [[mig]] 1: memory_b = 50000000000: 2",
+        ),
         ("[[load]]\ngpus = '0'", "lab.toml: [[load]] 1: kind is missing: one of square, gang, serving"),
         ("[[load]]\nkind = 'squar'", "lab.toml: [[load]] 1: kind = 'squar': must be one of square, gang, serving"),
         ("[[load]]\nkind = 'square'\nstep_s = 1", "lab.toml: [[load]] 1: unknown key 'step_s'"),
@@ -349,6 +359,7 @@ def some_faults() -> st.SearchStrategy[Fault]:
             },
         ),
         settings=st.lists(some_settings(), max_size=3).map(tuple),
+        migs=st.lists(st.builds(Mig, st.just(2), st.integers(1, 3), st.integers(1, 2**34)), max_size=2).map(tuple),
         loads=loads(),
         faults=st.lists(some_faults(), max_size=3).map(tuple),
     )
