@@ -33,6 +33,14 @@ REASONS = {
     0x80: "power brake",
 }
 
+# What a write is of, where that is no CPU.
+PARTS = {
+    **dict.fromkeys(("limit", "lock", "persistence", "memory_lock", "application_mhz", "open_to_anyone", "mig"), "gpu"),
+    **dict.fromkeys(("limit_uw", "window_us", "enabled"), "package"),
+    "power": "",  # the host itself
+}
+LOCKS = ("lock", "memory_lock")
+
 Json = dict[str, Any]
 
 
@@ -126,15 +134,13 @@ class Scene:
 
 
 def _written(time_s: float, what: str, index: int, old: int, new: int, min_mhz: int, max_mhz: int, pid: int) -> Json:
-    names = {"limit": "gpu", "lock": "gpu", "persistence": "gpu", "power": "", "limit_uw": "package"}
-    names |= {"window_us": "package", "enabled": "package"}
-    part = names.get(what, "cpu")
+    part = PARTS.get(what, "cpu")
     return {
         "time_s": time_s,
         "device": f"{part}{index}" if part else "host",
         "what": what,
         "old": old,
-        "new": [min_mhz, max_mhz] if what == "lock" else new,
+        "new": [min_mhz, max_mhz] if what in LOCKS else new,
         "pid": pid,
         "command": _command(pid),
     }

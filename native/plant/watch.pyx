@@ -18,7 +18,8 @@ _WRITES = {
     PLANT_WRITE_LIMIT: "limit", PLANT_WRITE_LOCK: "lock", PLANT_WRITE_PERSISTENCE: "persistence",
     PLANT_WRITE_CPU_MIN: "min_khz", PLANT_WRITE_CPU_MAX: "max_khz", PLANT_WRITE_CPU_GOVERNOR: "governor",
     PLANT_WRITE_CPU_EPP: "epp", PLANT_WRITE_RAPL_LIMIT: "limit_uw", PLANT_WRITE_RAPL_WINDOW: "window_us",
-    PLANT_WRITE_RAPL_ENABLED: "enabled", PLANT_WRITE_POWER: "power",
+    PLANT_WRITE_RAPL_ENABLED: "enabled", PLANT_WRITE_POWER: "power", PLANT_WRITE_MEMORY_LOCK: "memory_lock",
+    PLANT_WRITE_APPLICATION: "application_mhz", PLANT_WRITE_RESTRICTION: "open_to_anyone", PLANT_WRITE_MIG: "mig",
 }
 
 

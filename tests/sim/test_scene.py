@@ -12,6 +12,7 @@ import pytest
 from eagent.errors import DriverError, InputError
 from eagent.sim import host
 from eagent.sim._bmc import Bmc
+from eagent.sim._driver import Driver
 from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.host import SimulatedHost
@@ -97,6 +98,13 @@ def test_faults_that_last_or_are_yet_to_come_are_told(made: SimulatedHost, scene
         opened.inject("gpu-lost", "gpu", 1)
     (told,) = scene.look()["faults"]
     assert (told["kind"], told["target"], told["index"], told["until_s"]) == ("gpu-lost", "gpu", 1, None)
+
+
+def test_every_knob_of_a_gpu_is_told_by_its_name(made: SimulatedHost, scene: Scene) -> None:
+    with Driver(made.plant) as driver:
+        driver.divide(1, 3, 2, 1000)
+    (write,) = scene.look()["writes"]
+    assert (write["device"], write["what"], write["old"], write["new"]) == ("gpu1", "mig", 0, 1 | 3 << 8)
 
 
 def test_a_foreign_writer_is_told_to_be_a_fault(made: SimulatedHost, plant: Host, scene: Scene) -> None:

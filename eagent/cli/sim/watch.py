@@ -195,10 +195,19 @@ def _said(write: Json) -> str:
         return f"power limit {format_watts(old / 1000)} to {format_watts(new / 1000)}"
     if what == "lock":
         return "clocks locked to {}-{} MHz".format(*new) if new[1] else "clock lock taken off"
+    if what == "memory_lock":
+        return "memory clocks locked to {}-{} MHz".format(*new) if new[1] else "lock of memory clocks taken off"
+    if what == "mig":
+        return f"MIG {_divided(old)} to {_divided(new)}"
     if what == "power":
         return f"power {POWERS[old]} to {POWERS[new]}"
     unit = f" {UNITS[what]}" if what in UNITS else ""
     return f"{what} {old} to {new}{unit}"
+
+
+def _divided(value: int) -> str:
+    """As at PLANT_WRITE_MIG in native/plant/lab.h."""
+    return f"{value >> 8} instances" if value & 1 else "off"
 
 
 def _writer(write: Json) -> str:

@@ -120,9 +120,11 @@ def test_writes_say_what_when_and_who(seen: dict[str, Any]) -> None:
         }
 
     seen["writes"] = [
-        *(write(90.5, "gpu3", "persistence", 0, 1) for _ in range(3)),
+        *(write(90.5, "gpu3", "persistence", 0, 1) for _ in range(2)),
         write(91.0, "gpu0", "limit", 400_000, 250_500),
         write(92.0, "gpu1", "lock", 0, [210, 900]),
+        write(92.5, "gpu1", "memory_lock", 0, [1593, 1593]),
+        write(92.7, "gpu1", "mig", 0, 1 | 3 << 8),
         write(93.0, "gpu1", "lock", 0, [0, 0], command=None),
         write(94.0, "package1", "limit_uw", 250_000_000, 200_000_000),
         write(95.0, "cpu3", "max_khz", 3_400_000, 2_000_000),
@@ -133,10 +135,10 @@ def test_writes_say_what_when_and_who(seen: dict[str, Any]) -> None:
     lines = frame(seen)
     assert "FULL     the log of power: what came later is not in it" in lines
     assert lines[-9:] == [
-        "writes of the last 10s, 2 more before",
-        "    9.5s ago  gpu3: persistence 0 to 1, by pid 7 (x)",
-        "      9s ago  gpu0: power limit 400 W to 250.5 W, by pid 7 (x)",
+        "writes of the last 10s, 3 more before",
         "      8s ago  gpu1: clocks locked to 210-900 MHz, by pid 7 (x)",
+        "    7.5s ago  gpu1: memory clocks locked to 1593-1593 MHz, by pid 7 (x)",
+        "    7.3s ago  gpu1: MIG off to 3 instances, by pid 7 (x)",
         "      7s ago  gpu1: clock lock taken off, by pid 7, which has ended",
         "      6s ago  package1: limit_uw 250000000 to 200000000 µW, by pid 7 (x)",
         "      5s ago  cpu3: max_khz 3400000 to 2000000 kHz, by pid 7 (x)",
