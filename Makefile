@@ -10,6 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := $(VENV)/clients
 PIP := $(BIN)/python -m pip --quiet --quiet
 PYX := $(shell find native -name '*.pyx' -o -name '*.pxd')
 C := $(filter-out $(PYX:.pyx=.c),$(shell find native -name '*.[ch]'))
@@ -34,13 +35,16 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test soak referee lint format bench clean help
+.PHONY: venv clients build test soak referee lint format bench clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
+
+clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force > /dev/null
 
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
+	@$(MAKE) clients || echo "clients: not installed, so their tests are skipped" >&2
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
@@ -104,4 +108,14 @@ $(VENV)/.runtime: pyproject.toml setup.py $(PYX) $(C) | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then echo "tools: installing"; $(PIP) install --group test --group lint; fi
+	@touch $@
+
+# Each package of the list by itself, as the list is whole: what pip would add for them is twice as large. What they
+# import is compiled here, once, and not by each test.
+$(VENV)/.clients: tests/integration/clients/requirements.txt | $(BIN)/python
+	@echo "clients: installing"
+	@rm -rf $(CLIENTS)
+	@$(BIN)/python -m venv --without-pip $(CLIENTS)
+	@$(PIP) --python $(CLIENTS)/bin/python install --no-deps --no-compile --requirement $<
+	@PYTHONDONTWRITEBYTECODE= $(CLIENTS)/bin/python -c 'import nvitop.cli, gpustat.cli, zeus.monitor, codecarbon, carbontracker.tracker, py3nvml.nvidia_smi, cuda.bindings.nvml'
 	@touch $@
