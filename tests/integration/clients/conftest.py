@@ -69,10 +69,11 @@ class Bench:
 
     @property
     def environ(self) -> dict[str, str]:
-        """Without a network; with the clients' own home."""
+        """Without a network; all that a client leaves, such as its lock, is in its own home."""
         return {
             **self.made.environ,
             "HOME": str(self.home),
+            "TMPDIR": str(self.home),
             "TERM": "dumb",
             "COLUMNS": "120",
             "http_proxy": NOWHERE,
@@ -160,8 +161,8 @@ def still(bench: Callable[..., Bench]) -> Bench:
 
 @pytest.fixture
 def loaded(bench: Callable[..., Bench]) -> Bench:
-    """Two GPUs in wall-clock time that work evenly, the second harder, and one that rests."""
-    made = bench(gpus=3, clock="wall")
+    """Two GPUs in wall-clock time that work evenly, the second harder, and two that rest."""
+    made = bench(gpus=4, clock="wall")
     made.plant.start_square([0], 0.0, 1.0, 1.0, 0.4, 0.2, 0.7, os.getpid())
     made.plant.start_square([1], 0.0, 1.0, 1.0, 0.7, 0.4, 0.7, os.getpid())
     return made

@@ -32,9 +32,9 @@ def test_its_epochs_hold_the_power_that_was_drawn(loaded: Bench) -> None:
     log = "\n".join(path.read_text() for path in (loaded.home / "log").iterdir())
     found = re.search(r"GPU with device\(s\) (.*)\.$", log, re.MULTILINE)
     assert found is not None
-    assert found[1] == ", ".join(["NVIDIA A100-SXM4-80GB"] * 3)
+    assert found[1] == ", ".join(["NVIDIA A100-SXM4-80GB"] * 4)
     # This version takes the mean over all GPUs where it means to add them up, both in its watts and in its energy.
-    mean_w = sum(loaded.energy_j(gpu, begun_s, ended_s) for gpu in range(3)) / (ended_s - begun_s) / 3
+    mean_w = sum(loaded.energy_j(gpu, begun_s, ended_s) for gpu in range(4)) / (ended_s - begun_s) / 4
     low_w, high_w = loaded.reads_w(mean_w)
     epochs = [float(text) for text in re.findall(r"Average power usage \(W\) for gpu: ([0-9.]+)", log)]
     assert len(epochs) == 2
