@@ -250,6 +250,26 @@ def test_a_host_that_is_off_has_no_driver(still: SimHost) -> None:
     assert refused(still, "-L", EAGENT_SIM_HOST="") == (9, wanted)
 
 
+LOSE = """
+import contextlib, io, json, sys, pynvml
+from eagent.sim import smi
+from eagent.sim._bmc import Bmc
+
+pynvml.nvmlInit()
+gpus = smi.choose(None)
+with Bmc(sys.argv[1]) as bmc:
+    bmc.switch_off()
+with contextlib.redirect_stdout(io.StringIO()) as out:
+    status = smi.query(gpus, ["index", "fan.speed", "power.draw"], True, True)
+print(json.dumps([status, out.getvalue().splitlines()]))
+"""
+
+
+def test_a_gpu_that_is_lost_meanwhile_says_so_in_each_cell_and_in_the_status(still: SimHost) -> None:
+    row = "[GPU is lost], [GPU is lost], [GPU is lost]"
+    assert still.python(LOSE, str(still.plant)) == [15, ["index, fan.speed [%], power.draw [W]", row, row, row]]
+
+
 def test_without_a_simulated_library_it_speaks_with_none(still: SimHost) -> None:
     assert refused(still, "-L", LD_LIBRARY_PATH="")[0] == 12
     foreign = still.dir / "foreign"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eagent.sim import model
+
 if TYPE_CHECKING:
     from tests.integration.clients.conftest import Bench
 
@@ -65,6 +67,16 @@ print(json.dumps([
     }
     for gpu in range(len(gpus))
 ]))
+"""
+
+AVERAGE = """
+import json
+from zeus.device import get_gpus, gpu as errors
+
+try:
+    print(json.dumps(get_gpus().get_average_power_usage(0)))
+except errors.common.ZeusGPUNotSupportedError:
+    print(json.dumps(None))
 """
 
 SET = """
@@ -147,6 +159,15 @@ def test_what_it_reads_of_a_gpu_is_what_the_driver_says(still: Bench) -> None:
         }
         for view in still.views()
     ]
+
+
+@pytest.mark.parametrize("name", model.names())
+def test_it_gets_an_average_of_power_from_boards_that_keep_one(bench: Callable[..., Bench], name: str) -> None:
+    made = bench(gpus=1, clock="virtual", gpu_model=name)
+    made.plant.start_square([0], 0.0, 0.37, 0.5, 0.9, 0.5, 0.7)
+    made.plant.advance(5.1)
+    view = made.plant.view(0)
+    assert made.python(AVERAGE) == (view["power_average_mw"] if view["has_average"] else None)
 
 
 def test_its_setters_set_what_the_driver_then_holds(bench: Callable[..., Bench]) -> None:
