@@ -115,7 +115,7 @@ def check(options: dict[str, str]) -> None:
     if is_set + ("--list-gpus" in options) + ("--query-gpu" in options) > 1:
         raise Refusal(BAD_ARGUMENT, "list, query or set: one of them at a time")
     if "--query-gpu" in options:
-        smi_format(options.get("--format", ""))
+        read_format(options.get("--format", ""))
         for name in options["--query-gpu"].split(","):
             if smi_fields.find(name) is None:
                 raise Refusal(BAD_ARGUMENT, f"no field {name.strip()!r} to query; --help-query-gpu lists them")
@@ -126,7 +126,7 @@ def check(options: dict[str, str]) -> None:
             READ[name](options[name])
 
 
-def smi_format(text: str) -> tuple[bool, bool]:
+def read_format(text: str) -> tuple[bool, bool]:
     """Whether to print a header, and units."""
     words = text.split(",")
     if "csv" not in words or not {*words} <= {"csv", "noheader", "nounits"}:
@@ -152,7 +152,7 @@ def ask(options: dict[str, str]) -> int:
                 index, name, uuid = (smi_fields.read(field, gpu) for field in ("index", "name", "uuid"))
                 print(f"GPU {index}: {name} (UUID: {uuid})")
         elif "--query-gpu" in options:
-            return query(gpus, options["--query-gpu"].split(","), *smi_format(options["--format"]))
+            return query(gpus, options["--query-gpu"].split(","), *read_format(options["--format"]))
         elif any(name in options for name in KNOBS):
             turn(gpus, options)
         else:

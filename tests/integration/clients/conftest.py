@@ -40,11 +40,11 @@ class Bench:
     plant: Host
     home: Path
 
-    def run(self, *command: str, **environ: str) -> str:
+    def run(self, *command: str) -> str:
         """What a client prints, without colours. It has ended by then, with all that it started."""
         process = subprocess.Popen(
             [str(PROGRAMS / command[0]), *command[1:]],
-            env={**self.environ, **environ},
+            env=self.environ,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
