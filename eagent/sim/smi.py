@@ -7,6 +7,7 @@ in loops, so it imports little. Exit statuses are the real tool's, which are NVM
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -81,9 +82,15 @@ def main(words: Sequence[str]) -> int:
             check(options)
             return ask(options)
     except Refusal as refusal:
-        print(f"nvidia-smi (simulated): {refusal}", file=sys.stderr)
-        return refusal.status
+        return complain(refusal.status, str(refusal))
+    except pynvml.NVMLError as error:  # such as a GPU lost between two calls
+        return complain(exit_status(error), str(error))
     return 0
+
+
+def complain(status: int, line: str) -> int:
+    print(f"nvidia-smi (simulated): {line}", file=sys.stderr)
+    return status
 
 
 def parse(words: Sequence[str]) -> dict[str, str]:
@@ -144,7 +151,7 @@ def ask(options: dict[str, str]) -> int:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        refuse(error, "EAGENT_SIM_HOST names no simulated host that is on")
+        refuse(error, f"no driver for EAGENT_SIM_HOST={os.environ.get('EAGENT_SIM_HOST', '')!r}")
     try:
         gpus = choose(options.get("--id"))
         if "--list-gpus" in options:
@@ -156,7 +163,7 @@ def ask(options: dict[str, str]) -> int:
         elif any(name in options for name in KNOBS):
             turn(gpus, options)
         else:
-            return show(gpus)
+            show(gpus)
         return 0
     finally:
         pynvml.nvmlShutdown()
@@ -164,11 +171,8 @@ def ask(options: dict[str, str]) -> int:
 
 def choose(text: str | None) -> list[pynvml.c_nvmlDevice_t]:
     """The GPUs meant by `--id`, in the order given; all without it."""
-    try:
-        if text is None:
-            return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError as error:
-        refuse(error, "cannot list the GPUs")
+    if text is None:
+        return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
     return [find(each.strip()) for each in text.split(",")]
 
 
@@ -203,18 +207,14 @@ def query(gpus: Sequence[pynvml.c_nvmlDevice_t], names: Sequence[str], has_heade
     return status
 
 
-def show(gpus: Sequence[pynvml.c_nvmlDevice_t]) -> int:
+def show(gpus: Sequence[pynvml.c_nvmlDevice_t]) -> None:
     """Print the main values of each GPU, aligned."""
     rows = [[smi_fields.header(name) for name in SUMMARY]]
-    try:
-        rows += [[smi_fields.read(name, gpu, with_unit=False) for name in SUMMARY] for gpu in gpus]
-    except pynvml.NVMLError as error:
-        refuse(error, "cannot read the GPUs")
+    rows += [[smi_fields.read(name, gpu, with_unit=False) for name in SUMMARY] for gpu in gpus]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print("Simulated GPUs (eagent; not NVIDIA's tool)")
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
 
 
 def turn(gpus: Sequence[pynvml.c_nvmlDevice_t], options: dict[str, str]) -> None:
