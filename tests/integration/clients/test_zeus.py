@@ -61,7 +61,7 @@ print(json.dumps([
         "limit_mw": gpus.get_power_management_limit(gpu),
         "limits_mw": gpus.get_power_management_limit_constraints(gpu), "temperature_c": gpus.get_gpu_temperature(gpu),
         "energy_mj": gpus.get_total_energy_consumption(gpu), "persistence": gpus.get_persistence_mode(gpu),
-        "memory_mhz": gpus.get_supported_memory_clocks(gpu),
+        "memory_mhz": gpus.get_supported_memory_clocks(gpu)[0],
         "graphics_mhz": [gpus.get_supported_graphics_clocks(gpu, gpus.get_supported_memory_clocks(gpu)[0])[i]
                          for i in (0, -1)],
     }
@@ -154,7 +154,7 @@ def test_what_it_reads_of_a_gpu_is_what_the_driver_says(still: Bench) -> None:
             "temperature_c": view["temperature_c"],
             "energy_mj": view["energy_mj"],
             "persistence": bool(view["persistence_mode"]),
-            "memory_mhz": [view["memory_clock_max_mhz"]],
+            "memory_mhz": view["memory_clock_max_mhz"],
             "graphics_mhz": [view["sm_clock_max_mhz"], view["sm_clock_min_mhz"]],
         }
         for view in still.views()
