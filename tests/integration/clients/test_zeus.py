@@ -185,12 +185,16 @@ def test_its_setters_set_what_the_driver_then_holds(bench: Callable[..., Bench])
     assert [view["persistence_mode"] for view in views] == [1, 0]
 
 
-@pytest.mark.parametrize("permission", ["nobody", "anyone"])
-def test_its_errors_are_of_the_kind_that_the_driver_means(bench: Callable[..., Bench], permission: str) -> None:
-    made = bench(gpus=1, clock="virtual", permission=permission)
-    answers = made.python(FAIL)
-    refused = "ZeusGPUNoPermissionError" if permission == "nobody" else None
-    assert answers[:5] == [refused] * 5
-    invalid = refused or "ZeusGPUInvalidArgError"
-    assert answers[5:] == [invalid, invalid, "ZeusGPUNotSupportedError"]
-    assert [entry[3] for entry in made.plant.limit_log()] == ([] if refused else [250])
+def test_a_knob_that_nobody_may_turn_is_an_error_of_permission(bench: Callable[..., Bench]) -> None:
+    made = bench(gpus=1, clock="virtual", permission="nobody")
+    assert made.python(FAIL)[:5] == ["ZeusGPUNoPermissionError"] * 5
+    assert (made.plant.limit_log(), made.plant.lock_log()) == ([], [])
+
+
+def test_what_no_board_takes_is_an_error_of_argument_and_what_it_lacks_one_of_support(
+    bench: Callable[..., Bench],
+) -> None:
+    made = bench(gpus=1, clock="virtual")
+    wrong = ["ZeusGPUInvalidArgError", "ZeusGPUInvalidArgError", "ZeusGPUNotSupportedError"]
+    assert made.python(FAIL) == [None] * 5 + wrong
+    assert [entry[3] for entry in made.plant.limit_log()] == [250]
