@@ -35,10 +35,8 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv clients build test soak referee lint format bench clean help
+.PHONY: venv build test soak referee lint format bench clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
-
-clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force > /dev/null
@@ -46,6 +44,9 @@ build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
 	@$(MAKE) clients || echo "clients: not installed, so their tests are skipped" >&2
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+.PHONY: clients
+clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
 	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
