@@ -147,7 +147,9 @@ cdef read_cpu(plant_cpu_model_t *out, object model):
 cdef read_supply(plant_supply_t *out, object supply):
     """The keys are those of eagent.sim.supply, which explains them."""
     out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
-    out.boot_s = supply["boot_s"]
+    out.boot_s, out.inlet_c = supply["boot_s"], supply["inlet_c"]
+    out.fan_w, out.fan_min, out.fan_full_w = supply["fan_w"], supply["fan_min"], supply["fan_full_w"]
+    out.loss_w, out.loss_share = supply["loss_w"], supply["loss_share"]
 
 
 def create(path, description):
@@ -168,6 +170,7 @@ def create(path, description):
         read_model(&given.model, description["model"])
         if "cpu" in description:
             read_cpu(&given.cpu, description["cpu"])
+        given.supply.inlet_c, given.supply.fan_full_w = given.model.inlet_c, 1
         if "supply" in description:
             read_supply(&given.supply, description["supply"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
