@@ -3,43 +3,61 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eagent.errors import InputError
 
-# Where each file was published; SOURCES.md beside the data tells commits, licences and what was done to them.
+_SENSORS = "github.com/JimZeyuYang/GPU_Power_Benchmark"
+# Every file that is read, and the repository in which its numbers were published
 SOURCES = {
     "gpu_dvfs/giordano_a100_rtxpro6000_freq_x_powerlimit.csv": "github.com/giordano/gpu-power-frequency-benchmarks",
-    "sensor/square_A100_truth_1ms.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/square_A100_nvidia_smi.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/square_3090_truth_1ms.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/square_3090_nvidia_smi.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/step_A100_truth_1ms.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/step_A100_events.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/step_3090_truth_1ms.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
-    "sensor/step_3090_events.csv": "github.com/JimZeyuYang/GPU_Power_Benchmark",
+    "sensor/square_A100_truth_1ms.csv": _SENSORS,
+    "sensor/square_A100_nvidia_smi.csv": _SENSORS,
+    "sensor/square_3090_truth_1ms.csv": _SENSORS,
+    "sensor/square_3090_nvidia_smi.csv": _SENSORS,
+    "sensor/step_A100_truth_1ms.csv": _SENSORS,
+    "sensor/step_A100_events.csv": _SENSORS,
+    "sensor/step_3090_truth_1ms.csv": _SENSORS,
+    "sensor/step_3090_events.csv": _SENSORS,
     "zeus/summary_power_v100.csv": "github.com/ml-energy/zeus",
     "zeus/summary_power_a40.csv": "github.com/ml-energy/zeus",
     "acme/acme_power_temp_cdf.csv": "github.com/InternLM/AcmeTrace",
 }
+WHERE = "docs/calibration.md tells of each"
+
+
+def folder(arguments: Sequence[str]) -> Path:
+    """The folder that the command line names, with all files in it.
+
+    Raises:
+        InputError: none is named, or something is missing.
+    """
+    if len(arguments) != 1:
+        raise InputError(f"no data: make calibrate DATA=FOLDER, which should hold {_listed(SOURCES)}; {WHERE}")
+    named = Path(arguments[0])
+    require(named)
+    return named
 
 
 def require(folder: Path, names: Iterable[str] = tuple(SOURCES)) -> None:
-    """Look whether all files are there.
+    """Look whether files are there.
 
     Raises:
-        InputError: the folder or a file is not; what is missing is named in one line, and where it can be had.
+        InputError: one is not; all that are missing are named, and where they can be had.
     """
-    missing = [name for name in names if not (folder / name).is_file()]
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; it should hold {_where(SOURCES)}")
-    if missing:
-        raise InputError(f"{folder}: missing: {_where(missing)}")
+        raise InputError(f"{folder}: no such folder; it should hold {_listed(SOURCES)}; {WHERE}")
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise InputError(f"{folder}: missing: {_listed(missing)}; {WHERE}")
 
 
-def _where(names: Iterable[str]) -> str:
-    return ", ".join(f"{name} (from {SOURCES[name]})" for name in names)
+def _listed(names: Iterable[str]) -> str:
+    """By where they were published."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(SOURCES[name], []).append(name)
+    return ", ".join(f"{' '.join(here)} (from {where})" for where, here in found.items())
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str]]:
