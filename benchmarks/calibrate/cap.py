@@ -22,7 +22,7 @@ from eagent.sim.workload import Square
 PUBLISHED = {"a100-pcie-80gb": (0.978, 0.984), "a100-sxm4-80gb": (0.978, 0.984), "v100-pcie-16gb": (0.92, 0.97)}
 MARGIN = 0.01
 LIMITS = (0.6, 0.7, 0.8, 0.9)  # of the greatest: all bind
-EDGE_S, SETTLED_S, END_S = 1.0, 3.0, 60.0
+EDGE_S, SETTLED_S, END_S = 1.0, 3.0, 60.0  # the last two after the edge
 TICK_S = 0.005
 
 KERNELS = {
@@ -37,32 +37,39 @@ BURST_LIMIT = 0.5  # of the greatest
 class Capped:
     """What a capped load drew, in shares of the limit."""
 
-    mean: float
-    worst_second: float  # of all that begin three seconds after the load, or later
+    mean: float  # from three seconds after the load's edge on
+    worst_second: float  # likewise, of all that begin then or later
+    first_second: float
     worst_5ms: float
     worst_50ms: float
 
 
 def watch(numbers: Model, load: Square, limit_w: float, seconds: float = END_S) -> Capped:
-    """One GPU under a cap, looked at in every tick."""
+    """One GPU under a cap, looked at in every tick for so long after the load's beginning."""
     with tempfile.TemporaryDirectory(prefix="eagent-calibrate-") as directory:
         path = Path(directory) / "plant"
         create(path, numbers)
         with Host(path) as host:
             host.set_power_limit(0, limit_w)
             load.start(host, [0], at_s=EDGE_S)
-            host.advance(EDGE_S + SETTLED_S)
+            host.advance(EDGE_S)
             joules = [host.energy_true_j(0)]
-            for tick in range(1, round((seconds - SETTLED_S) / TICK_S) + 1):
-                host.advance(EDGE_S + SETTLED_S + tick * TICK_S)
+            for tick in range(1, round(seconds / TICK_S) + 1):
+                host.advance(EDGE_S + tick * TICK_S)
                 joules.append(host.energy_true_j(0))
-    energy_j = np.array(joules)
+    after_edge_j = np.array(joules)
+    second, settled = round(1 / TICK_S), after_edge_j[round(SETTLED_S / TICK_S) :]
 
     def worst(ticks: int) -> float:
-        return float(np.max(energy_j[ticks:] - energy_j[:-ticks]) / (ticks * TICK_S) / limit_w)
+        return float(np.max(settled[ticks:] - settled[:-ticks]) / (ticks * TICK_S) / limit_w)
 
-    mean = float((energy_j[-1] - energy_j[0]) / (seconds - SETTLED_S) / limit_w)
-    return Capped(mean, worst(round(1 / TICK_S)), worst(1), worst(round(0.05 / TICK_S)))
+    return Capped(
+        mean=float((settled[-1] - settled[0]) / ((len(settled) - 1) * TICK_S) / limit_w),
+        worst_second=worst(second),
+        first_second=float((after_edge_j[second] - after_edge_j[0]) / limit_w),
+        worst_5ms=worst(1),
+        worst_50ms=worst(round(0.05 / TICK_S)),
+    )
 
 
 def judge(_folder: Path) -> list[Figure]:
@@ -88,7 +95,14 @@ def _judge(name: str) -> list[Figure]:
             all(low <= mean <= high for mean in means),
             {"least": min(means), "most": max(means)},
         ),
-        Figure(f"{name}: worst second from 3 s after the edge / limit", second, "ratio", "<= 1", second <= 1),
+        Figure(
+            f"{name}: worst second from 3 s after the edge / limit",
+            second,
+            "ratio",
+            "<= 1",
+            second <= 1,
+            {"the first second": max(one.first_second for one in held)},
+        ),
         Figure(
             f"{name}: burst of 5 ms / limit",
             bursts.worst_5ms,
