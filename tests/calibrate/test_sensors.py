@@ -25,23 +25,42 @@ def recording(gain: float, offset_w: float, late_ms: float) -> square.Recording:
     return square.Recording(true_w, asked_ms - late_ms, watts)
 
 
+def rms_w(made: square.Recording, board: square.Board) -> float:
+    """Over the second half of the readings."""
+    there = square.published(made)
+    halves = [
+        square.second_half(np.stack([square.shown(made.true_w, there, board, NUMBERS, seed), there.watts]))
+        for seed in square.SEEDS
+    ]
+    return float(np.sqrt(np.mean([np.mean((here_w - read_w) ** 2) for here_w, read_w in halves])))
+
+
 @pytest.mark.parametrize("late_ms", [-20.0, 0.0, 25.0])
 def test_a_board_is_found_again_from_half_of_what_it_showed(late_ms: float) -> None:
     made = recording(0.95, -1.5, late_ms)
-    found = square.fitted(made, NUMBERS)
+    there = square.published(made)
+    found = square.fitted(made.true_w, there, NUMBERS)
+    assert there.period_ms == pytest.approx(101.25, abs=0.1)
     assert found.shift_ms == pytest.approx(late_ms, abs=4)
     assert found.gain == pytest.approx(0.95, abs=0.05)
-    assert found.period_ms == pytest.approx(101.25, abs=0.1)
+    assert rms_w(made, found) < 8
 
 
-def test_the_rms_of_another_board_is_large() -> None:
+def test_a_board_whose_clock_is_taken_for_another_one_is_told_by_its_rms() -> None:
     made = recording(0.95, -1.5, 0.0)
-    board = square.fitted(made, NUMBERS)
-    within, watts = square.shown(made, board, NUMBERS)
-    own = np.sqrt(np.mean((watts - made.read_w[within]) ** 2))
-    shifted = square.Board(board.period_ms, board.first_ms, board.shift_ms + 30, board.gain, board.offset_w)
-    other_within, other = square.shown(made, shifted, NUMBERS)
-    assert own < 8 < 3 * own < np.sqrt(np.mean((other - made.read_w[other_within]) ** 2))
+    found = square.fitted(made.true_w, square.published(made), NUMBERS)
+    wrong = square.Board(found.shift_ms + 30, found.gain, found.offset_w)
+    assert rms_w(made, wrong) > 4 * rms_w(made, found)
+
+
+def test_each_reading_is_set_against_its_own() -> None:
+    made = recording(1.0, 0.0, 0.0)
+    there = square.published(made)
+    shown = square.shown(made.true_w, there, square.Board(0.0), NUMBERS, seed=9)
+    assert np.isnan(shown).sum() <= 2  # at the ends, where the window leaves the truth
+    assert np.nanmedian(np.abs(shown - there.watts)) < 4
+    moved = np.roll(shown, 1)
+    assert np.nanmedian(np.abs(moved - there.watts)) > 4
 
 
 def test_a_first_order_rise_takes_ln_9_of_its_time_constants() -> None:
