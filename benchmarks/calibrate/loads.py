@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.calibrate.fit import Array, fit
-from benchmarks.calibrate.rig import Load, Rig, Setting
+from benchmarks.calibrate.rig import Load, Rig, Seen, Setting
 from benchmarks.figures import Figure
 
 
@@ -78,16 +78,12 @@ def errors(rig: Rig, groups: Sequence[Sequence[Observed]], loads: Sequence[Fitte
     """The plant's errors, for each group its own load's, in order."""
     asked = [(one.load, observed.setting) for group, one in zip(groups, loads, strict=True) for observed in group]
     seen = iter(rig.measure(asked))
-    return [
-        [
-            _error(observed, here.power_w, one.time_s / here.pace) for observed, here in zip(group, seen, strict=False)
-        ]  # the group ends first
-        for group, one in zip(groups, loads, strict=True)
-    ]
+    return [[_error(observed, one, next(seen)) for observed in group] for group, one in zip(groups, loads, strict=True)]
 
 
-def _error(observed: Observed, power_w: float, time_s: float) -> Error:
-    return Error(100 * (power_w / observed.power_w - 1), 100 * (time_s / observed.time_s - 1))
+def _error(observed: Observed, one: Fitted, seen: Seen) -> Error:
+    time_s = one.time_s / seen.pace
+    return Error(100 * (seen.power_w / observed.power_w - 1), 100 * (time_s / observed.time_s - 1))
 
 
 def median(name: str, signed_pct: Sequence[float], goal_pct: float | None = None) -> Figure:
