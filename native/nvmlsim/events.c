@@ -134,8 +134,8 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *event, uns
   nvmlReturn_t status = look(set, &signal);
   if (status != NVML_SUCCESS && status != NVML_ERROR_TIMEOUT) return status;
   if (event == NULL) return NVML_ERROR_INVALID_ARGUMENT;
-  while (status == NVML_ERROR_TIMEOUT && monotonic_ns() < until_ns) {
-    nanosleep(&(struct timespec){.tv_nsec = LOOK_PERIOD_NS}, NULL);
+  for (int64_t left_ns; status == NVML_ERROR_TIMEOUT && (left_ns = until_ns - monotonic_ns()) > 0;) {
+    nanosleep(&(struct timespec){.tv_nsec = left_ns < LOOK_PERIOD_NS ? (long)left_ns : LOOK_PERIOD_NS}, NULL);
     status = look(set, &signal);
   }
   if (status != NVML_SUCCESS) return status;

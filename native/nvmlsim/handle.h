@@ -8,7 +8,8 @@
 #include "nvml_abi.h"
 #include "plant/mig.h"
 
-#define WHOLE_BOARD 0xffffffffu /* where an instance's number would be */
+#define WHOLE_BOARD        0xffffffffu /* where an instance's number would be */
+#define FIRST_GPU_INSTANCE 1u          /* NVML's id of instance 0; its 0 is the instance that has all slices */
 
 typedef struct handle {
   uint32_t gpu, instance;

@@ -7,7 +7,6 @@
 
 #define A100_SMS_PER_SLICE 14u
 #define H100_SMS_PER_SLICE 16u
-#define FIRST_GPU_INSTANCE 1u /* 0 would be the instance that takes the whole board */
 
 static nvmlReturn_t look(nvmlDevice_t device, const void *out, handle_t *handle, plant_mig_t *mig) {
   plant_gpu_view_t view;

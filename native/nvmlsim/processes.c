@@ -5,8 +5,7 @@
 
 #include "nvmlsim/library.h"
 
-#define NOT_UNDER_MIG      0xffffffffu
-#define FIRST_GPU_INSTANCE 1u /* as in mig.c */
+#define NOT_UNDER_MIG 0xffffffffu
 
 /* Those that live, of the board or of one instance. */
 typedef struct living {

@@ -123,7 +123,7 @@ cdef class Driver:
             self.check(plant_host_next_signal(host, &number, &signal, &found), "signals")
             if not found:
                 return out
-            out.append((signal.time_ns / 1e9, names[signal.type], signal.gpu, signal.data))
+            out.append((signal.time_ns / 1e9, names.get(signal.type, "unknown"), signal.gpu, signal.data))
 
     def settings(self):
         """Every setting of a GPU that was changed, as the host logged it: (time_s, gpu, what, old, new, pid).

@@ -114,20 +114,18 @@ void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
   gpu->step = model_top_step(&spec->physics);
 }
 
-/* The lower of what clock lock and application clocks allow. */
-static uint32_t wanted_mhz(const plant_model_t *model, const gpu_t *gpu) {
-  uint32_t lock_mhz = gpu->lock_max_mhz ? gpu->lock_max_mhz : model->clock_max_mhz;
-  uint32_t application_mhz = gpu->knobs.application_mhz ? gpu->knobs.application_mhz : model->clock_max_mhz;
-  return lock_mhz < application_mhz ? lock_mhz : application_mhz;
+/* By the lower of clock lock and application clocks. */
+static uint32_t wanted_step(const spec_t *spec, const gpu_t *gpu) {
+  uint32_t mhz = gpu->lock_max_mhz, application_mhz = gpu->knobs.application_mhz;
+  if (application_mhz && (mhz == 0 || application_mhz < mhz)) mhz = application_mhz;
+  return mhz ? model_step(&spec->given.model, &spec->physics, mhz) : model_top_step(&spec->physics);
 }
 
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   const plant_model_t *model = &spec->given.model;
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
   if (gpu->outside_mw && gpu->outside_mw < gpu->limit_acting_mw) gpu->limit_acting_mw = gpu->outside_mw;
-  if (tick >= gpu->lock_from_tick) {
-    gpu->wanted_step = model_step(model, &spec->physics, wanted_mhz(model, gpu));
-  }
+  if (tick >= gpu->lock_from_tick) gpu->wanted_step = wanted_step(spec, gpu);
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);
     cap_forget(spec, &gpu->cap);

@@ -4,6 +4,8 @@
 
 #include "plant/session.h"
 
+#define HELD_NS (CONTROL_TICKS * TICK_NS)
+
 /* The application clocks, and nothing lower. */
 static int application_holds(const plant_model_t *model, const gpu_t *gpu) {
   uint32_t limit_mhz = gpu->knobs.application_mhz, lock_mhz = gpu->lock_max_mhz;
@@ -32,12 +34,12 @@ void throttle_count(const spec_t *spec, gpu_t *gpu) {
   const uint64_t thermal = PLANT_REASON_SW_THERMAL | PLANT_REASON_HW_THERMAL;
   uint64_t reasons = throttle_reasons(spec, gpu);
   if (reasons == 0 || reasons == PLANT_REASON_IDLE) return;
-  throttle->held_ns += TICK_NS;
-  if (reasons & PLANT_REASON_POWER_CAP) throttle->power_ns += TICK_NS;
-  if (reasons & PLANT_REASON_SW_THERMAL) throttle->sw_thermal_ns += TICK_NS;
-  if (reasons & PLANT_REASON_HW_THERMAL) throttle->hw_thermal_ns += TICK_NS;
+  throttle->held_ns += HELD_NS;
+  if (reasons & PLANT_REASON_POWER_CAP) throttle->power_ns += HELD_NS;
+  if (reasons & PLANT_REASON_SW_THERMAL) throttle->sw_thermal_ns += HELD_NS;
+  if (reasons & PLANT_REASON_HW_THERMAL) throttle->hw_thermal_ns += HELD_NS;
   int is_forced = (reasons & (PLANT_REASON_POWER_CAP | thermal)) != 0;
-  if (is_forced && model_clock_mhz(model, gpu->step) < model->clock_base_mhz) throttle->below_base_ns += TICK_NS;
+  if (is_forced && model_clock_mhz(model, gpu->step) < model->clock_base_mhz) throttle->below_base_ns += HELD_NS;
 }
 
 int plant_host_throttle(plant_host_t *host, uint32_t index, plant_throttle_t *throttle) {

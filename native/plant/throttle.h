@@ -31,7 +31,7 @@ struct gpu; /* of gpu.h, which includes this */
 struct spec;
 /* Of what the last tick showed: bits of enum plant_reason. */
 uint64_t throttle_reasons(const struct spec *spec, const struct gpu *gpu);
-/* At the end of a tick of a GPU that is awake. */
+/* Of a GPU that is awake, in every tick in which its controllers act: what they chose stands until the next. */
 void throttle_count(const struct spec *spec, struct gpu *gpu);
 
 #endif
