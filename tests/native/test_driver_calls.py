@@ -180,6 +180,20 @@ def test_killing_the_victim_of_a_hung_call_frees_the_others(wall: SimHost, clien
         assert [fault["kind"] for fault in faults.all()] == ["hung-calls"]
 
 
+def test_clients_killed_while_they_set_limits_leave_the_lock_to_the_others(wall: SimHost, clients: Clients) -> None:
+    with Faults(wall.plant) as faults:
+        other = clients.start("while True: nvmlDeviceGetPowerUsage(gpu); time.sleep(0.001)")
+        for _ in range(8):
+            killed = clients.start("while True: nvmlDeviceSetPowerManagementLimit(gpu, 300000)")
+            before = faults.calls()["set"][0]
+            wait_for(lambda before=before: faults.calls()["set"][0] > before)
+            killed.kill()  # nearly all of its time it holds the lock
+            killed.wait(LIMIT_S)
+            read = faults.calls()["power"][0]
+            wait_for(lambda read=read: faults.calls()["power"][0] > read)
+        assert other.poll() is None
+
+
 def _stands_still(faults: Faults) -> bool:
     """Whether no call of any client ended within a time in which a hundred do."""
     before = faults.calls()

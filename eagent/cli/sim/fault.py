@@ -117,16 +117,16 @@ def _inject(found: SimulatedHost, opened: Faults, args: argparse.Namespace) -> l
         now_s = plant.time_s
     from_s = now_s + args.in_s if args.in_s else 0.0
     until_s = (from_s or now_s) + args.for_s if args.for_s else 0.0
-    numbers: list[int] = []
+    parts, numbers = _parts(args), list[int]()
     try:
-        for target, index in _parts(args):
+        for target, index in parts:
             numbers.append(opened.inject(args.what, target, index, args.values(args), from_s, until_s, every_s))
     except EagentError:  # all of it or nothing
         for fault in opened.all():
             if fault["number"] in numbers:
                 opened.clear(fault["number"])
         raise
-    named = [found.name if target == "host" else f"{target} {index} of {found.name}" for target, index in _parts(args)]
+    named = [found.name if target == "host" else f"{target} {index} of {found.name}" for target, index in parts]
     if strikes_once and not from_s:
         return [f"{args.what}: {of}." for of in named]
     return [f"{args.what}: {of}, fault {number}." for of, number in zip(named, numbers, strict=True)]
