@@ -49,7 +49,7 @@ def _configure_supply(group: Any) -> None:
         "--rest-w",
         type=watts_or_none,
         metavar="WATTS",
-        help="while it is on, all that does not change; default 820",
+        help="while it is on, all that does not change; default 760",
     )
 
 
