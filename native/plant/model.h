@@ -46,6 +46,8 @@ typedef struct spec {
 
 /* 0, or -EINVAL for numbers that describe no GPU or no processor. */
 int model_derive(const plant_description_t *given, spec_t *spec);
+/* A GPU's board, as the host's seed deals it. */
+void model_derive_board(const plant_model_t *model, uint64_t seed, uint32_t gpu, board_t *board);
 /* Of a file that anybody may have written: whether what indexes the tables of cores stays within them. */
 int model_cpu_is_sane(const spec_t *spec);
 
