@@ -68,7 +68,10 @@ static void step(plant_file_t *file, state_t *state) {
   }
   step_loads(file, state, activity);
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
-    if (!state->gpus[i].asleep) gpu_finish(spec, &spec->boards[i], &state->gpus[i], state->tick, &activity[i]);
+    gpu_t *gpu = &state->gpus[i];
+    if (gpu->asleep) continue;
+    gpu_finish(spec, &spec->boards[i], gpu, state->tick, &activity[i]);
+    samples_take(spec, &spec->boards[i], gpu, state->tick, &activity[i], &file->samples[i]);
   }
   state->tick++;
   if (state->tick % ROW_TICKS == 0) end_row(file, state, state->tick);

@@ -6,6 +6,7 @@
 
 #include "plant/cores.h"
 #include "plant/load.h"
+#include "plant/samples.h"
 #include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
@@ -64,6 +65,7 @@ typedef struct plant_file {
   plant_request_t requests[REQUESTS_MAX];
   float power_w[ROWS_MAX][PLANT_GPUS_MAX];
   float cpu_power_w[ROWS_MAX][PLANT_PACKAGES_MAX]; /* each with its DRAM */
+  samples_t samples[PLANT_GPUS_MAX];
 } plant_file_t;
 
 struct plant_host {

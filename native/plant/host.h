@@ -28,9 +28,9 @@ typedef struct plant_gpu_view {
   uint32_t power_instant_mw; /* as the sensor last published it, noise and board gain included */
   uint32_t power_average_mw; /* likewise, over a longer window; has_average 0: there is no such field */
   uint32_t has_average;
-  uint32_t power_plain_mw;   /* what nvmlDeviceGetPowerUsage gives */
-  uint64_t sensor_time_us;   /* when that was, microseconds since 1970 */
-  uint64_t energy_mj;        /* the driver's counter, refreshed with the sensor */
+  uint32_t power_plain_mw; /* what nvmlDeviceGetPowerUsage gives */
+  uint64_t sensor_time_us; /* when that was, microseconds since 1970 */
+  uint64_t energy_mj;      /* the driver's counter, refreshed with the sensor */
   uint32_t limit_requested_mw, limit_enforced_mw, limit_min_mw, limit_max_mw, limit_default_mw;
   uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_base_mhz;
   double sm_clock_step_mhz; /* the n-th clock is min + n * step, cut to whole MHz */
@@ -38,7 +38,7 @@ typedef struct plant_gpu_view {
   uint32_t locked_min_mhz, locked_max_mhz; /* both 0: not locked */
   uint32_t gpu_utilisation_pct, memory_utilisation_pct;
   uint32_t temperature_c, slow_c, stop_c; /* thresholds of slowdown and shutdown */
-  uint64_t event_reasons; /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
+  uint64_t event_reasons;                 /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
   uint32_t pids[PLANT_PIDS_MAX],
       pid_count; /* processes that hold a context; the caller drops those that no longer live */
   uint32_t persistence_mode;
@@ -64,6 +64,20 @@ int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us);
 
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
+
+/* One entry of the driver's sample buffer. */
+typedef struct plant_sample {
+  uint64_t time_us; /* microseconds since 1970 */
+  uint32_t power_mw;
+  uint16_t clock_mhz;
+  uint8_t busy_pct, memory_pct;
+} plant_sample_t;
+
+#define PLANT_SAMPLES 120u /* so many are kept */
+
+/* Those later than after_us, oldest first. 0 or -errno. */
+int plant_host_samples(plant_host_t *host, uint32_t gpu, uint64_t after_us, plant_sample_t out[PLANT_SAMPLES],
+                       uint32_t *count);
 
 /* Setters. -ERANGE: outside what the device takes; -ENODEV: the host is not on. Each change is entered in the host's
  * own log with the caller's pid.
