@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "plant/cores.h"
+#include "plant/supply.h"
 
 #define CONTROL_S 0.02 /* the slow controller of the cap acts this often */
 #define BRIEF     0.02 /* bursts of a smaller share of a time constant are but their mean */
@@ -53,7 +53,8 @@ static double follow(double busy, double burst_s, double memory_s) {
 
 static warmth_t warmth_of(const coarse_t *coarse, uint32_t gpu, const span_t *span) {
   const plant_model_t *model = &coarse->spec->given.model;
-  warmth_t warmth = {.past_c = model->inlet_c, .end_past_c = model->inlet_c};
+  const double inlet_c = coarse->spec->given.supply.inlet_c;
+  warmth_t warmth = {.past_c = inlet_c, .end_past_c = inlet_c};
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) {
     double follows = follow(coarse->busy[gpu], coarse->burst_s[gpu], model->heat_s[i]);
     double mean_k_per_w = model->heat_k_per_w[i] * (1 - span->kept_mean[i]);
@@ -192,7 +193,7 @@ static void count_work(coarse_t *coarse, uint32_t gpu, const span_t *span, doubl
 /* A GPU for a span in which its host has power, or has not. Its energy is entered; means are the caller's. */
 static double pass(coarse_t *coarse, uint32_t gpu, const span_t *span, int has_power) {
   const plant_model_t *model = &coarse->spec->given.model;
-  double power_w = has_power ? model->deep_idle_w : 0, celsius = model->inlet_c;
+  double power_w = has_power ? model->deep_idle_w : 0, celsius = coarse->spec->given.supply.inlet_c;
   coarse->clock_mhz[gpu] = has_power ? model->clock_idle_mhz : NAN;
   coarse->rate[gpu] = 0;
   if (has_power && coarse->resident[gpu]) {
@@ -239,7 +240,7 @@ static double pass_host(coarse_t *coarse, uint32_t host, const span_t *span, enu
   }
   if (power == PLANT_POWER_OFF) return supply->standby_w * span->s;
   if (power == PLANT_POWER_BOOTING) return supply->boot_w * span->s;
-  return (supply->rest_w + gpus_w + packages_w(coarse, resident)) * span->s;
+  return supply_wall_w(supply, gpus_w + packages_w(coarse, resident)) * span->s;
 }
 
 /* A boot that ends within the span: the rest of it, the host is on. */

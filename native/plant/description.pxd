@@ -86,5 +86,7 @@ cdef inline int read_cpu(plant_cpu_model_t *out, object model) except -1:
 cdef inline int read_supply(plant_supply_t *out, object supply) except -1:
     """The keys are those of eagent.sim.supply, which explains them."""
     out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
-    out.boot_s = supply["boot_s"]
+    out.boot_s, out.inlet_c = supply["boot_s"], supply["inlet_c"]
+    out.fan_w, out.fan_min, out.fan_full_w = supply["fan_w"], supply["fan_min"], supply["fan_full_w"]
+    out.loss_w, out.loss_share = supply["loss_w"], supply["loss_share"]
     return 0

@@ -22,6 +22,10 @@ typedef struct supply {
   int64_t since_ns;              /* in this state */
   int64_t time_ns[PLANT_POWERS]; /* in each, up to then */
   int64_t on_tick;               /* booting: when it will be on */
+  int64_t settled_ns;            /* up to then it is counted what was drawn while on: ... */
+  double on_j;                   /* ... this, ... */
+  double gpus_j, packages_j;     /* ... when the parts had drawn so much */
+  double row_j;                  /* drawn from the wall in any state, at the last row's end */
   int64_t booted_ns;             /* when it came to be on */
 } supply_t;
 
@@ -56,6 +60,7 @@ typedef struct plant_file {
   uint32_t version;
   uint32_t active; /* which state is the truth */
   uint64_t size;
+  uint32_t stale, reserved; /* stale: the two states may differ in more than file_begin_tick is for */
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
@@ -65,6 +70,7 @@ typedef struct plant_file {
   plant_request_t requests[REQUESTS_MAX];
   float power_w[ROWS_MAX][PLANT_GPUS_MAX];
   float cpu_power_w[ROWS_MAX][PLANT_PACKAGES_MAX]; /* each with its DRAM */
+  float wall_w[ROWS_MAX];
   samples_t samples[PLANT_GPUS_MAX];
 } plant_file_t;
 
@@ -86,6 +92,9 @@ const state_t *file_state(const plant_file_t *file);
 /* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
  * damaged. */
 state_t *file_begin(plant_file_t *file);
+/* The same for what passes within a boot, in which no load changes that does not run and no engine that does not serve,
+ * so that little need be copied. NULL likewise. */
+state_t *file_begin_tick(plant_file_t *file);
 void file_publish(plant_file_t *file);
 
 int64_t file_monotonic_ns(void);

@@ -5,7 +5,7 @@ import errno
 from cython cimport final
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from eagent.errors import InputError
@@ -19,18 +19,15 @@ _POWERS = ("off", "booting", "on")  # in the order of enum plant_power
 
 @final
 cdef class Column:
-    """A column's memory, which keeps its fleet alive. Read it through the memoryview that the fleet gives."""
+    """A column's memory, which keeps its fleet alive."""
 
     cdef Fleet fleet
     cdef void *place
-    cdef Py_ssize_t[1] shape, stride
-    cdef bint is_number, is_writable
+    cdef Py_ssize_t size
+    cdef bint is_fixed
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, self.place, self.shape[0] * self.stride[0], not self.is_writable, flags)
-        buffer.itemsize = self.stride[0]
-        buffer.format = b"d" if self.is_number else b"B"
-        buffer.shape, buffer.strides = self.shape, self.stride
+        PyBuffer_FillInfo(buffer, self, self.place, self.size, self.is_fixed, flags)
 
 
 @final
@@ -52,6 +49,7 @@ cdef class Fleet:
             read_model(&given.model, model)
             if cpu is not None:
                 read_cpu(&given.cpu, cpu)
+            given.supply.inlet_c, given.supply.fan_full_w = given.model.inlet_c, 1
             if supply is not None:
                 read_supply(&given.supply, supply)
             code = coarse_create(&given, hosts, &self.coarse)
@@ -65,25 +63,22 @@ cdef class Fleet:
     def __dealloc__(self):
         coarse_free(self.coarse)
 
-    cdef object numbers(self, double *place, uint32_t rows, bint is_writable):
+    cdef object column(self, void *place, Py_ssize_t size, bint is_fixed):
         cdef Column column = Column.__new__(Column)
-        column.fleet, column.place = self, place
-        column.shape[0], column.stride[0] = rows, sizeof(double)
-        column.is_number, column.is_writable = True, is_writable
+        column.fleet, column.place, column.size, column.is_fixed = self, place, size, is_fixed
         return memoryview(column)
 
-    cdef object flags(self, uint8_t *place, uint32_t rows, bint is_writable):
-        cdef Column column = Column.__new__(Column)
-        column.fleet, column.place = self, place
-        column.shape[0], column.stride[0] = rows, 1
-        column.is_writable = is_writable
-        return memoryview(column)
+    cdef Py_ssize_t all_gpus(self):
+        return <Py_ssize_t>self.coarse.hosts * self.coarse.gpus
 
     cdef object to_set(self, double *place):
-        return self.numbers(place, self.coarse.hosts * self.coarse.gpus, True)
+        return self.column(place, self.all_gpus() * sizeof(double), False).cast("d")
 
     cdef object to_read(self, double *place):
-        return self.numbers(place, self.coarse.hosts * self.coarse.gpus, False)
+        return self.column(place, self.all_gpus() * sizeof(double), True).cast("d")
+
+    cdef object of_hosts(self, double *place):
+        return self.column(place, self.coarse.hosts * sizeof(double), True).cast("d")
 
     @property
     def hosts(self):
@@ -101,7 +96,7 @@ cdef class Fleet:
     @property
     def resident(self):
         """To set: whether a process is on the GPU. Without one it sleeps, whatever else is said of it."""
-        return self.flags(self.coarse.resident, self.coarse.hosts * self.coarse.gpus, True)
+        return self.column(self.coarse.resident, self.all_gpus(), False)
 
     @property
     def compute(self):
@@ -177,17 +172,17 @@ cdef class Fleet:
     @property
     def power(self):
         """Per host: 0 off, 1 booting, 2 on."""
-        return self.flags(self.coarse.power, self.coarse.hosts, False)
+        return self.column(self.coarse.power, self.coarse.hosts, True)
 
     @property
     def wall_w(self):
         """Per host: mean watts from the wall over the last step."""
-        return self.numbers(self.coarse.wall_w, self.coarse.hosts, False)
+        return self.of_hosts(self.coarse.wall_w)
 
     @property
     def wall_energy_j(self):
         """Per host: all that it has drawn from the wall."""
-        return self.numbers(self.coarse.wall_energy_j, self.coarse.hosts, False)
+        return self.of_hosts(self.coarse.wall_energy_j)
 
     cdef uint32_t place(self, long host, long gpu) except 0xffffffff:
         self.checked(host)

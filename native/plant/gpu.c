@@ -148,6 +148,7 @@ static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
 static void publish_due(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t now_ns) {
   const plant_model_t *model = &spec->given.model;
   uint64_t number = gpu->sensor.next;
+  if (now_ns < sensor_earliest_ns(model, board, number)) return;
   int64_t due_ns = sensor_time_ns(model, board, number);
   if (due_ns > now_ns) return;
   double energy_j = energy_back_j(gpu, due_ns);

@@ -23,7 +23,7 @@ void heat_tick(const spec_t *spec, heat_t *heat, double power_w) {
 }
 
 double heat_c(const spec_t *spec, const heat_t *heat) {
-  double celsius = spec->inlet_c;
+  double celsius = spec->given.supply.inlet_c;
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) celsius += heat->stage_k[i];
   return celsius;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plant/random.h"
+#include "plant/readings.h"
 #include "plant/session.h"
 
 #define DRIVER_MEMORY_B    536870912ull /* what the driver keeps for itself (assumed) */
@@ -115,25 +116,29 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->memory_utilisation_pct = (uint32_t)lround(fmin(1, memory) * 100);
 }
 
-int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) {
-  if (index >= plant_host_gpu_count(host)) return -ERANGE;
-  session_t session;
-  int error = session_look_on(host, &session);
-  if (error) return error;
-  const spec_t *spec = session.spec;
-  const gpu_t *gpu = &session.state->gpus[index];
+void readings_view(const session_t *session, uint32_t index, plant_gpu_view_t *view) {
+  const spec_t *spec = session->spec;
+  const gpu_t *gpu = &session->state->gpus[index];
   sensor_t sensor;
-  gpu_read_sensor(spec, &spec->boards[index], gpu, session.state->tick, &sensor);
-  memset(view, 0, sizeof *view);
-  view_board(spec, &spec->boards[index], view);
-  view_tenant(session.state, gpu, view);
-  view_gpu(spec, session.state, gpu, view);
+  gpu_read_sensor(spec, &spec->boards[index], gpu, session->state->tick, &sensor);
+  view_gpu(spec, session->state, gpu, view);
   view->power_instant_mw = sensor.power_mw;
   view->power_average_mw = sensor.average_mw;
   view->has_average = spec->given.model.average_window_s > 0;
   view->power_plain_mw = spec->given.model.plain_is_average ? sensor.average_mw : sensor.power_mw;
   view->energy_mj = sensor.energy_mj;
-  view->sensor_time_us = session_unix_us(&session, sensor.time_ns);
+  view->sensor_time_us = session_unix_us(session, sensor.time_ns);
+}
+
+int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) {
+  if (index >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_look_on(host, &session);
+  if (error) return error;
+  memset(view, 0, sizeof *view);
+  view_board(session.spec, &session.spec->boards[index], view);
+  view_tenant(session.state, &session.state->gpus[index], view);
+  readings_view(&session, index, view);
   return session_end(&session, 0);
 }
 

@@ -155,7 +155,6 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
   if (!cpu_valid(&given->cpu) || !supply_is_valid(&given->supply)) return -EINVAL;
   memset(spec, 0, sizeof *spec);
   spec->given = *given;
-  spec->inlet_c = m->inlet_c;
   spec->physics.cap_memory = 1 - exp(-TICK_S / m->cap_memory_s);
   derive_clocks(m, &spec->physics);
   derive_base(m, &spec->physics);

@@ -41,7 +41,6 @@ typedef struct wiring {
 /* All that never changes about a host. */
 typedef struct spec {
   plant_description_t given;
-  double inlet_c;
   physics_t physics;
   board_t boards[PLANT_GPUS_MAX];
   wiring_t wiring;

@@ -5,6 +5,7 @@ import os
 
 from cython cimport final
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -16,6 +17,7 @@ from plant.cpu cimport *
 from plant.description cimport *
 from plant.host cimport *
 from plant.lab cimport *
+from plant.readings cimport *
 from plant.sense cimport *
 from plant.wall cimport *
 
@@ -92,6 +94,7 @@ def create(path, description):
         read_model(&given.model, description["model"])
         if "cpu" in description:
             read_cpu(&given.cpu, description["cpu"])
+        given.supply.inlet_c, given.supply.fan_full_w = given.model.inlet_c, 1
         if "supply" in description:
             read_supply(&given.supply, description["supply"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -138,6 +141,71 @@ def sense(model, board, power_w, double step_s):
     finally:
         free(watts)
         free(found)
+
+
+@final
+cdef class Readings:
+    """What changes about the GPUs of a host and its driver shows; keys and units as in native/plant/host.h.
+
+    Each column is a memoryview with a number for each GPU, which shows what was read last.
+    """
+
+    cdef plant_readings_t taken
+    cdef uint32_t gpus
+
+    cdef object column(self, void *place, Py_ssize_t size, str kind):
+        cdef Column column = Column.__new__(Column)
+        column.readings, column.place, column.size = self, place, size * self.gpus
+        return memoryview(column).cast(kind)
+
+    @property
+    def is_there(self):
+        """Whether the host was on. If it was not, the columns show what was read before."""
+        return bool(self.taken.is_there)
+
+    @property
+    def sensor_time_us(self):
+        return self.column(self.taken.sensor_time_us, sizeof(uint64_t), "Q")
+
+    @property
+    def energy_mj(self):
+        return self.column(self.taken.energy_mj, sizeof(uint64_t), "Q")
+
+    @property
+    def event_reasons(self):
+        return self.column(self.taken.event_reasons, sizeof(uint64_t), "Q")
+
+    @property
+    def power_plain_mw(self):
+        return self.column(self.taken.power_plain_mw, sizeof(uint32_t), "I")
+
+    @property
+    def sm_clock_mhz(self):
+        return self.column(self.taken.sm_clock_mhz, sizeof(uint32_t), "I")
+
+    @property
+    def temperature_c(self):
+        return self.column(self.taken.temperature_c, sizeof(uint32_t), "I")
+
+    @property
+    def gpu_utilisation_pct(self):
+        return self.column(self.taken.gpu_utilisation_pct, sizeof(uint32_t), "I")
+
+    @property
+    def memory_utilisation_pct(self):
+        return self.column(self.taken.memory_utilisation_pct, sizeof(uint32_t), "I")
+
+
+@final
+cdef class Column:
+    """A column of readings, which it keeps alive."""
+
+    cdef Readings readings
+    cdef void *place
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.place, self.size, True, flags)
 
 
 @final
@@ -223,20 +291,32 @@ cdef class Host:
         check(code, self.path)
         return now
 
-    def advance(self, double to_s):
-        """Move a virtual clock to `to_s` seconds since the host was made."""
+    def advance(self, double to_s, Readings readings=None):
+        """Move a virtual clock to `to_s` seconds since the host was made; and take `readings` then, if given."""
         cdef plant_host_t *host = self.open_host()
-        cdef int64_t target = to_ns(to_s), now = self.now_ns(), stop
+        cdef plant_readings_t *taken = &readings.taken if readings is not None else NULL
+        cdef int64_t target = to_ns(to_s), now = -1
         cdef int code
-        while True:
-            stop = min(target, now + SLICE_NS)
+        while now != target:
             with nogil:
-                code = plant_host_advance(host, stop)
-            check(code, f"{self.path}: cannot advance to {to_s} s")
-            if stop == target:
-                return
-            now = stop
+                code = plant_host_advance(host, target, SLICE_NS, &now, taken)
+            check(code, f"{self.path}: cannot advance to {to_s} s" if code else "")
             PyErr_CheckSignals()
+
+    def readings(self):
+        """What the driver shows of all GPUs now, to be filled again by `Host.read` or `Host.advance`."""
+        cdef Readings readings = Readings.__new__(Readings)
+        readings.gpus = plant_host_gpu_count(self.open_host())
+        self.read(readings)
+        return readings
+
+    def read(self, Readings readings not None):
+        """Take readings again."""
+        cdef plant_host_t *host = self.open_host()
+        cdef int code
+        with nogil:
+            code = plant_host_readings(host, &readings.taken)
+        check(code, self.path)
 
     def view(self, uint32_t gpu):
         """All that a client of the driver can see of one GPU; keys and units as in native/plant/host.h."""

@@ -23,7 +23,8 @@ static double mean_w(const record_t *record, double from_s, double to_s) {
 
 int plant_sense(const plant_model_t *model, const plant_board_t *given, const double *power_w, uint32_t steps,
                 double step_s, plant_reading_t *out, uint32_t room, uint32_t *count) {
-  plant_description_t description = {.gpus = 1, .model = *model};
+  plant_description_t description = {
+      .gpus = 1, .model = *model, .supply = {.fan_full_w = 1, .inlet_c = model->inlet_c}};
   spec_t spec;
   int error = model_derive(&description, &spec);
   if (error || !(step_s > 0) || !isfinite(given->gain) || !isfinite(given->phase_s)) return -EINVAL;

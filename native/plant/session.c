@@ -13,8 +13,8 @@ int session_look(plant_host_t *host, session_t *session) {
   *session = (session_t){.file = file, .spec = &file->spec};
   int error = file_lock(file);
   if (error) return error;
-  error = advance_now(file, &session->now_ns);
-  if (!error) error = advance_to(file, session->now_ns);
+  const state_t *truth = file_state(file);
+  error = truth ? advance_now(file, truth, &session->now_ns) : -EIO;
   if (error) {
     file_unlock(file);
     return error;
