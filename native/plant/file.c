@@ -205,11 +205,12 @@ static void copy_running(const state_t *truth, state_t *draft) {
 
 /* All that a tick may change, and more: what else there is in a state. */
 static void copy_tick(const spec_t *spec, const state_t *truth, state_t *draft) {
-  const size_t rest = offsetof(state_t, cpus);
+  const size_t knobs = offsetof(state_t, cpus) + offsetof(cpus_t, cores), rest = knobs + sizeof truth->cpus.cores;
   _Static_assert(offsetof(state_t, gpus) < offsetof(state_t, loads) &&
                      offsetof(state_t, engines) + sizeof truth->engines == offsetof(state_t, cpus),
-                 "loads and engines lie between the GPUs and the rest");
+                 "loads and engines lie between the GPUs and the processors");
   memcpy(draft, truth, offsetof(state_t, gpus) + spec->given.gpus * sizeof truth->gpus[0]);
+  memcpy(&draft->cpus, &truth->cpus, offsetof(cpus_t, cores));
   memcpy((char *)draft + rest, (const char *)truth + rest, sizeof *truth - rest);
   copy_running(truth, draft);
 }

@@ -92,8 +92,8 @@ const state_t *file_state(const plant_file_t *file);
 /* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
  * damaged. */
 state_t *file_begin(plant_file_t *file);
-/* The same for what passes within a boot, in which no load changes that does not run and no engine that does not serve,
- * so that little need be copied. NULL likewise. */
+/* The same for what passes within a boot, in which no load changes that does not run, no engine that does not serve and
+ * no core's setting, so that little need be copied. NULL likewise. */
 state_t *file_begin_tick(plant_file_t *file);
 void file_publish(plant_file_t *file);
 
