@@ -66,12 +66,12 @@ def start_varied(plant: Host, seconds: float, pid: int = 0) -> None:
         plant.set_power_limit(gpu, limit_w)
 
 
-def plant(piece_s: float = 5.0) -> list[Figure]:
+def plant(piece_s: float = 50.0) -> list[Figure]:
     """The plant alone: read 100 times a second, all GPUs at once; beside it, other ways to go through the same time."""
     with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
         made = simulated.create(Path(directory), "alone", gpus=GPUS, seed=SEED, clock="virtual")
         with Host(made.plant) as host:
-            start_varied(host, 40 * PIECES * piece_s)
+            start_varied(host, 25 * PIECES * piece_s)
             readings = host.readings()
 
             def read() -> float:
@@ -82,7 +82,7 @@ def plant(piece_s: float = 5.0) -> list[Figure]:
 
             def view() -> float:
                 begin_s = host.time_s
-                for look in range(1, round(piece_s / READ_S / 5) + 1):
+                for look in range(1, round(piece_s / READ_S / 10) + 1):
                     host.advance(begin_s + look * READ_S)
                     for gpu in range(GPUS):
                         host.view(gpu)
@@ -97,7 +97,7 @@ def plant(piece_s: float = 5.0) -> list[Figure]:
     return [Figure("plant, 8 GPUs read at 100 Hz", times, "times", ">= 5000", times >= 5000, peers)]
 
 
-def governed(piece_s: float = 10.0) -> list[Figure]:
+def governed(piece_s: float = 20.0) -> list[Figure]:
     """A governed host under a budget, with idle policy, and without CPU knobs, which need a real file system."""
     with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
         config = Config(mode_idle="act", idle_consent=("all",))
