@@ -23,15 +23,11 @@ int plant_host_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, int64
   if (plant_host_clock(host) != PLANT_CLOCK_VIRTUAL) return -EPERM;
   if (to_ns > LONGEST_NS) return -EINVAL;
   session_t session;
-  int error = session_look(host, &session);
+  int error = session_advance(host, to_ns, most_ns, &session);
   if (error) return error;
-  if (to_ns < session.now_ns) return session_end(&session, -EINVAL);
-  *now_ns = to_ns - session.now_ns > most_ns ? session.now_ns + most_ns : to_ns;
-  error = advance_to(session.file, session.state, *now_ns);
-  session.now_ns = *now_ns;
-  session.state = &session.file->states[session.file->active & 1];
-  if (!error && readings) readings_take(&session, readings);
-  return session_end(&session, error);
+  *now_ns = session.now_ns;
+  if (readings) readings_take(&session, readings);
+  return session_end(&session, 0);
 }
 
 int plant_host_time(plant_host_t *host, int64_t *now_ns) {
