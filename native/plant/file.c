@@ -179,6 +179,7 @@ static int is_sane(const spec_t *spec, const state_t *state) {
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
+    if (!mig_is_sane(spec, &state->migs[i])) return 0;
     if (engine->phase > ENGINE_DECODES || engine->seated > PLANT_BATCH_MAX) return 0;
     if (engine->phase == ENGINE_WAITS) continue;
     if (engine->seated == 0 || !(engine->host_left_s >= 0) || !(engine->left_s >= 0)) return 0;
