@@ -129,12 +129,12 @@ void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
     heat_control(spec, &gpu->heat, gpu->step);
     gpu->step = cap_choose(&gpu->cap);
   }
-  double allowed = fmin(gpu->wanted_step, fmin(gpu->cap.clamp, gpu->heat.ceiling));
+  double allowed = least(gpu->wanted_step, least(gpu->cap.clamp, gpu->heat.ceiling));
   if (gpu->step > allowed) gpu->step = (uint32_t)allowed;
 }
 
 int gpu_is_capped(const gpu_t *gpu) {
-  return gpu->resident && fmin(gpu->cap.ceiling, gpu->cap.clamp) < gpu->wanted_step;
+  return gpu->resident && least(gpu->cap.ceiling, gpu->cap.clamp) < gpu->wanted_step;
 }
 
 int gpu_is_slowed(const gpu_t *gpu) {

@@ -108,12 +108,12 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->persistence_mode = gpu->persistence;
   view->sm_clock_mhz =
       gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
-  view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
+  view->temperature_c = (uint32_t)(most(0, gpu_temperature_c(spec, gpu, state->tick)) + 0.5);
   view->event_reasons = throttle_reasons(spec, gpu);
   double busy, memory;
   gpu_utilisation(gpu, &busy, &memory);
-  view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
-  view->memory_utilisation_pct = (uint32_t)lround(fmin(1, memory) * 100);
+  view->gpu_utilisation_pct = (uint32_t)(least(1, busy) * 100 + 0.5);
+  view->memory_utilisation_pct = (uint32_t)(least(1, memory) * 100 + 0.5);
 }
 
 void readings_view(const session_t *session, uint32_t index, plant_gpu_view_t *view) {

@@ -15,7 +15,7 @@ static double noise_of(const board_t *board, int64_t number) {
 }
 
 static uint8_t percent(double share) {
-  return (uint8_t)lround(fmin(1, fmax(0, share)) * 100);
+  return (uint8_t)(least(1, most(0, share)) * 100 + 0.5);
 }
 
 void samples_take(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, const activity_t *activity,
