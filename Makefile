@@ -10,6 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := $(VENV)/clients
 PIP := $(BIN)/python -m pip --quiet --quiet
 PYX := $(shell find native -name '*.pyx' -o -name '*.pxd')
 C := $(filter-out $(PYX:.pyx=.c),$(shell find native -name '*.[ch]'))
@@ -34,14 +35,18 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test soak referee lint format bench clean help
+.PHONY: venv build test soak referee lint format bench calibrate clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force > /dev/null
 
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
+	@$(MAKE) clients || echo "clients: not installed, so their tests are skipped" >&2
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+.PHONY: clients
+clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
 	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
@@ -68,6 +73,9 @@ bench: $(VENV)/.dev ## run a benchmark [NAME=x runs benchmarks/x.py, ARGS=]
 	@$(if $(NAME),,echo "bench: say which: make bench NAME=$$(ls benchmarks 2>/dev/null | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')" >&2; exit 2)
 	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
+calibrate: $(VENV)/.dev ## set the plant against published measurements [DATA=folder, which is no part of eagent]
+	@$(BIN)/python -m benchmarks.calibrate $(if $(DATA),'$(DATA)')
+
 clean: ## remove all that was built, the environment included
 	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@rm -f $(wildcard $(patsubst %.pyx,%.c,$(filter %.pyx,$(PYX))))
@@ -75,7 +83,7 @@ clean: ## remove all that was built, the environment included
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- The environment: .runtime is eagent with its native half compiled, .dev adds the tools ---
 
@@ -104,4 +112,14 @@ $(VENV)/.runtime: pyproject.toml setup.py $(PYX) $(C) | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then echo "tools: installing"; $(PIP) install --group test --group lint; fi
+	@touch $@
+
+# Each package of the list by itself, as the list is whole: what pip would add for them is twice as large. What they
+# import is compiled here, once, and not by each test.
+$(VENV)/.clients: tests/integration/clients/requirements.txt | $(BIN)/python
+	@echo "clients: installing"
+	@rm -rf $(CLIENTS)
+	@$(BIN)/python -m venv --without-pip $(CLIENTS)
+	@$(PIP) --python $(CLIENTS)/bin/python install --retries 2 --no-deps --no-compile --requirement $<
+	@PYTHONDONTWRITEBYTECODE= $(CLIENTS)/bin/python -c 'import nvitop.cli, gpustat.cli, zeus.monitor, codecarbon, carbontracker.tracker, py3nvml.nvidia_smi, cuda.bindings.nvml'
 	@touch $@
