@@ -45,15 +45,15 @@ class Account:
         }
 
 
-def numbers() -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
+def numbers(gpu_model: str = GPU_MODEL) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
     """The GPU, the processors and the supply of the hosts that are compared, which have one GPU."""
-    gpu, cpu = model.load(GPU_MODEL), processor.load(CPU_MODEL)
+    gpu, cpu = model.load(gpu_model), processor.load(CPU_MODEL)
     return gpu, cpu, supply(gpu, 1, cpu).as_dict()
 
 
-def finely(phases: list[Phase]) -> Account:
+def finely(phases: list[Phase], gpu_model: str = GPU_MODEL) -> Account:
     """In ticks of 5 ms."""
-    gpu, cpu, around = numbers()
+    gpu, cpu, around = numbers(gpu_model)
     description = {"gpus": 1, "seed": 1, "permission": "anyone", "clock": "virtual"}
     with tempfile.TemporaryDirectory(prefix="eagent-coarse-") as directory:
         path = Path(directory) / "plant"
@@ -77,9 +77,9 @@ def finely(phases: list[Phase]) -> Account:
             )
 
 
-def coarsely(phases: list[Phase], step_s: float) -> Account:
+def coarsely(phases: list[Phase], step_s: float, gpu_model: str = GPU_MODEL) -> Account:
     """In steps of `step_s`, of which each phase must be a multiple."""
-    gpu, cpu, around = numbers()
+    gpu, cpu, around = numbers(gpu_model)
     fleet = Fleet(gpu, cpu, around, hosts=1, gpus=1)
     for phase in phases:
         wave = phase.wave
@@ -91,6 +91,6 @@ def coarsely(phases: list[Phase], step_s: float) -> Account:
     return Account(fleet.energy_j[0], fleet.work_s[0], fleet.wall_energy_j[0], fleet.temperature_c[0])
 
 
-def errors(phases: list[Phase], step_s: float) -> dict[str, float]:
+def errors(phases: list[Phase], step_s: float, gpu_model: str = GPU_MODEL) -> dict[str, float]:
     """Percent by which the coarse step is off in "energy" and "work" of the GPU, and in the host's at the "wall"."""
-    return coarsely(phases, step_s).error(finely(phases))
+    return coarsely(phases, step_s, gpu_model).error(finely(phases, gpu_model))

@@ -18,7 +18,7 @@ _POWERS = ("off", "booting", "on")  # in the order of enum plant_power
 
 
 @final
-cdef class Column:
+cdef class _Column:
     """A column's memory, which keeps its fleet alive."""
 
     cdef Fleet fleet
@@ -64,7 +64,7 @@ cdef class Fleet:
         coarse_free(self.coarse)
 
     cdef object column(self, void *place, Py_ssize_t size, bint is_fixed):
-        cdef Column column = Column.__new__(Column)
+        cdef _Column column = _Column.__new__(_Column)
         column.fleet, column.place, column.size, column.is_fixed = self, place, size, is_fixed
         return memoryview(column)
 

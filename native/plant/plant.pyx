@@ -156,7 +156,7 @@ cdef class Readings:
     cdef uint32_t gpus
 
     cdef object column(self, void *place, Py_ssize_t size, str kind):
-        cdef Column column = Column.__new__(Column)
+        cdef _Column column = _Column.__new__(_Column)
         column.readings, column.place, column.size = self, place, size * self.gpus
         return memoryview(column).cast(kind)
 
@@ -199,7 +199,7 @@ cdef class Readings:
 
 
 @final
-cdef class Column:
+cdef class _Column:
     """A column of readings, which it keeps alive."""
 
     cdef Readings readings

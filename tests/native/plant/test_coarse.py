@@ -71,6 +71,14 @@ def test_loads_in_bursts_are_near_the_fine_plant(
     assert_near(errors([Phase(seconds, wave, limit_w, ceiling)], seconds / 3), BURSTS_PCT)
 
 
+@pytest.mark.parametrize("gpu_model", model.names())
+def test_every_kind_of_gpu_is_near_the_fine_plant_under_any_limit(gpu_model: str) -> None:
+    limits = model.load(gpu_model)["limits"]
+    for limit_w in (limits["min_w"], (limits["min_w"] + limits["max_w"]) / 2, limits["max_w"]):
+        assert_near(errors([Phase(120.0, GEMM, limit_w)], 60.0, gpu_model), STEADY_PCT)
+        assert_near(errors([Phase(120.0, Square(4.0, 0.5), limit_w)], 60.0, gpu_model), BURSTS_PCT)
+
+
 def test_bursts_that_no_limit_touches_are_as_near_as_a_steady_load() -> None:
     for period_s in (0.004, 0.05, 1.0, 30.0):
         wave = Square(period_s, 0.4, 0.8, 0.3, 0.9)
