@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 /* Ticks between publications: a process that dies loses ten simulated seconds of work at most. */
 #define BUSY_TICKS_MAX 2000
@@ -97,6 +98,7 @@ static int64_t quiet_until(const spec_t *spec, const state_t *state, int64_t tar
     if (load->progress.running && load->start_tick < target) target = load->start_tick;
   }
   if (state->supply.power == PLANT_POWER_BOOTING && state->supply.on_tick < target) target = state->supply.on_tick;
+  if (state->faults.next_tick < target) target = state->faults.next_tick;
   return target > state->tick ? target : state->tick;
 }
 
@@ -119,6 +121,7 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
       step(file, state);
     }
     if (supply_is_due(state)) supply_on(file, state);
+    if (state->tick >= state->faults.next_tick) trouble_step(file, state);
   }
 }
 
@@ -126,7 +129,7 @@ int advance_to(plant_file_t *file, const state_t *truth, int64_t to_ns) {
   int64_t target = to_ns / TICK_NS;
   int is_virtual = file->spec.given.clock == PLANT_CLOCK_VIRTUAL;
   while (truth->tick < target || (is_virtual && truth->now_ns < to_ns)) {
-    state_t *draft = file_begin_tick(file);
+    state_t *draft = file_begin_tick(file, target);
     if (!draft) return -EIO;
     run(file, draft, target);
     draft->now_ns = draft->tick < target ? draft->tick * TICK_NS : to_ns;

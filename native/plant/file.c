@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 #define TICKS_MAX ((1ll << 60) / TICK_NS)
 
@@ -46,6 +47,11 @@ static int init_mutex(pthread_mutex_t *mutex) {
   return -error;
 }
 
+static int init_mutexes(plant_file_t *file) {
+  int error = init_mutex(&file->mutex);
+  return error ? error : init_mutex(&file->driver.lock);
+}
+
 static int map(int fd, plant_file_t **file) {
   void *base = mmap(NULL, sizeof(plant_file_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return -errno;
@@ -54,7 +60,7 @@ static int map(int fd, plant_file_t **file) {
 }
 
 static int fill(plant_file_t *file, const spec_t *spec) {
-  int error = init_mutex(&file->mutex);
+  int error = init_mutexes(file);
   if (error) return error;
   file->version = FILE_VERSION;
   file->size = sizeof *file;
@@ -64,6 +70,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
   cores_init(&file->spec, &file->states[0].cpus);
+  file->states[0].faults.next_tick = NEVER;
   error = supply_init(&file->states[0].supply);
   if (error) return error;
   /* Last: whoever maps the file before this sees no host yet. */
@@ -111,7 +118,7 @@ static int renew_after_boot(plant_file_t *file) {
   char boot_id[40];
   read_boot_id(boot_id);
   if (memcmp(boot_id, file->boot_id, sizeof boot_id) == 0) return 0;
-  int error = init_mutex(&file->mutex);
+  int error = init_mutexes(file);
   if (error) return error;
   take_back_answers(file);
   state_t *state = file_begin(file);
@@ -176,6 +183,7 @@ static int is_sane(const spec_t *spec, const state_t *state) {
     return 0;
   if (state->now_ns < 0 || state->now_ns / TICK_NS != state->tick) return 0; /* a clock far ahead bounds no loop */
   if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
+  if (!trouble_is_sane(&state->faults)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     const engine_t *engine = &state->engines[i];
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
@@ -235,12 +243,21 @@ state_t *file_begin(plant_file_t *file) {
   return begin(file, 1);
 }
 
-state_t *file_begin_tick(plant_file_t *file) {
-  return begin(file, file->states[file->active & 1].supply.power != PLANT_POWER_ON); /* a boot may end in it */
+state_t *file_begin_tick(plant_file_t *file, int64_t until) {
+  const state_t *truth = &file->states[file->active & 1];
+  return begin(file, truth->supply.power != PLANT_POWER_ON || truth->faults.next_tick <= until);
 }
 
 void file_publish(plant_file_t *file) {
   __atomic_store_n(&file->active, ~file->active & 1, __ATOMIC_RELEASE);
+}
+
+void file_enter(plant_file_t *file, state_t *state, plant_event_t event) {
+  if (state->events >= EVENTS_MAX) {
+    state->events_lost++;
+    return;
+  }
+  file->events[state->events++] = event;
 }
 
 int file_lock(plant_file_t *file) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "plant/cores.h"
+#include "plant/fault.h"
 #include "plant/load.h"
 #include "plant/mig.h"
 #include "plant/samples.h"
@@ -44,6 +45,7 @@ typedef struct state {
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
+  faults_t faults;
   plant_mig_t migs[PLANT_GPUS_MAX];
   plant_signals_t signals;
 } state_t;
@@ -54,6 +56,13 @@ static inline uint32_t state_resident(const state_t *state) {
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) bits |= (uint32_t)(state->gpus[gpu].resident != 0) << gpu;
   return bits;
 }
+
+/* What the driver's clients share beside the state. It outlives whoever dies while writing it: each number is whole. */
+typedef struct driver {
+  pthread_mutex_t lock;
+  plant_calls_t calls;
+  uint64_t draws[PLANT_FAULT_KINDS]; /* readings that a fault of the kind might have struck */
+} driver_t;
 
 /* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet
  * and is written again before a count comes to cover it. The answers in `requests` are filled in while integrating;
@@ -68,6 +77,7 @@ typedef struct plant_file {
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
+  driver_t driver;
   spec_t spec;
   state_t states[2];
   plant_event_t events[EVENTS_MAX];
@@ -80,7 +90,8 @@ typedef struct plant_file {
 
 struct plant_host {
   plant_file_t *file;
-  uint32_t boot; /* the only boot that it speaks with; 0: with any */
+  uint32_t boot;    /* the only boot that it speaks with; 0: with any */
+  uint32_t reloads; /* in that boot: the driver's only life that it speaks with */
 };
 
 int file_create(const char *path, const spec_t *spec);
@@ -96,10 +107,14 @@ const state_t *file_state(const plant_file_t *file);
 /* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
  * damaged. */
 state_t *file_begin(plant_file_t *file);
-/* The same for what passes within a boot, in which no load changes that does not run, no engine that does not serve and
- * no core's setting, so that little need be copied. NULL likewise. */
-state_t *file_begin_tick(plant_file_t *file);
+/* The same for what passes up to the tick `until`, within a boot and with no fault that strikes, in which no load
+ * changes that does not run, no engine that does not serve and no core's setting, so that little need be copied; the
+ * whole where that does not hold. NULL likewise. */
+state_t *file_begin_tick(plant_file_t *file, int64_t until);
 void file_publish(plant_file_t *file);
+
+/* Enter a write into the log of a draft. */
+void file_enter(plant_file_t *file, state_t *state, plant_event_t event);
 
 int64_t file_monotonic_ns(void);
 /* Let the wall clock go on from just beyond the latest time that anybody can have seen. */

@@ -5,6 +5,7 @@
 
 #include "plant/random.h"
 #include "plant/session.h"
+#include "plant/trouble.h"
 
 static int64_t period_ns(const spec_t *spec) {
   return (int64_t)(spec->given.model.sample_period_s * 1e9);
@@ -60,7 +61,7 @@ int plant_host_samples(plant_host_t *host, uint32_t index, uint64_t after_us, pl
                                               : idle(spec, &spec->boards[index], number);
     out[(*count)++] = (plant_sample_t){
         .time_us = time_us,
-        .power_mw = sample.power_mw,
+        .power_mw = trouble_sample_mw(session.state, index, time_ns, sample.power_mw),
         .clock_mhz = sample.clock_mhz,
         .busy_pct = sample.busy_pct,
         .memory_pct = sample.memory_pct,
