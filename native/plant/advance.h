@@ -4,10 +4,10 @@
 
 #include "plant/file.h"
 
-/* With the lock held: integrate up to `to_ns` and publish. Leaves the virtual clock there. 0, or -EIO for a damaged
- * file. */
-int advance_to(plant_file_t *file, int64_t to_ns);
-/* With the lock held: what the host's clock says now. */
-int advance_now(plant_file_t *file, int64_t *now_ns);
+/* With the lock held and the truth looked at: integrate up to `to_ns` and publish. Leaves the virtual clock there. 0,
+ * or -EIO for a damaged file. */
+int advance_to(plant_file_t *file, const state_t *truth, int64_t to_ns);
+/* Likewise up to what the host's clock says is now. */
+int advance_now(plant_file_t *file, const state_t *truth, int64_t *now_ns);
 
 #endif

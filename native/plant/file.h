@@ -73,6 +73,7 @@ typedef struct plant_file {
   uint32_t version;
   uint32_t active; /* which state is the truth */
   uint64_t size;
+  uint32_t stale, reserved; /* stale: the two states may differ in more than file_begin_tick is for */
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
@@ -106,6 +107,10 @@ const state_t *file_state(const plant_file_t *file);
 /* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
  * damaged. */
 state_t *file_begin(plant_file_t *file);
+/* The same for what passes up to the tick `until`, within a boot and with no fault that strikes, in which no load
+ * changes that does not run, no engine that does not serve and no core's setting, so that little need be copied; the
+ * whole where that does not hold. NULL likewise. */
+state_t *file_begin_tick(plant_file_t *file, int64_t until);
 void file_publish(plant_file_t *file);
 
 /* Enter a write into the log of a draft. */

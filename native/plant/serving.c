@@ -59,7 +59,7 @@ static void begin_iteration(const plant_serving_t *serving, engine_t *engine, re
     return;
   }
   engine->host_left_s = serving->host_s;
-  engine->left_s = fmax(0, fmax(whole_s, ITERATION_MIN_S) - serving->host_s);
+  engine->left_s = most(0, most(whole_s, ITERATION_MIN_S) - serving->host_s);
 }
 
 /* One more token for a seat; says whether that was its last. */
@@ -90,7 +90,7 @@ static void end_iteration(load_t *load, engine_t *engine, requests_t requests, i
 static double wait_span(const engine_t *engine, requests_t requests, int64_t tick_ns, double at_s) {
   const plant_request_t *request = head(engine, requests);
   if (!request) return TICK_S - at_s;
-  return fmin(TICK_S, fmax(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
+  return least(TICK_S, most(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
 }
 
 /* The GPU awaits the processor from `at_s` of this tick on. Returns until when; at the longest, the tick's end. */
@@ -135,7 +135,7 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
   double prefill = spent_s[ENGINE_PREFILLS] / TICK_S, decode = spent_s[ENGINE_DECODES] / TICK_S;
   shift->out[gpu].compute = serving->prefill_compute * prefill + serving->decode_compute * decode;
   shift->out[gpu].memory = serving->prefill_memory * prefill + serving->decode_memory * decode;
-  shift->out[gpu].busy = fmin(1, prefill + decode);
+  shift->out[gpu].busy = least(1, prefill + decode);
 }
 
 void serving_step(const shift_t *shift, load_t *load, engine_t *engines, requests_t requests) {
