@@ -7,13 +7,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "plant/header.h"
 #include "plant/supply.h"
 
-#define TICKS_MAX ((1ll << 60) / TICK_NS)
+#define TICKS_MAX   ((1ll << 60) / TICK_NS)
+#define PATIENCE_NS 30000000000ll /* with who holds the lock and does nothing */
 
 int64_t file_monotonic_ns(void) {
   struct timespec now;
@@ -25,7 +26,7 @@ void file_set_clock(state_t *state, int64_t monotonic_ns) {
   state->origin_ns = monotonic_ns - (state->tick + 1) * TICK_NS;
 }
 
-/* Where there is no /proc the id stays empty, and equal to itself. */
+/* Where there is no /proc the id stays empty. */
 static void read_boot_id(char id[40]) {
   memset(id, 0, 40);
   int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -45,6 +46,13 @@ static int init_mutex(pthread_mutex_t *mutex) {
   return -error;
 }
 
+/* FNV-1a: against damage, not against malice. */
+static uint64_t sum(const void *bytes, size_t count) {
+  uint64_t sum = 0xcbf29ce484222325ull;
+  for (const uint8_t *byte = bytes; count > 0; byte++, count--) sum = (sum ^ *byte) * 0x100000001b3ull;
+  return sum;
+}
+
 static int map(int fd, plant_file_t **file) {
   void *base = mmap(NULL, sizeof(plant_file_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return -errno;
@@ -59,6 +67,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->size = sizeof *file;
   read_boot_id(file->boot_id);
   file->spec = *spec;
+  file->spec_sum = sum(&file->spec, sizeof file->spec);
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
   cores_init(&file->spec, &file->states[0].cpus);
@@ -84,10 +93,17 @@ int file_create(const char *path, const spec_t *spec) {
   return error;
 }
 
-static int is_ours(const plant_file_t *file) {
-  return __atomic_load_n(&file->magic, __ATOMIC_ACQUIRE) == FILE_MAGIC && file->version == FILE_VERSION &&
-         file->size == sizeof *file && file->spec.given.gpus >= 1 && file->spec.given.gpus <= PLANT_GPUS_MAX &&
-         file->spec.physics.steps >= 2 && file->spec.physics.steps <= CLOCK_STEPS_MAX && model_cpu_is_sane(&file->spec);
+/* A lock of another kind would be taken by other rules, and the C library trusts what stands there. */
+static int mutex_is_sane(const pthread_mutex_t *mutex) {
+  pthread_mutex_t fresh;
+  return init_mutex(&fresh) == 0 && mutex->__data.__kind == fresh.__data.__kind;
+}
+
+static int is_whole(const plant_file_t *file) {
+  const spec_t *spec = &file->spec;
+  return mutex_is_sane(&file->mutex) && sum(spec, sizeof *spec) == file->spec_sum && spec->given.gpus >= 1 &&
+         spec->given.gpus <= PLANT_GPUS_MAX && spec->physics.steps >= 2 && spec->physics.steps <= CLOCK_STEPS_MAX &&
+         model_cpu_is_sane(spec);
 }
 
 /* Answers later than the truth come from a process that died before it published them. */
@@ -103,12 +119,13 @@ static void take_back_answers(plant_file_t *file) {
   }
 }
 
+static int is_of_boot(const plant_file_t *file, const char boot_id[40]) {
+  return boot_id[0] == 0 || memcmp(boot_id, file->boot_id, 40) == 0; /* who does not know the boot changes nothing */
+}
+
 /* The lock and the clock's origin do not outlive a boot: make the mutex anew and let simulated time go on where it was.
  */
-static int renew_after_boot(plant_file_t *file) {
-  char boot_id[40];
-  read_boot_id(boot_id);
-  if (memcmp(boot_id, file->boot_id, sizeof boot_id) == 0) return 0;
+static int renew(plant_file_t *file, const char boot_id[40]) {
   int error = init_mutex(&file->mutex);
   if (error) return error;
   take_back_answers(file);
@@ -116,22 +133,31 @@ static int renew_after_boot(plant_file_t *file) {
   if (!state) return -EIO;
   file_set_clock(state, file_monotonic_ns());
   file_publish(file);
-  memcpy(file->boot_id, boot_id, sizeof boot_id);
+  memcpy(file->boot_id, boot_id, sizeof file->boot_id); /* last: who sees it takes the lock */
   return 0;
+}
+
+/* Two that open after a boot must not both make the mutex. */
+static int renew_after_boot(int fd, plant_file_t *file) {
+  char boot_id[40];
+  read_boot_id(boot_id);
+  if (is_of_boot(file, boot_id)) return 0;
+  while (flock(fd, LOCK_EX)) {
+    if (errno != EINTR) return -errno;
+  }
+  int error = is_of_boot(file, boot_id) ? 0 : renew(file, boot_id);
+  flock(fd, LOCK_UN); /* closing is not enough: the mapping keeps the file description, and it the lock */
+  return error;
 }
 
 int file_open(const char *path, plant_file_t **file) {
   *file = NULL;
   int fd = open(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return -errno;
-  struct stat status;
-  int error = fstat(fd, &status) ? -errno : 0;
-  if (!error && (!S_ISREG(status.st_mode) || status.st_size != (off_t)sizeof(plant_file_t))) error = -EINVAL;
-  if (!error && flock(fd, LOCK_EX)) error = -errno; /* two that open after a boot must not both make the mutex */
+  int error = header_check(fd);
   if (!error) error = map(fd, file);
-  if (!error && !is_ours(*file)) error = -EINVAL;
-  if (!error) error = renew_after_boot(*file);
-  flock(fd, LOCK_UN); /* closing is not enough: the mapping keeps the file description, and it the lock */
+  if (!error) error = renew_after_boot(fd, *file);
+  if (!error && !is_whole(*file)) error = -EBADMSG;
   close(fd);
   if (error) {
     file_close(*file);
@@ -198,15 +224,36 @@ state_t *file_begin(plant_file_t *file) {
   return draft;
 }
 
+/* The fence: what is written to the next draft, which is the present truth, is written after this. */
 void file_publish(plant_file_t *file) {
   __atomic_store_n(&file->active, ~file->active & 1, __ATOMIC_RELEASE);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Who holds the lock may be at work for long, after a night of load say, and shows it by the ticks that it publishes.
+ * Who shows nothing is stopped, or dead in a way that left the lock behind: better an error than to wait for ever. */
+static int wait_for_lock(plant_file_t *file) {
+  int64_t seen_tick = -1, give_up_ns = 0;
+  for (;;) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* the only clock that every C library can wait by; it may jump */
+    until.tv_sec++;
+    int error = pthread_mutex_timedlock(&file->mutex, &until);
+    if (error != ETIMEDOUT) return error;
+    int64_t tick = __atomic_load_n(&file->states[file->active & 1].tick, __ATOMIC_RELAXED);
+    if (tick != seen_tick) give_up_ns = file_monotonic_ns() + PATIENCE_NS;
+    if (file_monotonic_ns() >= give_up_ns) return ETIMEDOUT;
+    seen_tick = tick;
+  }
 }
 
 int file_lock(plant_file_t *file) {
-  int error = pthread_mutex_lock(&file->mutex);
+  int error = pthread_mutex_trylock(&file->mutex);
+  if (error == EBUSY) error = wait_for_lock(file);
   if (error == EOWNERDEAD) {
     take_back_answers(file);
     error = pthread_mutex_consistent(&file->mutex);
+    if (error) pthread_mutex_unlock(&file->mutex);
   }
   return -error;
 }

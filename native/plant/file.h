@@ -58,6 +58,7 @@ typedef struct plant_file {
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
+  uint64_t spec_sum; /* of what follows, which never changes */
   spec_t spec;
   state_t states[2];
   plant_event_t events[EVENTS_MAX];
@@ -72,6 +73,7 @@ struct plant_host {
 };
 
 int file_create(const char *path, const spec_t *spec);
+/* 0, or -errno as plant_host_open gives it. */
 int file_open(const char *path, plant_file_t **file);
 void file_close(plant_file_t *file);
 

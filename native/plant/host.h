@@ -7,6 +7,7 @@
 #ifndef EAGENT_PLANT_HOST_H
 #define EAGENT_PLANT_HOST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define PLANT_GPUS_MAX 16u
@@ -28,9 +29,9 @@ typedef struct plant_gpu_view {
   uint32_t power_instant_mw; /* as the sensor last published it, noise and board gain included */
   uint32_t power_average_mw; /* likewise, over a longer window; has_average 0: there is no such field */
   uint32_t has_average;
-  uint32_t power_plain_mw;   /* what nvmlDeviceGetPowerUsage gives */
-  uint64_t sensor_time_us;   /* when that was, microseconds since 1970 */
-  uint64_t energy_mj;        /* the driver's counter, refreshed with the sensor */
+  uint32_t power_plain_mw; /* what nvmlDeviceGetPowerUsage gives */
+  uint64_t sensor_time_us; /* when that was, microseconds since 1970 */
+  uint64_t energy_mj;      /* the driver's counter, refreshed with the sensor */
   uint32_t limit_requested_mw, limit_enforced_mw, limit_min_mw, limit_max_mw, limit_default_mw;
   uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_base_mhz;
   double sm_clock_step_mhz; /* the n-th clock is min + n * step, cut to whole MHz */
@@ -38,15 +39,17 @@ typedef struct plant_gpu_view {
   uint32_t locked_min_mhz, locked_max_mhz; /* both 0: not locked */
   uint32_t gpu_utilisation_pct, memory_utilisation_pct;
   uint32_t temperature_c, slow_c, stop_c; /* thresholds of slowdown and shutdown */
-  uint64_t event_reasons; /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
+  uint64_t event_reasons;                 /* NVML clocks event reasons: 1 idle, 4 software power cap, ... */
   uint32_t pids[PLANT_PIDS_MAX],
       pid_count; /* processes that hold a context; the caller drops those that no longer live */
   uint32_t persistence_mode;
 } plant_gpu_view_t;
 
-/* Open an existing host file. Returns NULL with *error = errno-style positive code (ENOENT, EINVAL for a foreign or
- * other-version file, EACCES, ...). */
+/* Open an existing host file. Returns NULL with *error = errno-style positive code: EINVAL: no simulated host,
+ * EPROTONOSUPPORT: made by another version of eagent, EBADMSG: damaged; ENOENT, EACCES, ... */
 plant_host_t *plant_host_open(const char *path, int *error);
+/* Why it could not be opened, for a person: the end of a line that begins with the path. */
+void plant_host_complaint(const char *path, int error, char *out, size_t room);
 void plant_host_close(plant_host_t *host);
 
 /* From now on the handle speaks with the present boot only, as a process of that boot does. 0, or -ENODEV if the host

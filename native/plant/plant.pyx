@@ -47,6 +47,7 @@ cdef int check(int code, str what) except -1:
         errno.EIO: "the host's file is damaged",
         errno.ENODEV: "the host is not on",
         errno.ENOENT: "a GPU serves nothing",
+        errno.ETIMEDOUT: "its lock is held by a process that stands still",
     }.get(-code, os.strerror(-code))
     fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM, errno.ENOENT)
     raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")
@@ -187,15 +188,15 @@ cdef class Host:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
         if self.host is NULL:
-            if error == errno.EINVAL:
-                raise DriverError(f"{path}: not a simulated host of this version of eagent")
-            raise DriverError(f"{path}: {os.strerror(error)}")
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)
