@@ -34,6 +34,23 @@ def test_a_host_is_made_listed_loaded_and_deleted(sim: Run) -> None:
     assert "No simulated host" in sim("list").out
 
 
+def test_hosts_that_cannot_be_used_are_listed_with_the_reason_and_deleted_by_name(sim: Run, tmp_path: Path) -> None:
+    for name in ("ancient", "broken", "whole"):
+        sim("create", name, "--gpus", "1")
+    with (tmp_path / "s/ancient/plant").open("r+b") as file:
+        file.seek(8)  # the version
+        file.write(b"\6\0\0\0")
+    (tmp_path / "s/broken/plant").unlink()
+    first, second, third = sim("list").out.splitlines()
+    assert first.startswith("ancient ")
+    assert "made by another version of eagent (file version 6, this is 7): delete it and make it anew" in first
+    assert second.startswith("whole ")
+    assert third == "broken           has no plant: all that can be done is to delete it"
+    for name in ("ancient", "broken", "whole"):
+        assert sim("delete", name).out == f"Simulated host {name} is gone.\n"
+    assert "No simulated host" in sim("list").out
+
+
 @pytest.mark.usefixtures("fuse")
 def test_the_hosts_sys_is_served_until_the_host_is_deleted(sim: Run, tmp_path: Path) -> None:
     sim("create", "lab", "--gpus", "1", "--cpu-model", "epyc-7543", "--powercap", "intel-rapl-mmio")
