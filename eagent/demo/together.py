@@ -265,8 +265,7 @@ def _wall(host: RackHost, start_s: float, seconds: float) -> WallUse:
         start_s + seconds,
         power_changes=host.bmc.power_changes(),
         supply=host.bmc.supply,
-        power_log=PowerLog(host.plant.power_log()),
-        cpu_power_log=PowerLog(host.plant.cpu_power_log()),
+        wall_log=PowerLog(host.bmc.power_log()),
     )
 
 

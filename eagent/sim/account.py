@@ -227,8 +227,7 @@ def wall_use(
     *,
     power_changes: Sequence[tuple[float, str]],
     supply: Mapping[str, float],
-    power_log: PowerLog,
-    cpu_power_log: PowerLog,
+    wall_log: PowerLog,
 ) -> WallUse:
     """Measure a host at the wall from `start_s` to `end_s`.
 
@@ -236,9 +235,8 @@ def wall_use(
         start_s: Simulated seconds since the host was made.
         end_s: Likewise.
         power_changes: Of `eagent.sim._bmc.Bmc`: (since when, state), the first at 0 s.
-        supply: What the host draws beside its parts: standby_w, boot_w and rest_w.
-        power_log: Of the GPUs, which draw nothing unless the host is on.
-        cpu_power_log: Of the packages with their memory, likewise.
+        supply: What the host draws while it is off, and while it boots: standby_w and boot_w.
+        wall_log: Of the same; all that it draws otherwise it draws while it is on.
 
     Raises:
         InputError: the logs do not cover all of it, or go back in time.
@@ -249,14 +247,14 @@ def wall_use(
         if until_s < since_s:
             raise InputError(f"power log: {until_s:g} s comes after {since_s:g} s: expected order of time")
         spent_s[state] += max(0.0, min(until_s, end_s) - max(since_s, start_s))
-    parts_j = energy_j(power_log, start_s, end_s) + energy_j(cpu_power_log, start_s, end_s)
+    booting_j, off_j = supply["boot_w"] * spent_s["booting"], supply["standby_w"] * spent_s["off"]
     return WallUse(
         on_s=spent_s["on"],
         booting_s=spent_s["booting"],
         off_s=spent_s["off"],
-        on_j=parts_j + supply["rest_w"] * spent_s["on"],
-        booting_j=supply["boot_w"] * spent_s["booting"],
-        off_j=supply["standby_w"] * spent_s["off"],
+        on_j=energy_j(wall_log, start_s, end_s) - booting_j - off_j,
+        booting_j=booting_j,
+        off_j=off_j,
     )
 
 

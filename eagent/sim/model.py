@@ -99,7 +99,7 @@ KEYS: Mapping[str, Mapping[str, Number | Word | None]] = {
         "volt_min": Number(0, 1),
         "volt_corner_mhz": Number(0, 10_000),
         "volt_exponent": Number(0.1, 10),
-        "rise_s": Number(0, 1),
+        "rise_s": Number(0, 0.4),
     },
     "heat": {
         "resistance_k_per_w": Number(0, 10, length=3),

@@ -37,9 +37,17 @@ static void step_loads(plant_file_t *file, state_t *state, activity_t *activity)
   }
 }
 
+static void end_wall_row(plant_file_t *file, state_t *state, int64_t row, int64_t now_ns) {
+  supply_t *supply = &state->supply;
+  supply_settle(&file->spec, state, now_ns);
+  double energy_j = supply_total_j(&file->spec, state, now_ns);
+  if (row < ROWS_MAX) file->wall_w[row] = (float)((energy_j - supply->row_j) / (ROW_TICKS * TICK_S));
+  supply->row_j = energy_j;
+}
+
 /* At the end of each 100 ms. A row's place follows from its time, so writing it twice does no harm. */
-static void end_row(plant_file_t *file, state_t *state, int64_t tick) {
-  int64_t row = tick / ROW_TICKS - 1;
+static void end_row(plant_file_t *file, state_t *state) {
+  const int64_t tick = state->tick, row = tick / ROW_TICKS - 1;
   for (uint32_t i = 0; i < file->spec.given.gpus; i++) {
     gpu_t *gpu = &state->gpus[i];
     double energy_j = gpu_energy_j(&file->spec, gpu, tick);
@@ -54,6 +62,7 @@ static void end_row(plant_file_t *file, state_t *state, int64_t tick) {
     if (row < ROWS_MAX) file->cpu_power_w[row][i] = (float)((energy_j - package->row_energy_j) / (ROW_TICKS * TICK_S));
     package->row_energy_j = energy_j;
   }
+  end_wall_row(file, state, row, tick * TICK_NS);
 }
 
 static void step(plant_file_t *file, state_t *state) {
@@ -68,10 +77,13 @@ static void step(plant_file_t *file, state_t *state) {
   }
   step_loads(file, state, activity);
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
-    if (!state->gpus[i].asleep) gpu_finish(spec, &spec->boards[i], &state->gpus[i], state->tick, &activity[i]);
+    gpu_t *gpu = &state->gpus[i];
+    if (gpu->asleep) continue;
+    gpu_finish(spec, &spec->boards[i], gpu, state->tick, &activity[i]);
+    samples_take(spec, &spec->boards[i], gpu, state->tick, &activity[i], &file->samples[i]);
   }
   state->tick++;
-  if (state->tick % ROW_TICKS == 0) end_row(file, state, state->tick);
+  if (state->tick % ROW_TICKS == 0) end_row(file, state);
 }
 
 /* While all sleep, time may go to here at once; `tick` if somebody is awake. */
@@ -91,7 +103,8 @@ static void leap(plant_file_t *file, state_t *state, int64_t target) {
   int64_t row = state->tick / ROW_TICKS + 1, last = target / ROW_TICKS;
   for (; row <= last; row++) {
     if (row > ROWS_MAX) row = last; /* the log is full: only the last row's end is of use */
-    end_row(file, state, row * ROW_TICKS);
+    state->tick = row * ROW_TICKS;
+    end_row(file, state);
   }
   state->tick = target;
 }

@@ -107,6 +107,22 @@ cdef class Bmc:
         cdef plant_wall_t wall = self.look()
         return {name: (wall.time_ns[i] / 1e9, wall.energy_j[i]) for i, name in enumerate(_POWERS)}
 
+    def power_log(self):
+        """True mean watts at the wall, in any state: row i for 0.1 i to 0.1 (i + 1) seconds since the host was made."""
+        cdef plant_host_t *host = self.open_host()
+        cdef float found[1024]
+        cdef uint32_t count = 0, start = 0, i
+        cdef int code
+        out = []
+        while True:
+            with nogil:
+                code = plant_host_wall_log(host, start, found, 1024, &count)
+            self.check(code)
+            out += [(found[i],) for i in range(count)]
+            start += count
+            if count == 0:
+                return out
+
     def power_changes(self):
         """Each change of state: (time_s, state), the first of them (0.0, "on")."""
         cdef plant_host_t *host = self.open_host()

@@ -172,8 +172,7 @@ void file_close(plant_file_t *file) {
 
 static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
   return gpu->step < spec->physics.steps && gpu->wanted_step < spec->physics.steps && gpu->load <= LOADS_MAX &&
-         gpu->cap.ceiling >= 0 && gpu->cap.ceiling < CLOCK_STEPS_MAX && gpu->cap.clamp >= 0 && gpu->cap.carry >= 0 &&
-         gpu->cap.carry <= 1 && isfinite(gpu->energy_j) && isfinite(gpu->counted_from_j) &&
+         cap_is_sane(&gpu->cap) && gpu->heat.ceiling >= 0 && isfinite(gpu->energy_j) && isfinite(gpu->counted_from_j) &&
          gpu->sensor.next < 1ull << 48;
 }
 

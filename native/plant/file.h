@@ -6,6 +6,7 @@
 
 #include "plant/cores.h"
 #include "plant/load.h"
+#include "plant/samples.h"
 #include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
@@ -21,6 +22,10 @@ typedef struct supply {
   int64_t since_ns;              /* in this state */
   int64_t time_ns[PLANT_POWERS]; /* in each, up to then */
   int64_t on_tick;               /* booting: when it will be on */
+  int64_t settled_ns;            /* up to then it is counted what was drawn while on: ... */
+  double on_j;                   /* ... this, ... */
+  double gpus_j, packages_j;     /* ... when the parts had drawn so much */
+  double row_j;                  /* drawn from the wall in any state, at the last row's end */
   int64_t booted_ns;             /* when it came to be on */
 } supply_t;
 
@@ -65,6 +70,8 @@ typedef struct plant_file {
   plant_request_t requests[REQUESTS_MAX];
   float power_w[ROWS_MAX][PLANT_GPUS_MAX];
   float cpu_power_w[ROWS_MAX][PLANT_PACKAGES_MAX]; /* each with its DRAM */
+  float wall_w[ROWS_MAX];
+  samples_t samples[PLANT_GPUS_MAX];
 } plant_file_t;
 
 struct plant_host {

@@ -3,15 +3,13 @@
 #include <math.h>
 #include <string.h>
 
-#define CONTROL_TICKS 4 /* the slow controller acts every 20 ms */
-
 /* What it draws asleep. */
 static double idle_w(const spec_t *spec, const gpu_t *gpu) {
   return gpu->dark ? 0 : spec->given.model.deep_idle_w;
 }
 
-static uint32_t top_step(const spec_t *spec) {
-  return spec->physics.steps - 1;
+static void draw_steadily(gpu_t *gpu, double power_w) {
+  gpu->power_w = gpu->edge_w = gpu->goal_w = gpu->end_w = power_w;
 }
 
 void gpu_init(const spec_t *spec, gpu_t *gpu) {
@@ -20,9 +18,9 @@ void gpu_init(const spec_t *spec, gpu_t *gpu) {
   gpu->asleep = 1;
   gpu->persistence = 1; /* as the driver's persistence daemon leaves it */
   gpu->limit_mw = gpu->limit_acting_mw = model->limit_default_mw;
-  gpu->wanted_step = top_step(spec);
-  gpu->power_w = model->deep_idle_w;
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = model->deep_idle_w * model->heat_k_per_w[i];
+  gpu->wanted_step = model_top_step(&spec->physics);
+  draw_steadily(gpu, model->deep_idle_w);
+  heat_settle(spec, &gpu->heat, model->deep_idle_w);
 }
 
 double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
@@ -30,17 +28,15 @@ double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
   return gpu->energy_j + idle_w(spec, gpu) * (TICK_S * (double)(tick - gpu->asleep_since));
 }
 
-static double heat_at(const spec_t *spec, const gpu_t *gpu, uint32_t stage, int64_t tick) {
-  if (!gpu->asleep) return gpu->heat_k[stage];
-  const plant_model_t *model = &spec->given.model;
-  double rest = idle_w(spec, gpu) * model->heat_k_per_w[stage];
-  return rest + (gpu->heat_k[stage] - rest) * exp(-TICK_S * (double)(tick - gpu->asleep_since) / model->heat_s[stage]);
+static heat_t heat_at(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
+  heat_t heat = gpu->heat;
+  if (gpu->asleep) heat_pass(spec, &heat, idle_w(spec, gpu), (double)(tick - gpu->asleep_since));
+  return heat;
 }
 
 double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
-  double celsius = spec->given.model.inlet_c;
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) celsius += heat_at(spec, gpu, i, tick);
-  return celsius;
+  heat_t heat = heat_at(spec, gpu, tick);
+  return heat_c(spec, &heat);
 }
 
 void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor) {
@@ -52,7 +48,8 @@ void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu,
   sensor->next = number;
   double since_s = (double)(sensor_time_ns(model, board, sensor->next) - gpu->asleep_since * TICK_NS) * 1e-9;
   double energy_j = gpu->energy_j - gpu->counted_from_j + idle_w(spec, gpu) * since_s;
-  sensor_publish(model, board, idle_w(spec, gpu), energy_j, sensor);
+  sensed_t truth = {.mean_w = idle_w(spec, gpu), .average_w = idle_w(spec, gpu), .energy_j = energy_j};
+  sensor_publish(model, board, &truth, sensor);
 }
 
 void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
@@ -61,64 +58,74 @@ void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   fresh.energy_j = gpu_energy_j(spec, gpu, tick);
   fresh.row_energy_j = gpu->row_energy_j;
   fresh.counted_from_j = fresh.energy_j;
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) fresh.heat_k[i] = heat_at(spec, gpu, i, tick);
+  fresh.heat = heat_at(spec, gpu, tick);
   fresh.writes = gpu->writes; /* the next setting's delay is another one, also after a boot */
   fresh.persistence = 0;
-  fresh.power_w = 0;
+  draw_steadily(&fresh, 0);
   fresh.dark = 1;
   fresh.asleep_since = tick;
   *gpu = fresh;
 }
 
 void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick) {
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = heat_at(spec, gpu, i, tick);
+  gpu->heat = heat_at(spec, gpu, tick);
   gpu->asleep_since = tick;
   gpu->dark = 0;
-  gpu->power_w = spec->given.model.deep_idle_w;
+  draw_steadily(gpu, spec->given.model.deep_idle_w);
 }
 
-static void cap_forget(const spec_t *spec, cap_t *cap) {
-  *cap = (cap_t){.ceiling = top_step(spec), .clamp = top_step(spec)};
+/* What the sensor's longer average reaches back over. */
+static void remember_idle(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, double energy_j) {
+  const plant_model_t *model = &spec->given.model;
+  for (uint64_t i = 1; i <= SENSOR_PAST && i <= gpu->sensor.next; i++) {
+    uint64_t number = gpu->sensor.next - i;
+    int64_t time_ns = sensor_time_ns(model, board, number);
+    double back_s = (double)(tick * TICK_NS - time_ns) * 1e-9;
+    sensor_remember(&gpu->past, number, time_ns, energy_j - idle_w(spec, gpu) * back_s);
+  }
 }
 
 static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   gpu_read_sensor(spec, board, gpu, tick, &gpu->sensor);
   double energy_j = gpu_energy_j(spec, gpu, tick);
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) gpu->heat_k[i] = heat_at(spec, gpu, i, tick);
+  remember_idle(spec, board, gpu, tick, energy_j);
+  gpu->heat = heat_at(spec, gpu, tick);
   for (uint32_t i = 0; i < ENERGIES; i++)
     gpu->energies_j[(tick - i) & (ENERGIES - 1)] = energy_j - idle_w(spec, gpu) * TICK_S * i;
   gpu->energy_j = energy_j;
+  draw_steadily(gpu, idle_w(spec, gpu));
   cap_forget(spec, &gpu->cap);
   gpu->busy_s = gpu->memory_s = 0;
   memset(gpu->busy, 0, sizeof gpu->busy);
   memset(gpu->memory, 0, sizeof gpu->memory);
   gpu->quiet_ticks = 0;
   gpu->asleep = 0;
+  gpu->awake_since = tick;
 }
 
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   if (gpu->asleep) wake(spec, board, gpu, tick);
   gpu->resident = 1;
-  gpu->step = top_step(spec);
+  gpu->step = model_top_step(&spec->physics);
 }
 
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   const plant_model_t *model = &spec->given.model;
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
   if (tick >= gpu->lock_from_tick) {
-    gpu->wanted_step = gpu->lock_max_mhz ? model_step(model, &spec->physics, gpu->lock_max_mhz) : top_step(spec);
+    gpu->wanted_step =
+        gpu->lock_max_mhz ? model_step(model, &spec->physics, gpu->lock_max_mhz) : model_top_step(&spec->physics);
   }
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);
     cap_forget(spec, &gpu->cap);
     return;
   }
-  if (tick % CONTROL_TICKS == 0) { /* choose between the ceiling's neighbours so that their mean is the ceiling */
-    double exact = gpu->cap.ceiling + gpu->cap.carry;
-    gpu->step = (uint32_t)fmax(0, floor(exact));
-    gpu->cap.carry = exact - gpu->step;
+  if (tick % CONTROL_TICKS == 0) {
+    heat_control(spec, &gpu->heat, gpu->step);
+    gpu->step = cap_choose(&gpu->cap);
   }
-  double allowed = fmin(gpu->wanted_step, gpu->cap.clamp);
+  double allowed = fmin(gpu->wanted_step, fmin(gpu->cap.clamp, gpu->heat.ceiling));
   if (gpu->step > allowed) gpu->step = (uint32_t)allowed;
 }
 
@@ -126,35 +133,8 @@ int gpu_is_capped(const gpu_t *gpu) {
   return gpu->resident && fmin(gpu->cap.ceiling, gpu->cap.clamp) < gpu->wanted_step;
 }
 
-/* The clock step at which the whole board draws power_w. */
-static double fitting_step(const spec_t *spec, double power_w, double other_w, double drive_w) {
-  double room_w = fmax(0, power_w - other_w);
-  if (drive_w <= room_w) return top_step(spec);
-  return model_step_of_drive(&spec->physics, room_w / drive_w);
-}
-
-/* The board measures core and memory rails apart, so the controller knows what part of the power follows the clock, and
- * its idea of the load hardly depends on the clock it has chosen. It can therefore go straight to the clock that fits,
- * and needs no integrator over a one-second mean, which would swing. */
-static void cap_control(const spec_t *spec, gpu_t *gpu, int64_t tick, double memory) {
-  const plant_model_t *model = &spec->given.model;
-  cap_t *cap = &gpu->cap;
-  double limit_w = gpu->limit_acting_mw * 1e-3;
-  double other_w = spec->physics.still_w + model->memory_w * memory;
-  double drive_w = fmax(0, gpu->power_w - other_w) / spec->physics.drive[gpu->step];
-  cap->drive_w += (drive_w - cap->drive_w) * spec->physics.cap_memory;
-  cap->other_w += (other_w - cap->other_w) * spec->physics.cap_memory;
-  if (tick % CONTROL_TICKS == CONTROL_TICKS - 1) {
-    double want = fitting_step(spec, limit_w * model->cap_target, cap->other_w, cap->drive_w);
-    double move = fmax(-(double)model->cap_steps, fmin(want - cap->ceiling, model->cap_steps));
-    cap->ceiling = fmin(cap->ceiling + move, top_step(spec));
-  }
-  if (gpu->power_w > limit_w * model->cap_clamp) {
-    cap->clamp = floor(fitting_step(spec, limit_w * model->cap_clamp, other_w, drive_w));
-    cap->ceiling = fmin(cap->ceiling, cap->clamp); /* go on from here: the way down from the top would take too long */
-  } else if (cap->clamp < top_step(spec)) {
-    cap->clamp += 1;
-  }
+int gpu_is_slowed(const gpu_t *gpu) {
+  return gpu->resident && gpu->heat.ceiling < gpu->wanted_step;
 }
 
 static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
@@ -167,12 +147,18 @@ static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
 
 static void publish_due(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t now_ns) {
   const plant_model_t *model = &spec->given.model;
-  int64_t due_ns = sensor_time_ns(model, board, gpu->sensor.next);
+  uint64_t number = gpu->sensor.next;
+  int64_t due_ns = sensor_time_ns(model, board, number);
   if (due_ns > now_ns) return;
   double energy_j = energy_back_j(gpu, due_ns);
   double before_j = energy_back_j(gpu, due_ns - (int64_t)(model->sensor_window_s * 1e9));
-  double mean_w = (energy_j - before_j) / model->sensor_window_s;
-  sensor_publish(model, board, mean_w, energy_j - gpu->counted_from_j, &gpu->sensor);
+  sensed_t truth = {.mean_w = (energy_j - before_j) / model->sensor_window_s,
+                    .energy_j = energy_j - gpu->counted_from_j};
+  if (model->average_window_s > 0) {
+    sensor_remember(&gpu->past, number, due_ns, energy_j);
+    truth.average_w = sensor_average_w(model, &gpu->past, number);
+  }
+  sensor_publish(model, board, &truth, &gpu->sensor);
 }
 
 static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {
@@ -185,25 +171,39 @@ static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {
   gpu->busy_s = gpu->memory_s = 0;
 }
 
-static double power_w(const spec_t *spec, const gpu_t *gpu, double compute, double memory) {
+/* What it would draw if the load went on like this. */
+static double goal_w(const spec_t *spec, const gpu_t *gpu, double compute, double memory) {
   const plant_model_t *model = &spec->given.model;
   if (!gpu->resident) return model->deep_idle_w;
-  double leak_w = model->leak_w_per_k * (gpu_temperature_c(spec, gpu, 0) - model->leak_reference_c);
+  double leak_w = model->leak_w_per_k * (heat_c(spec, &gpu->heat) - model->leak_reference_c);
   return spec->physics.base_w[gpu->step] + model->memory_w * memory +
          model->compute_w * compute * spec->physics.drive[gpu->step] + leak_w;
 }
 
-void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, const activity_t *activity) {
-  const plant_model_t *model = &spec->given.model;
-  double memory = activity->memory / spec->physics.famine[gpu->step];
-  gpu->power_w = power_w(spec, gpu, activity->compute, memory);
+/* Regulators and clocks take their time: power nears its goal as a first-order lag. */
+static void draw(const spec_t *spec, gpu_t *gpu, double goal) {
+  gpu->edge_w = gpu->end_w;
+  gpu->goal_w = goal;
+  gpu->power_w = goal + (gpu->edge_w - goal) * spec->physics.lag_mean;
+  gpu->end_w = goal + (gpu->edge_w - goal) * spec->physics.lag_end;
   gpu->energy_j += gpu->power_w * TICK_S;
+}
+
+double gpu_power_w(const spec_t *spec, const gpu_t *gpu, double into_s) {
+  if (gpu->asleep) return idle_w(spec, gpu);
+  if (spec->physics.lag_s == 0) return gpu->goal_w;
+  return gpu->goal_w + (gpu->edge_w - gpu->goal_w) * exp(-into_s / spec->physics.lag_s);
+}
+
+void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, const activity_t *activity) {
+  double memory = activity->memory / spec->physics.famine[gpu->step];
+  draw(spec, gpu, goal_w(spec, gpu, activity->compute, memory));
   gpu->energies_j[(tick + 1) & (ENERGIES - 1)] = gpu->energy_j;
-  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) {
-    double rest = gpu->power_w * model->heat_k_per_w[i];
-    gpu->heat_k[i] = rest + (gpu->heat_k[i] - rest) * spec->physics.heat_decay[i];
+  heat_tick(spec, &gpu->heat, gpu->power_w);
+  if (gpu->resident) {
+    cap_seen_t seen = {gpu->limit_acting_mw * 1e-3, gpu->power_w, gpu->end_w, memory, gpu->step};
+    cap_control(spec, &gpu->cap, tick, &seen);
   }
-  if (gpu->resident) cap_control(spec, gpu, tick, memory);
   count_use(gpu, tick, activity->busy, memory);
   publish_due(spec, board, gpu, (tick + 1) * TICK_NS);
   gpu->quiet_ticks = gpu->resident ? 0 : gpu->quiet_ticks + 1;

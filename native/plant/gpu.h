@@ -1,5 +1,4 @@
-/* One GPU: from activity and clock to power, heat, energy and what its sensors show; and the controller that holds its
- * cap.
+/* One GPU: from activity and clock to power, heat, energy and what its sensors show.
  *
  * A GPU without a process falls asleep once all that its sensors average over is idle. Asleep, its whole state is a
  * function of the tick at which it fell asleep, so nothing is stepped and nothing depends on when it is looked at.
@@ -7,7 +6,8 @@
 #ifndef EAGENT_PLANT_GPU_H
 #define EAGENT_PLANT_GPU_H
 
-#include "plant/model.h"
+#include "plant/cap.h"
+#include "plant/heat.h"
 #include "plant/sensor.h"
 
 #define ENERGIES    32u  /* ticks of cumulative energy that the sensor's window may reach back over; a power of two */
@@ -21,21 +21,12 @@ typedef struct activity {
   double busy;            /* the share in which a kernel ran */
 } activity_t;
 
-/* The software power cap: it estimates what the load draws and sets the clock that fits the limit. */
-typedef struct cap {
-  double drive_w; /* what follows the clock, as it would be at full drive, averaged over the controller's memory */
-  double other_w; /* what does not, averaged likewise */
-  double ceiling; /* clock step, fractional: the clock alternates between neighbours to hold the mean */
-  double carry;
-  double clamp; /* clock step that the fast clamp allows */
-} cap_t;
-
 typedef struct gpu {
   uint32_t asleep, resident; /* resident: a process holds a context */
   uint32_t dark, reserved;   /* without power: asleep, and draws nothing */
   uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
   uint32_t quiet_ticks;
-  int64_t asleep_since; /* tick */
+  int64_t asleep_since, awake_since; /* ticks */
 
   uint32_t limit_mw, limit_acting_mw;
   int64_t limit_from_tick;
@@ -43,13 +34,16 @@ typedef struct gpu {
   int64_t lock_from_tick;
   uint32_t persistence, writes;
 
-  double power_w, energy_j;         /* asleep: energy when it fell asleep */
-  double heat_k[PLANT_HEAT_STAGES]; /* asleep: likewise */
-  double energies_j[ENERGIES];      /* at the end of the last ticks */
-  double row_energy_j;              /* at the last row's end */
-  double counted_from_j;            /* its energy when the driver's counter last began */
+  double power_w;               /* mean of the last tick */
+  double edge_w, goal_w, end_w; /* in it power went from edge to end, on its way to goal */
+  double energy_j;              /* asleep: when it fell asleep */
+  heat_t heat;                  /* asleep: likewise */
+  double energies_j[ENERGIES];  /* at the end of the last ticks */
+  double row_energy_j;          /* at the last row's end */
+  double counted_from_j;        /* its energy when the driver's counter last began */
   cap_t cap;
   sensor_t sensor;
+  sensor_past_t past;
   double busy_s, memory_s; /* in the present bucket */
   float busy[BUCKETS], memory[BUCKETS];
 } gpu_t;
@@ -68,10 +62,13 @@ void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
 /* At a tick's beginning; for a sleeping GPU any tick since it fell asleep. */
 double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick);
 double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick);
+/* True watts `into_s` after the beginning of the last tick. */
+double gpu_power_w(const spec_t *spec, const gpu_t *gpu, double into_s);
 void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor);
 /* Shares of the last whole second. */
 void gpu_utilisation(const gpu_t *gpu, double *busy, double *memory);
-/* Whether the power limit holds the clock below what is wanted. */
+/* Whether the power limit, or heat, holds the clock below what is wanted. */
 int gpu_is_capped(const gpu_t *gpu);
+int gpu_is_slowed(const gpu_t *gpu);
 
 #endif

@@ -4,15 +4,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "plant/random.h"
 #include "plant/session.h"
 
-#define VIRTUAL_EPOCH_US   1767225600000000ull /* simulated time 0 of a virtual clock: 2026-01-01 */
-#define DRIVER_MEMORY_B    536870912ull        /* what the driver keeps for itself (assumed) */
-#define SERVING_MEMORY_PCT 90u                 /* engines claim their key-value cache up front; vLLM's default share */
-#define OTHER_MEMORY_PCT   50u                 /* assumed */
+#define DRIVER_MEMORY_B    536870912ull /* what the driver keeps for itself (assumed) */
+#define SERVING_MEMORY_PCT 90u          /* engines claim their key-value cache up front; vLLM's default share */
+#define OTHER_MEMORY_PCT   50u          /* assumed */
 
 plant_host_t *plant_host_open(const char *path, int *error) {
   plant_host_t *host = calloc(1, sizeof *host);
@@ -77,18 +75,11 @@ static void view_board(const spec_t *spec, const board_t *board, plant_gpu_view_
   view->memory_clock_mhz = view->memory_clock_max_mhz = model->memory_clock_mhz;
 }
 
-static uint64_t unix_time_us(const spec_t *spec, int64_t time_ns, int64_t now_ns) {
-  if (spec->given.clock == PLANT_CLOCK_VIRTUAL) return VIRTUAL_EPOCH_US + (uint64_t)(time_ns / 1000);
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)(now.tv_nsec / 1000 - (now_ns - time_ns) / 1000);
-}
-
 int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us) {
   session_t session;
   int error = session_look(host, &session);
   if (error) return error;
-  *unix_us = unix_time_us(session.spec, session.state->supply.booted_ns, session.now_ns);
+  *unix_us = session_unix_us(&session, session.state->supply.booted_ns);
   return session_end(&session, 0);
 }
 
@@ -101,6 +92,14 @@ static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t
   if (load->pid) view->pids[view->pid_count++] = load->pid;
 }
 
+/* NVML's bits: idle 1, software power cap 4, hardware slowdown 8, software and hardware thermal slowdown 0x20, 0x40. */
+static uint64_t event_reasons(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
+  if (!gpu->resident) return 1;
+  uint64_t reasons = gpu_is_capped(gpu) ? 4 : 0;
+  if (gpu_is_slowed(gpu)) reasons |= gpu_temperature_c(spec, gpu, tick) >= spec->given.model.stop_c ? 0x48 : 0x20;
+  return reasons;
+}
+
 static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
   view->limit_requested_mw = view->limit_enforced_mw = gpu->limit_mw;
   view->locked_min_mhz = gpu->lock_min_mhz;
@@ -109,7 +108,7 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->sm_clock_mhz =
       gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
   view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
-  view->event_reasons = gpu->resident ? (gpu_is_capped(gpu) ? 4 : 0) : 1;
+  view->event_reasons = event_reasons(spec, gpu, state->tick);
   double busy, memory;
   gpu_utilisation(gpu, &busy, &memory);
   view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
@@ -129,16 +128,37 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   view_board(spec, &spec->boards[index], view);
   view_tenant(session.state, gpu, view);
   view_gpu(spec, session.state, gpu, view);
-  view->power_instant_mw = view->power_plain_mw = sensor.power_mw;
+  view->power_instant_mw = sensor.power_mw;
+  view->power_average_mw = sensor.average_mw;
+  view->has_average = spec->given.model.average_window_s > 0;
+  view->power_plain_mw = spec->given.model.plain_is_average ? sensor.average_mw : sensor.power_mw;
   view->energy_mj = sensor.energy_mj;
-  view->sensor_time_us = unix_time_us(spec, sensor.time_ns, session.now_ns);
+  view->sensor_time_us = session_unix_us(&session, sensor.time_ns);
   return session_end(&session, 0);
 }
 
+#define P99_DEVIATIONS 2.326 /* of a normal distribution */
+
+static uint64_t next_write(session_t *session, uint32_t index, enum random_stream stream) {
+  return random_bits(session->spec->given.seed, stream, index, session->draft->gpus[index].writes++);
+}
+
 /* The first tick in which a setting made now acts. */
-static int64_t acts_from(session_t *session, uint32_t index, enum random_stream stream, const double range_s[2]) {
-  uint64_t bits = random_bits(session->spec->given.seed, stream, index, session->draft->gpus[index].writes++);
-  return session->draft->tick + (int64_t)ceil(random_between(range_s[0], range_s[1], bits) / TICK_S);
+static int64_t acts_from(const session_t *session, double delay_s) {
+  return session->draft->tick + (int64_t)ceil(delay_s / TICK_S);
+}
+
+static double limit_delay_s(session_t *session, uint32_t index) {
+  const double *range_s = session->spec->given.model.limit_delay_s;
+  return random_between(range_s[0], range_s[1], next_write(session, index, RANDOM_LIMIT_DELAY));
+}
+
+/* Log-normal, by its median and 99th percentile. */
+static double clock_delay_s(session_t *session, uint32_t index) {
+  const double *given_s = session->spec->given.model.clock_delay_s;
+  double deviations = random_normal(next_write(session, index, RANDOM_CLOCK_DELAY));
+  if (given_s[0] == 0) return 0;
+  return given_s[0] * pow(given_s[1] / given_s[0], deviations / P99_DEVIATIONS);
 }
 
 int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limit_mw) {
@@ -152,7 +172,7 @@ int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limi
   plant_event_t event = {.kind = PLANT_WRITE_LIMIT, .gpu = index, .old_value = gpu->limit_mw, .new_value = limit_mw};
   session_log(&session, event);
   gpu->limit_mw = limit_mw;
-  gpu->limit_from_tick = acts_from(&session, index, RANDOM_LIMIT_DELAY, model->limit_delay_s);
+  gpu->limit_from_tick = acts_from(&session, limit_delay_s(&session, index));
   return session_end(&session, 0);
 }
 
@@ -166,7 +186,7 @@ static int set_lock(plant_host_t *host, uint32_t index, uint32_t min_mhz, uint32
   session_log(&session, event);
   gpu->lock_min_mhz = min_mhz;
   gpu->lock_max_mhz = max_mhz;
-  gpu->lock_from_tick = acts_from(&session, index, RANDOM_CLOCK_DELAY, session.spec->given.model.clock_delay_s);
+  gpu->lock_from_tick = acts_from(&session, clock_delay_s(&session, index));
   return session_end(&session, 0);
 }
 

@@ -68,6 +68,20 @@ int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us);
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);
 
+/* One entry of the driver's sample buffer. */
+typedef struct plant_sample {
+  uint64_t time_us; /* microseconds since 1970 */
+  uint32_t power_mw;
+  uint16_t clock_mhz;
+  uint8_t busy_pct, memory_pct;
+} plant_sample_t;
+
+#define PLANT_SAMPLES 120u /* so many are kept */
+
+/* Those later than after_us, oldest first. 0 or -errno. */
+int plant_host_samples(plant_host_t *host, uint32_t gpu, uint64_t after_us, plant_sample_t out[PLANT_SAMPLES],
+                       uint32_t *count);
+
 /* Setters. -ERANGE: outside what the device takes; -ENODEV: the host is not on. Each change is entered in the host's
  * own log with the caller's pid.
  */

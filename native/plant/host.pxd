@@ -1,5 +1,5 @@
 # native/plant/host.h for Cython. Comments and units are there.
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "plant/host.h" nogil:
@@ -33,6 +33,14 @@ cdef extern from "plant/host.h" nogil:
         uint32_t pid_count
         uint32_t persistence_mode
 
+    const uint32_t PLANT_SAMPLES
+
+    ctypedef struct plant_sample_t:
+        uint64_t time_us
+        uint32_t power_mw
+        uint16_t clock_mhz
+        uint8_t busy_pct, memory_pct
+
     plant_host_t *plant_host_open(const char *path, int *error)
     void plant_host_complaint(const char *path, int error, char *out, size_t room)
     void plant_host_close(plant_host_t *host)
@@ -40,6 +48,7 @@ cdef extern from "plant/host.h" nogil:
     uint32_t plant_host_gpu_count(const plant_host_t *host)
     plant_permission plant_host_permission(const plant_host_t *host)
     int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us)
+    int plant_host_samples(plant_host_t *host, uint32_t gpu, uint64_t after_us, plant_sample_t *out, uint32_t *count)
     int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view)
     int plant_host_set_power_limit(plant_host_t *host, uint32_t gpu, uint32_t limit_mw)
     int plant_host_lock_clocks(plant_host_t *host, uint32_t gpu, uint32_t min_mhz, uint32_t max_mhz)

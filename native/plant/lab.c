@@ -240,6 +240,17 @@ int plant_host_energy_true(plant_host_t *host, uint32_t gpu, double *energy_j) {
   return session_end(&session, 0);
 }
 
+int plant_host_power_true(plant_host_t *host, uint32_t gpu, int64_t at_ns, double *power_w) {
+  if (gpu >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_look(host, &session);
+  if (error) return error;
+  int64_t into_ns = at_ns - (session.state->tick - 1) * TICK_NS;
+  if (into_ns < 0 || into_ns > TICK_NS) return session_end(&session, -EINVAL);
+  *power_w = gpu_power_w(session.spec, &session.state->gpus[gpu], (double)into_ns * 1e-9);
+  return session_end(&session, 0);
+}
+
 int plant_host_logs_full(plant_host_t *host, int *events_full, int *power_full) {
   session_t session;
   int error = session_look(host, &session);

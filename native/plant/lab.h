@@ -24,7 +24,7 @@ typedef struct plant_model {
   uint32_t limit_min_mw, limit_max_mw, limit_default_mw;
   uint32_t clock_min_mhz, clock_max_mhz, clock_base_mhz, clock_idle_mhz, memory_clock_mhz;
   double clock_step_mhz; /* the n-th clock is min + n * step, cut to whole MHz */
-  uint32_t feed_mhz; /* below this clock the cores cannot keep the memory busy */
+  uint32_t feed_mhz;     /* below this clock the cores cannot keep the memory busy */
 
   /* P = base(f) + memory * m + compute * u * drive(f) + leak * (T - leak_reference); deep_idle with no process. */
   /* drive(f) = (f/fmax) * v(f)^2; base(f) = base - (base - deep_idle) * (1 - drive(f)) / (1 - drive(fmin)), which is
@@ -37,10 +37,10 @@ typedef struct plant_model {
   double heat_k_per_w[PLANT_HEAT_STAGES], heat_s[PLANT_HEAT_STAGES], inlet_c; /* a Foster chain over the inlet air */
   double slow_c, stop_c; /* from here on clocks fall, slowly; here they fall to the lowest at once */
 
-  double cap_target;                         /* the share of the limit at which the mean is held */
-  double cap_clamp;                          /* the share of the limit beyond which the fast clamp acts */
-  double cap_memory_s;                       /* how long the controller remembers what the load draws */
-  uint32_t cap_steps;                        /* clock steps it may move every 20 ms */
+  double cap_target;       /* the share of the limit at which the mean is held */
+  double cap_clamp;        /* the share of the limit beyond which the fast clamp acts */
+  double cap_memory_s;     /* how long the controller remembers what the load draws */
+  uint32_t cap_steps;      /* clock steps it may move every 20 ms */
   double limit_delay_s[2]; /* a new limit acts after a time in this range */
   double clock_delay_s[2]; /* a new clock lock after a time whose median and 99th percentile these are */
 
@@ -168,6 +168,8 @@ int plant_host_events(plant_host_t *host, uint32_t from, plant_event_t *out, uin
 int plant_host_power_log(plant_host_t *host, uint32_t from, float (*out)[PLANT_GPUS_MAX], uint32_t room,
                          uint32_t *count);
 int plant_host_energy_true(plant_host_t *host, uint32_t gpu, double *energy_j);
+/* True watts at an instant within the last 5 ms that are integrated; -EINVAL for another. */
+int plant_host_power_true(plant_host_t *host, uint32_t gpu, int64_t at_ns, double *power_w);
 /* Whether a log has been filled and what came later is missing from it. */
 int plant_host_logs_full(plant_host_t *host, int *events_full, int *power_full);
 

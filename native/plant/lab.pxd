@@ -112,4 +112,5 @@ cdef extern from "plant/lab.h" nogil:
     int plant_host_events(plant_host_t *host, uint32_t start, plant_event_t *out, uint32_t room, uint32_t *count)
     int plant_host_power_log(plant_host_t *host, uint32_t start, float (*out)[16], uint32_t room, uint32_t *count)
     int plant_host_energy_true(plant_host_t *host, uint32_t gpu, double *energy_j)
+    int plant_host_power_true(plant_host_t *host, uint32_t gpu, int64_t at_ns, double *power_w)
     int plant_host_logs_full(plant_host_t *host, int *events_full, int *power_full)

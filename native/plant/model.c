@@ -27,7 +27,7 @@ static int power_valid(const plant_model_t *m) {
   return m->limit_min_mw > 0 && m->limit_min_mw <= m->limit_default_mw && m->limit_default_mw <= m->limit_max_mw &&
          m->limit_max_mw <= 10000000 && m->deep_idle_w >= 0 && m->base_w >= 0 && m->memory_w >= 0 &&
          m->compute_w >= 0 && m->leak_w_per_k >= 0 && is_share(m->volt_min) && m->volt_corner_mhz >= 0 &&
-         m->volt_corner_mhz < m->clock_max_mhz && m->volt_exponent > 0 && m->rise_s >= 0 && m->rise_s <= 1;
+         m->volt_corner_mhz < m->clock_max_mhz && m->volt_exponent > 0 && m->rise_s >= 0 && m->rise_s <= 0.4;
 }
 
 static int control_valid(const plant_model_t *m) {
@@ -73,6 +73,14 @@ static void derive_clocks(const plant_model_t *m, physics_t *physics) {
     physics->stretch[i] = max / mhz;
     physics->famine[i] = fmax(1.0, m->feed_mhz / mhz);
   }
+}
+
+/* From 10 to 90 % a first-order lag takes ln 9 of its time constants. */
+static void derive_lag(const plant_model_t *m, physics_t *physics) {
+  if (m->rise_s == 0) return;
+  physics->lag_s = m->rise_s / log(9);
+  physics->lag_end = exp(-TICK_S / physics->lag_s);
+  physics->lag_mean = physics->lag_s / TICK_S * (1 - physics->lag_end);
 }
 
 /* By the formula in lab.h, solved for drive: its shape is assumed. */
@@ -143,14 +151,14 @@ int model_cpu_is_sane(const spec_t *spec) {
 int model_derive(const plant_description_t *given, spec_t *spec) {
   const plant_model_t *m = &given->model;
   if (given->gpus < 1 || given->gpus > PLANT_GPUS_MAX) return -EINVAL;
-  if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m) || !calls_valid(m))
-    return -EINVAL;
+  if (!clocks_valid(m) || !power_valid(m) || !control_valid(m) || !sensor_valid(m) || !calls_valid(m)) return -EINVAL;
   if (!cpu_valid(&given->cpu) || !supply_is_valid(&given->supply)) return -EINVAL;
   memset(spec, 0, sizeof *spec);
   spec->given = *given;
   spec->physics.cap_memory = 1 - exp(-TICK_S / m->cap_memory_s);
   derive_clocks(m, &spec->physics);
   derive_base(m, &spec->physics);
+  derive_lag(m, &spec->physics);
   derive_wiring(given, &spec->wiring);
   for (uint32_t gpu = 0; gpu < given->gpus; gpu++) derive_board(m, given->seed, gpu, &spec->boards[gpu]);
   return derive_heat(m, &spec->physics);
@@ -158,7 +166,8 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
 
 uint32_t model_step(const plant_model_t *m, const physics_t *physics, uint32_t mhz) {
   if (mhz <= m->clock_min_mhz) return 0;
-  double step = floor((mhz + 1 - m->clock_min_mhz) / m->clock_step_mhz); /* its clock may be cut to whole MHz: see below */
+  double step =
+      floor((mhz + 1 - m->clock_min_mhz) / m->clock_step_mhz); /* its clock may be cut to whole MHz: see below */
   if (model_clock_mhz(m, (uint32_t)step) > mhz) step--;
   return step < physics->steps ? (uint32_t)step : physics->steps - 1;
 }

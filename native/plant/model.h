@@ -17,6 +17,8 @@ typedef struct physics {
   double base_w[CLOCK_STEPS_MAX];  /* what a process costs on which nothing runs: base(f) of lab.h ... */
   double still_w;                  /* ... and what of it the clock does not change: base(f) = still + rest * drive(f) */
   double heat_decay[PLANT_HEAT_STAGES]; /* exp(-tick/tau) */
+  double lag_s;                         /* power follows a load's edge with this time constant; 0: at once */
+  double lag_mean, lag_end;             /* what of an edge's change is still to come: over the next tick, at its end */
   double cap_memory;                    /* how much of the controller's estimate a tick replaces */
 } physics_t;
 
@@ -51,6 +53,10 @@ int model_cpu_is_sane(const spec_t *spec);
 
 static inline uint32_t model_clock_mhz(const plant_model_t *model, uint32_t step) {
   return model->clock_min_mhz + (uint32_t)(step * model->clock_step_mhz);
+}
+
+static inline uint32_t model_top_step(const physics_t *physics) {
+  return physics->steps - 1;
 }
 
 /* The fastest clock step that is not above mhz. */

@@ -15,9 +15,11 @@ from eagent.errors import DriverError, InputError
 from plant.cpu cimport *
 from plant.host cimport *
 from plant.lab cimport *
+from plant.sense cimport *
 from plant.wall cimport *
 
 cdef int64_t SLICE_NS = 60_000_000_000  # a long advance answers Ctrl-C between slices of simulated time
+cdef int64_t TICK_NS = 5_000_000
 cdef int BATCH = 1024  # log entries fetched at a time
 
 _PERMISSIONS = {"anyone": PLANT_PERMIT_ANYONE, "root": PLANT_PERMIT_ROOT, "nobody": PLANT_PERMIT_NOBODY}
@@ -146,7 +148,9 @@ cdef read_cpu(plant_cpu_model_t *out, object model):
 cdef read_supply(plant_supply_t *out, object supply):
     """The keys are those of eagent.sim.supply, which explains them."""
     out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
-    out.boot_s = supply["boot_s"]
+    out.boot_s, out.inlet_c = supply["boot_s"], supply["inlet_c"]
+    out.fan_w, out.fan_min, out.fan_full_w = supply["fan_w"], supply["fan_min"], supply["fan_full_w"]
+    out.loss_w, out.loss_share = supply["loss_w"], supply["loss_share"]
 
 
 def create(path, description):
@@ -167,6 +171,7 @@ def create(path, description):
         read_model(&given.model, description["model"])
         if "cpu" in description:
             read_cpu(&given.cpu, description["cpu"])
+        given.supply.inlet_c, given.supply.fan_full_w = given.model.inlet_c, 1
         if "supply" in description:
             read_supply(&given.supply, description["supply"])
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -177,6 +182,42 @@ def create(path, description):
     with nogil:
         code = plant_host_create(name, &given)
     check(code, f"cannot make {path}")
+
+
+def sense(model, board, power_w, double step_s):
+    """What a board's sensor makes of a recorded truth: [(time_s, instant_w, average_w or None)].
+
+    Args:
+        model: As `eagent.sim.model.load` gives it.
+        board: Its "gain", "offset_w" and "phase_s"; or a seed: a perfect board with that noise and jitter.
+        power_w: True mean watts of successive steps, from time 0.
+        step_s: How long a step is.
+
+    Raises:
+        InputError: impossible numbers.
+    """
+    cdef plant_model_t given
+    cdef plant_board_t one
+    cdef uint32_t steps = len(power_w), count = 0, i
+    read_model(&given, model)
+    is_seed = isinstance(board, int)
+    one.gain, one.offset_w, one.phase_s = (1, 0, 0) if is_seed else (board["gain"], board["offset_w"], board["phase_s"])
+    one.seed = board if is_seed else board.get("seed", 0)
+    cdef uint32_t room = <uint32_t>(steps * step_s / given.sensor_period_s) + 2
+    cdef double *watts = <double *>malloc(max(steps, 1) * sizeof(double))
+    cdef plant_reading_t *found = <plant_reading_t *>malloc(room * sizeof(plant_reading_t))
+    try:
+        if watts is NULL or found is NULL:
+            raise MemoryError
+        for i in range(steps):
+            watts[i] = power_w[i]
+        check(plant_sense(&given, &one, watts, steps, step_s, found, room, &count), "a recorded truth")
+        has_average = given.average_window_s > 0
+        return [(found[i].time_s, found[i].instant_w, found[i].average_w if has_average else None)
+                for i in range(count)]
+    finally:
+        free(watts)
+        free(found)
 
 
 @final
@@ -482,6 +523,21 @@ cdef class Host:
             code = plant_host_energy_true(host, gpu, &energy)
         check(code, f"{self.path}: gpu {gpu}")
         return energy
+
+    def power_true_w(self, uint32_t gpu, time_s=None):
+        """Watts that the GPU really draws at an instant within the last 5 ms that are integrated, without one at their
+        end."""
+        cdef int64_t at_ns = self.now_ns() // TICK_NS * TICK_NS if time_s is None else to_ns(time_s)
+        cdef double watts = 0
+        check(plant_host_power_true(self.open_host(), gpu, at_ns, &watts), f"{self.path}: gpu {gpu} at {at_ns} ns")
+        return watts
+
+    def samples(self, uint32_t gpu, uint64_t after_us=0):
+        """The driver's sample buffer, oldest first; keys and units as in native/plant/host.h."""
+        cdef plant_sample_t found[120]
+        cdef uint32_t count = 0, i
+        check(plant_host_samples(self.open_host(), gpu, after_us, found, &count), f"{self.path}: gpu {gpu}")
+        return [found[i] for i in range(count)]
 
     @property
     def processor(self):

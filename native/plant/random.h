@@ -19,6 +19,7 @@ enum random_stream {
   RANDOM_LIMIT_DELAY,
   RANDOM_CLOCK_DELAY,
   RANDOM_IMBALANCE,
+  RANDOM_SAMPLE_NOISE,
 };
 
 static inline uint64_t random_mix(uint64_t x) {

@@ -1,9 +1,12 @@
 #include "plant/session.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plant/advance.h"
+
+#define VIRTUAL_EPOCH_US 1767225600000000ull /* simulated time 0 of a virtual clock: 2026-01-01 */
 
 int session_look(plant_host_t *host, session_t *session) {
   plant_file_t *file = host->file;
@@ -47,6 +50,13 @@ int session_end(session_t *session, int result) {
   if (session->draft && result == 0) file_publish(session->file);
   file_unlock(session->file);
   return result;
+}
+
+uint64_t session_unix_us(const session_t *session, int64_t time_ns) {
+  if (session->spec->given.clock == PLANT_CLOCK_VIRTUAL) return VIRTUAL_EPOCH_US + (uint64_t)(time_ns / 1000);
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)(now.tv_nsec / 1000 - (session->now_ns - time_ns) / 1000);
 }
 
 void session_log(session_t *session, plant_event_t event) {

@@ -21,6 +21,9 @@ int session_change_on(plant_host_t *host, session_t *session);
 /* Ends either: publishes the change if `result` is 0, else forgets it. Returns `result`. */
 int session_end(session_t *session, int result);
 
+/* A simulated time as microseconds since 1970. */
+uint64_t session_unix_us(const session_t *session, int64_t time_ns);
+
 /* Enter a write into the host's log, with the caller's process id unless it names one. */
 void session_log(session_t *session, plant_event_t event);
 

@@ -16,9 +16,12 @@ int supply_boot(const spec_t *spec, state_t *state, int64_t now_ns);
 int supply_is_due(const state_t *state);
 void supply_on(plant_file_t *file, state_t *state);
 
+/* While on: count what was drawn until now, at the latest whenever the mean of 100 ms ends. */
+void supply_settle(const spec_t *spec, state_t *state, int64_t now_ns);
 /* Joules drawn in a state since the host's making; those in the present state up to now_ns. */
 double supply_energy_j(const spec_t *spec, const state_t *state, uint32_t power, int64_t now_ns);
 int64_t supply_time_ns(const supply_t *supply, uint32_t power, int64_t now_ns);
+double supply_total_j(const spec_t *spec, const state_t *state, int64_t now_ns);
 double supply_power_w(const spec_t *spec, const state_t *state);
 
 #endif

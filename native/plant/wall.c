@@ -44,6 +44,16 @@ static void write_boot_id(const supply_t *supply, char id[PLANT_BOOT_ID_BYTES]) 
            (unsigned long long)(low & 0xffffffffffffull));
 }
 
+int plant_host_wall_log(plant_host_t *host, uint32_t from, float *out, uint32_t room, uint32_t *count) {
+  session_t session;
+  int error = session_look(host, &session);
+  if (error) return error;
+  int64_t rows = session.state->tick / ROW_TICKS;
+  if (rows > ROWS_MAX) rows = ROWS_MAX;
+  for (*count = 0; *count < room && from + *count < rows; (*count)++) out[*count] = session.file->wall_w[from + *count];
+  return session_end(&session, 0);
+}
+
 int plant_host_wall(plant_host_t *host, plant_wall_t *out) {
   session_t session;
   int error = session_look(host, &session);

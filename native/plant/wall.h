@@ -20,7 +20,15 @@ typedef struct plant_supply {
   double standby_w; /* off */
   double boot_w;    /* booting: all that the host draws, of which nothing is entered as a GPU's or a package's */
   double boot_s;
-  double rest_w; /* on: all that is neither GPU nor package nor its memory */
+
+  /* On, at the wall: (parts + rest + fans) * (1 + loss_share) + loss, where parts are GPUs, packages and their memory,
+   * and fans draw fan * speed^3, at a speed from fan_min to 1 that carries off what the parts make of heat. */
+  double rest_w;             /* disks, switches, boards: what does not change */
+  double fan_w;              /* all fans at full speed */
+  double fan_min;            /* their lowest speed, as a share */
+  double fan_full_w;         /* parts' watts at which they run at full speed, at an inlet of 25 degrees */
+  double loss_w, loss_share; /* power supplies: in any case, and for each watt that they deliver */
+  double inlet_c;            /* the air that comes in */
 } plant_supply_t;
 
 typedef struct plant_wall {
@@ -40,5 +48,7 @@ const plant_supply_t *plant_host_supply(const plant_host_t *host);
 int plant_host_switch_on(plant_host_t *host);
 int plant_host_switch_off(plant_host_t *host);
 int plant_host_wall(plant_host_t *host, plant_wall_t *out);
+/* Mean watts at the wall per 100 ms since creation, in any state, as far as the log reaches. */
+int plant_host_wall_log(plant_host_t *host, uint32_t from, float *out, uint32_t room, uint32_t *count);
 
 #endif

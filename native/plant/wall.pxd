@@ -13,7 +13,7 @@ cdef extern from "plant/wall.h" nogil:
         PLANT_POWER_ON
 
     ctypedef struct plant_supply_t:
-        double standby_w, boot_w, boot_s, rest_w
+        double standby_w, boot_w, boot_s, rest_w, fan_w, fan_min, fan_full_w, loss_w, loss_share, inlet_c
 
     ctypedef struct plant_wall_t:
         uint32_t power, boot
@@ -27,3 +27,4 @@ cdef extern from "plant/wall.h" nogil:
     int plant_host_switch_on(plant_host_t *host)
     int plant_host_switch_off(plant_host_t *host)
     int plant_host_wall(plant_host_t *host, plant_wall_t *out)
+    int plant_host_wall_log(plant_host_t *host, uint32_t from_, float *out, uint32_t room, uint32_t *count)

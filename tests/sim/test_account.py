@@ -244,7 +244,8 @@ def test_a_run_through_a_boot_counts_what_was_lost_and_no_limit_that_nobody_set(
 # --- The wall ---
 
 CHANGES = [(0.0, "on"), (10.0, "off"), (12.0, "booting"), (15.0, "on")]
-SUPPLY = {"standby_w": 30.0, "boot_w": 900.0, "rest_w": 1000.0}
+SUPPLY = {"standby_w": 30.0, "boot_w": 900.0}
+WALL_LOG = account.PowerLog([(1350.0,)] * 100 + [(30.0,)] * 20 + [(900.0,)] * 30 + [(1350.0,)] * 50)
 
 
 @pytest.mark.parametrize(
@@ -264,11 +265,10 @@ def test_the_wall_is_charged_by_the_state_that_the_host_was_in(
         end_s,
         power_changes=CHANGES,
         supply=SUPPLY,
-        power_log=constant(20.0, 200.0, 100.0),
-        cpu_power_log=constant(20.0, 50.0),
+        wall_log=WALL_LOG,
     )
     assert (use.on_s, use.booting_s, use.off_s) == (on_s, booting_s, off_s)
-    assert use.on_j == pytest.approx(1000.0 * on_s + 350.0 * (end_s - start_s))
+    assert use.on_j == pytest.approx(1350.0 * on_s)
     assert (use.booting_j, use.off_j) == (900.0 * booting_s, 30.0 * off_s)
 
 
@@ -279,8 +279,7 @@ def test_a_record_of_power_that_goes_back_in_time_is_refused() -> None:
             1.0,
             power_changes=[(0.0, "on"), (5.0, "off"), (4.0, "booting")],
             supply=SUPPLY,
-            power_log=constant(1.0, 0.0),
-            cpu_power_log=constant(1.0, 0.0),
+            wall_log=constant(1.0, 0.0),
         )
 
 
@@ -296,8 +295,7 @@ def test_the_wall_of_the_logs_is_the_wall_of_the_plant(tmp_path: Path) -> None:
             90.0,
             power_changes=bmc.power_changes(),
             supply=bmc.supply,
-            power_log=PowerLog(plant.power_log()),
-            cpu_power_log=PowerLog(plant.cpu_power_log()),
+            wall_log=PowerLog(bmc.power_log()),
         )
         spent = bmc.spent()
     assert (use.on_s, use.on_j) == pytest.approx(spent["on"], rel=1e-6)

@@ -1,0 +1,70 @@
+#include "plant/samples.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "plant/random.h"
+#include "plant/session.h"
+
+static int64_t period_ns(const spec_t *spec) {
+  return (int64_t)(spec->given.model.sample_period_s * 1e9);
+}
+
+static double noise_of(const board_t *board, int64_t number) {
+  return random_normal(random_bits(board->seed, RANDOM_SAMPLE_NOISE, board->gpu, (uint64_t)number));
+}
+
+static uint8_t percent(double share) {
+  return (uint8_t)lround(fmin(1, fmax(0, share)) * 100);
+}
+
+void samples_take(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, const activity_t *activity,
+                  samples_t *samples) {
+  int64_t number = (tick + 1) * TICK_NS / period_ns(spec);
+  if (number == tick * TICK_NS / period_ns(spec)) return;
+  samples->places[number & (SAMPLES_PLACES - 1)] = (sample_t){
+      .power_mw = sensor_reads_mw(&spec->given.model, board, gpu->power_w, noise_of(board, number)),
+      .clock_mhz = (uint16_t)model_clock_mhz(&spec->given.model, gpu->step),
+      .busy_pct = percent(activity->busy),
+      .memory_pct = percent(activity->memory),
+  };
+}
+
+/* Of a GPU that slept then. */
+static sample_t idle(const spec_t *spec, const board_t *board, int64_t number) {
+  const plant_model_t *model = &spec->given.model;
+  return (sample_t){.power_mw = sensor_reads_mw(model, board, model->deep_idle_w, noise_of(board, number)),
+                    .clock_mhz = (uint16_t)model->clock_idle_mhz};
+}
+
+static int was_awake(const gpu_t *gpu, int64_t time_ns) {
+  return time_ns > gpu->awake_since * TICK_NS && (!gpu->asleep || time_ns <= gpu->asleep_since * TICK_NS);
+}
+
+int plant_host_samples(plant_host_t *host, uint32_t index, uint64_t after_us, plant_sample_t out[PLANT_SAMPLES],
+                       uint32_t *count) {
+  if (index >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_look_on(host, &session);
+  if (error) return error;
+  const spec_t *spec = session.spec;
+  const gpu_t *gpu = &session.state->gpus[index];
+  int64_t last = session.state->tick * TICK_NS / period_ns(spec), number = last - (int64_t)PLANT_SAMPLES + 1;
+  int64_t first = session.state->supply.booted_ns / period_ns(spec) + 1;
+  if (number < first) number = first;
+  for (*count = 0; number <= last; number++) {
+    int64_t time_ns = number * period_ns(spec);
+    uint64_t time_us = session_unix_us(&session, time_ns);
+    if (time_us <= after_us) continue;
+    sample_t sample = was_awake(gpu, time_ns) ? session.file->samples[index].places[number & (SAMPLES_PLACES - 1)]
+                                              : idle(spec, &spec->boards[index], number);
+    out[(*count)++] = (plant_sample_t){
+        .time_us = time_us,
+        .power_mw = sample.power_mw,
+        .clock_mhz = sample.clock_mhz,
+        .busy_pct = sample.busy_pct,
+        .memory_pct = sample.memory_pct,
+    };
+  }
+  return session_end(&session, 0);
+}

@@ -1,0 +1,28 @@
+/* The driver's sample buffer: what a GPU drew and did, more often than its sensor publishes it.
+ *
+ * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. While a
+ * GPU sleeps none is written: they are all alike.
+ */
+#ifndef EAGENT_PLANT_SAMPLES_H
+#define EAGENT_PLANT_SAMPLES_H
+
+#include "plant/gpu.h"
+
+#define SAMPLES_PLACES 128u /* more than are ever shown: a power of two */
+
+typedef struct sample {
+  uint32_t power_mw;
+  uint16_t clock_mhz;
+  uint8_t busy_pct, memory_pct;
+} sample_t;
+
+/* Of each GPU. */
+typedef struct samples {
+  sample_t places[SAMPLES_PLACES];
+} samples_t;
+
+/* At the end of an awake GPU's tick, which did `activity`. */
+void samples_take(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, const activity_t *activity,
+                  samples_t *samples);
+
+#endif
