@@ -136,7 +136,8 @@ cdef class Bmc:
             self.check(code)
             for i in range(count):
                 if found[i].kind == PLANT_WRITE_POWER:
-                    out.append((found[i].time_ns / 1e9, _POWERS[found[i].new_value]))
+                    number = found[i].new_value
+                    out.append((found[i].time_ns / 1e9, _POWERS[number] if number < len(_POWERS) else "unknown"))
             start += count
             if count == 0:
                 return out

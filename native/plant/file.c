@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,9 +10,9 @@
 #include <unistd.h>
 
 #include "plant/header.h"
+#include "plant/sane.h"
 #include "plant/supply.h"
 
-#define TICKS_MAX   ((1ll << 60) / TICK_NS)
 #define PATIENCE_NS 30000000000ll /* with who holds the lock and does nothing */
 
 int64_t file_monotonic_ns(void) {
@@ -100,10 +99,8 @@ static int mutex_is_sane(const pthread_mutex_t *mutex) {
 }
 
 static int is_whole(const plant_file_t *file) {
-  const spec_t *spec = &file->spec;
-  return mutex_is_sane(&file->mutex) && sum(spec, sizeof *spec) == file->spec_sum && spec->given.gpus >= 1 &&
-         spec->given.gpus <= PLANT_GPUS_MAX && spec->physics.steps >= 2 && spec->physics.steps <= CLOCK_STEPS_MAX &&
-         model_cpu_is_sane(spec);
+  return mutex_is_sane(&file->mutex) && sum(&file->spec, sizeof file->spec) == file->spec_sum &&
+         spec_is_sane(&file->spec);
 }
 
 /* Answers later than the truth come from a process that died before it published them. */
@@ -170,49 +167,9 @@ void file_close(plant_file_t *file) {
   if (file) munmap(file, sizeof *file);
 }
 
-static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
-  return gpu->step < spec->physics.steps && gpu->wanted_step < spec->physics.steps && gpu->load <= LOADS_MAX &&
-         cap_is_sane(&gpu->cap) && gpu->heat.ceiling >= 0 && isfinite(gpu->energy_j) && isfinite(gpu->counted_from_j) &&
-         gpu->sensor.next < 1ull << 48;
-}
-
-static int load_is_sane(const load_t *load) {
-  switch (load->progress.running ? load->progress.kind : PLANT_LOAD_NONE) {
-    case PLANT_LOAD_SQUARE:
-      return square_is_valid(&load->with.square);
-    case PLANT_LOAD_SERVING:
-      return serving_is_valid(&load->with.serving);
-    case PLANT_LOAD_GANG:
-      if (!gang_is_valid(&load->with.gang) || load->progress.gpus == 0) return 0; /* of nobody, no step would end */
-      for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-        if (load_has(load, gpu) && !(load->share_s[gpu] >= load->with.gang.step_s / 2)) return 0;
-      }
-      return 1;
-    default:
-      return 1;
-  }
-}
-
-/* The file may be written by anybody who may open it. What indexes memory or bounds a loop is checked before it is
- * used. */
-static int is_sane(const spec_t *spec, const state_t *state) {
-  if (state->tick < 0 || state->tick > TICKS_MAX || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX)
-    return 0;
-  if (state->now_ns < 0 || state->now_ns / TICK_NS != state->tick) return 0; /* a clock far ahead bounds no loop */
-  if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
-  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
-    const engine_t *engine = &state->engines[i];
-    if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
-    if (engine->phase > ENGINE_DECODES || engine->seated > PLANT_BATCH_MAX) return 0;
-    if (engine->phase == ENGINE_WAITS) continue;
-    if (engine->seated == 0 || !(engine->host_left_s >= 0) || !(engine->left_s >= 0)) return 0;
-  }
-  return 1;
-}
-
 const state_t *file_state(const plant_file_t *file) {
   const state_t *state = &file->states[file->active & 1];
-  return is_sane(&file->spec, state) ? state : NULL;
+  return state_is_sane(&file->spec, state) ? state : NULL;
 }
 
 state_t *file_begin(plant_file_t *file) {

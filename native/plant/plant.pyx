@@ -595,7 +595,7 @@ cdef class Host:
         """Every write to cpufreq and RAPL: (time_s, what, CPU or package, constraint, old, new, pid), `what` as in
         cpu_view and rapl_view; frequencies as requested."""
         def named(what, value):
-            return _GOVERNORS[value] if what == "governor" else value
+            return _GOVERNORS[value] if what == "governor" and value < len(_GOVERNORS) else value
         return [(e["time_ns"] / 1e9, what, e["gpu"], e["constraint"], named(what, e["old_value"]),
                  named(what, e["new_value"]), e["pid"])
                 for e in self.all_events() if (what := _CPU_WRITES.get(e["kind"])) is not None]
