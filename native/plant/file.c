@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -77,12 +78,25 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   return 0;
 }
 
+static int no_room(int error) {
+  return error == ENOSPC ? -EDQUOT : -error;
+}
+
+/* Sparse: the tables that grow take room as they grow. */
+static int allocate(int fd, const spec_t *spec) {
+  if (ftruncate(fd, (off_t)sizeof(plant_file_t))) return no_room(errno);
+  int error = posix_fallocate(fd, 0, (off_t)offsetof(plant_file_t, events));
+  const off_t samples = (off_t)offsetof(plant_file_t, samples);
+  if (!error) error = posix_fallocate(fd, samples, (off_t)(spec->given.gpus * sizeof(samples_t)));
+  return no_room(error);
+}
+
 int file_create(const char *path, const spec_t *spec) {
   int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return -errno;
   plant_file_t *file = NULL;
-  /* Sparse: the tables take room as they grow. */
-  int error = ftruncate(fd, (off_t)sizeof(plant_file_t)) ? -errno : map(fd, &file);
+  int error = allocate(fd, spec);
+  if (!error) error = map(fd, &file);
   if (!error) {
     error = fill(file, spec);
     file_close(file);
@@ -160,6 +174,40 @@ int file_open(const char *path, plant_file_t **file) {
     file_close(*file);
     *file = NULL;
   }
+  return error;
+}
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* 0 also where the kernel can't be asked: it is older than 5.14. */
+static int populate(const void *from, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from & ~(page - 1);
+  uintptr_t end = ((uintptr_t)from + size + page - 1) & ~(page - 1);
+  return madvise((void *)begin, end - begin, MADV_POPULATE_WRITE) && errno == EFAULT ? -EDQUOT : 0;
+}
+
+/* Room for `count` entries of a table, where `*roomy` have it; a page more of them at once. */
+static int extend(uint32_t *roomy, uint64_t count, uint32_t most, void *table, size_t size) {
+  if (count <= *roomy || *roomy >= most) return 0;
+  count += 4096 / size;
+  if (count > most) count = most;
+  int error = populate((char *)table + *roomy * size, (count - *roomy) * size);
+  if (!error) *roomy = (uint32_t)count;
+  return error;
+}
+
+int file_reserve(plant_file_t *file, int64_t rows, uint64_t events, uint64_t requests) {
+  uint32_t cpu_rows = file->roomy_rows, wall_rows = file->roomy_rows, gpu_rows = file->roomy_rows;
+  uint64_t ahead = rows > ROWS_MAX ? ROWS_MAX : (uint64_t)rows;
+  int error = extend(&file->roomy_events, events, EVENTS_MAX, file->events, sizeof file->events[0]);
+  if (!error) error = extend(&file->roomy_requests, requests, REQUESTS_MAX, file->requests, sizeof file->requests[0]);
+  if (error || ahead <= file->roomy_rows) return error;
+  error = extend(&wall_rows, ahead, ROWS_MAX, file->wall_w, sizeof file->wall_w[0]);
+  if (!error) error = extend(&cpu_rows, ahead, ROWS_MAX, file->cpu_power_w, sizeof file->cpu_power_w[0]);
+  if (!error) error = extend(&gpu_rows, ahead, ROWS_MAX, file->power_w, sizeof file->power_w[0]);
+  if (!error) file->roomy_rows = gpu_rows; /* the least of them: its rows are the largest */
   return error;
 }
 

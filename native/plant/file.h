@@ -14,6 +14,7 @@
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
+#define EVENTS_AHEAD 64u     /* more than one change or one boot enters */
 
 /* Off, booting or on: see supply.h. */
 typedef struct supply {
@@ -63,6 +64,7 @@ typedef struct plant_file {
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
+  uint32_t roomy_rows, roomy_events, roomy_requests, reserved; /* what file_reserve has given room */
   uint64_t spec_sum; /* of what follows, which never changes */
   spec_t spec;
   state_t states[2];
@@ -94,6 +96,10 @@ const state_t *file_state(const plant_file_t *file);
  * damaged. */
 state_t *file_begin(plant_file_t *file);
 void file_publish(plant_file_t *file);
+
+/* With the lock held: see that the file system has room for so many entries of the tables. 0, or -EDQUOT. The file is
+ * sparse, and who writes to a page that finds no room dies of SIGBUS, be it the simulation or a client of the driver. */
+int file_reserve(plant_file_t *file, int64_t rows, uint64_t events, uint64_t requests);
 
 int64_t file_monotonic_ns(void);
 /* Let the wall clock go on from just beyond the latest time that anybody can have seen. */

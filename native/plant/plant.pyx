@@ -46,6 +46,7 @@ cdef int check(int code, str what) except -1:
         errno.EEXIST: "it exists already",
         errno.EPERM: "only a host with a virtual clock can be advanced",
         errno.ENOSPC: "the host's tables are full",
+        errno.EDQUOT: "no room on the file system that its file is on",
         errno.EIO: "the host's file is damaged",
         errno.ENODEV: "the host is not on",
         errno.ENOENT: "a GPU serves nothing",
