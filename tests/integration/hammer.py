@@ -141,9 +141,9 @@ def look(_rng: random.Random, plant: str) -> None:
             "cpu": host.cpu_log(),
             "power": bmc.power_changes(),
             "boot": bmc.boot,
+            "progress": host.progress(),  # loads go on without clients: answers come meanwhile
             "served": host.served(),
             "lost": host.lost(),
-            "progress": host.progress(),
             "rows": host.power_log(),
             "energy_j": [host.energy_true_j(gpu) for gpu in range(GPUS)],
             "cpu_energy_j": [host.cpu_energy_true_j(package) for package in range(PACKAGES)],
