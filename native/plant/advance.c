@@ -123,8 +123,7 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
 int advance_to(plant_file_t *file, int64_t to_ns) {
   int64_t target = to_ns / TICK_NS;
   int is_virtual = file->spec.given.clock == PLANT_CLOCK_VIRTUAL;
-  const state_t *truth = file_state(file);
-  if (!truth) return -EIO;
+  const state_t *truth = &file->states[file->active & 1];
   while (truth->tick < target || (is_virtual && truth->now_ns < to_ns)) {
     int error = file_reserve(file, target / ROW_TICKS, truth->events + EVENTS_AHEAD, 0);
     if (error) return error;
