@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import hindsight
 from benchmarks.figures import Figure, publish
 from benchmarks.virtual import Governed
-from benchmarks.work import LEAD_S, Outcome, Work, outcome
+from benchmarks.work import Outcome, Work, outcome
 from eagent.config import Config
 from eagent.sim.thinning import thinned
 from eagent.sim.trace import generate, read_azure_csv
@@ -27,7 +27,6 @@ SKEW = 0.7  # Zipf's exponent for the popularity of what each GPU serves, as in 
 GPUS = 8
 GENERATED_S = 1200.0
 SEED = 1
-REST_W = 1000.0  # declared: fans, disks, network and losses of a host, which the plant does not model
 
 MODES = {
     "eagent": Config(mode_idle="act", mode_cpu="act", idle_consent=("all",)),
@@ -53,7 +52,7 @@ def compare(work: Work) -> list[Figure]:
     free = hindsight.play(work, SEED)
     best = hindsight.search(work, SEED, free)
     runs = {name: _governed(name, config, work) for name, config in MODES.items()}
-    return _figures(work, free, best, runs)
+    return _figures(free, best, runs)
 
 
 def _governed(name: str, config: Config, work: Work) -> Outcome:
@@ -65,12 +64,12 @@ def _governed(name: str, config: Config, work: Work) -> Outcome:
             host.advance(work.end_s + 0.2)
             if host.governor.alarms:
                 raise SystemExit(f"{name}: {'; '.join(host.governor.alarms)}")
-            return outcome(name, host.plant, work)
+            return outcome(name, host.plant, host.bmc, work)
         finally:
             host.close()
 
 
-def _figures(work: Work, free: Outcome, best: hindsight.Best, runs: dict[str, Outcome]) -> list[Figure]:
+def _figures(free: Outcome, best: hindsight.Best, runs: dict[str, Outcome]) -> list[Figure]:
     eagent, least = runs["eagent"], best.outcome
     could_j = free.energy_j - least.energy_j
 
@@ -83,7 +82,6 @@ def _figures(work: Work, free: Outcome, best: hindsight.Best, runs: dict[str, Ou
     kilojoules = {"eagent": eagent.energy_j, "without": free.energy_j, "hindsight": least.energy_j}
     slower = p99["eagent"] / p99["without"]
     answered = {"eagent": float(eagent.latency.finished), "without": float(free.latency.finished)}
-    rest_j = REST_W * (work.end_s - LEAD_S)
     return [
         Figure(
             "energy saved / best in hindsight",
@@ -119,10 +117,10 @@ def _figures(work: Work, free: Outcome, best: hindsight.Best, runs: dict[str, Ou
             peers={"hindsight": could_j / free.energy_j},
         ),
         Figure(
-            f"energy saved / host with {REST_W:.0f} W for its rest, declared",
-            (free.energy_j - eagent.energy_j) / (free.energy_j + rest_j),
+            "energy saved / whole host at the wall",
+            1 - eagent.wall_j / free.wall_j,
             "share",
-            peers={"hindsight": could_j / (free.energy_j + rest_j)},
+            peers={"hindsight": 1 - least.wall_j / free.wall_j},
         ),
         Figure("p99 of the first token / without", first["eagent"] / first["without"], "ratio", peers=first),
     ]

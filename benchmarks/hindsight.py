@@ -49,7 +49,7 @@ def play(work: Work, seed: int, cpu_mhz: int | None = None, events: Iterable[Eve
             host.advance(at_s)
             act(host.plant)
         host.advance(work.end_s + 0.2)  # the power log's last row is whole
-        came = outcome("hindsight", host.plant, work)
+        came = outcome("hindsight", host.plant, host.bmc, work)
         host.close()
         return came
 

@@ -24,6 +24,7 @@ from eagent.model import Budget
 from eagent.policy.goals import Goals
 from eagent.sim import host as simulated
 from eagent.sim import sysfs
+from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
 from eagent.telemetry._ring import RingReader
 from eagent.warden.journal import Journal
@@ -42,6 +43,7 @@ class Ungoverned:
     def __init__(self, directory: Path, name: str, seed: int) -> None:
         self.made = simulated.create(directory, name, seed=seed, clock="virtual")
         self.plant = Host(self.made.plant)
+        self.bmc = Bmc(self.made.plant)
 
     def set_limits(self, limit_w: float) -> None:
         """The same power limit for every GPU."""
@@ -60,6 +62,7 @@ class Ungoverned:
 
     def close(self) -> None:
         """Let the host go."""
+        self.bmc.close()
         self.plant.close()
 
 

@@ -1,6 +1,6 @@
 """What the hosts of a benchmark serve, and what came of it: from the plant's own logs, not from what eagent says.
 
-All joules are simulated. A host here is its GPUs, CPU packages and DRAM; the rest of a real one is not modelled.
+All joules are simulated.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
 from eagent.sim.account import Percentiles, PowerLog, energy_j, first_token_percentiles, latency_percentiles
 from eagent.sim.trace import Trace
@@ -46,16 +47,17 @@ class Outcome:
     first_token: Percentiles
     gpu_j: float
     cpu_j: float  # packages and DRAM
+    wall_j: float  # of the whole host
     at_work_j: float  # of the GPUs, while they had requests
     busy: tuple[tuple[Span, ...], ...]  # per GPU: when it had requests
 
     @property
     def energy_j(self) -> float:
-        """Of the host."""
+        """Of the parts that do the work."""
         return self.gpu_j + self.cpu_j
 
 
-def outcome(name: str, plant: Host, work: Work) -> Outcome:
+def outcome(name: str, plant: Host, bmc: Bmc, work: Work) -> Outcome:
     """The account of a host whose time is past the end of the work.
 
     Raises:
@@ -78,6 +80,7 @@ def outcome(name: str, plant: Host, work: Work) -> Outcome:
         first_token=first_token_percentiles(served),
         gpu_j=energy_j(power, LEAD_S, work.end_s),
         cpu_j=energy_j(cpu_power, LEAD_S, work.end_s),
+        wall_j=energy_j(PowerLog(bmc.power_log()), LEAD_S, work.end_s),
         at_work_j=at_work_j,
         busy=busy,
     )

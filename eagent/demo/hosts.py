@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eagent.demo.scenario import GPUS, MODEL, SEED
+from eagent.demo.scenario import CPU_MODEL, GPUS, MODEL, SEED
 from eagent.errors import EagentError
 from eagent.sim import host as simulated
+from eagent.sim import processor
+from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
+from eagent.sim.supply import Supply, package_most_w
 from eagent.sim.workload import Dispatched, Serving
 
 READY_S = 30.0
@@ -28,9 +31,22 @@ class Bench:
 
     def __init__(self, root: Path, name: str) -> None:
         """Make the host. Both hosts have the same seed: the same boards with the same faults of their sensors."""
-        self.made = simulated.create(root, name, gpus=GPUS, gpu_model=MODEL, seed=SEED)
+        self.made = simulated.create(root, name, gpus=GPUS, gpu_model=MODEL, cpu_model=CPU_MODEL, seed=SEED)
         self.plant = Host(self.made.plant)
+        self.bmc = Bmc(self.made.plant)
         self.name = name
+
+    @property
+    def others_w(self) -> float:
+        """The most that all of it draws but its GPUs: what an operator would declare."""
+        cpus_w = package_most_w(processor.load(CPU_MODEL))
+        greatest_w = sum(self.plant.view(gpu)["limit_max_mw"] / 1000 for gpu in range(GPUS))
+        return cpus_w + Supply(**self.bmc.supply).others_most_w(greatest_w + cpus_w)
+
+    def close(self) -> None:
+        """Let the host go."""
+        self.bmc.close()
+        self.plant.close()
 
     def limits_w(self) -> list[float]:
         """The power limits as the driver holds them."""

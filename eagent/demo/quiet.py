@@ -38,12 +38,13 @@ class Side:
     seconds: float
     gpu_energy_j: float
     cpu_energy_j: float  # packages and DRAM
+    wall_energy_j: float  # of the whole host
     latency: Percentiles
     first_token: Percentiles
 
     @property
     def energy_j(self) -> float:
-        """Of the host, as far as it is simulated."""
+        """Of the parts that do the work."""
         return self.gpu_energy_j + self.cpu_energy_j
 
 
@@ -101,7 +102,7 @@ def _bench(directory: Path, name: str) -> Iterator[Bench]:
     try:
         yield bench
     finally:
-        bench.plant.close()
+        bench.close()
 
 
 def _serve_kernel(bench: Bench, stack: contextlib.ExitStack) -> str | None:
@@ -166,6 +167,7 @@ def _side(bench: Bench, start_s: float, end_s: float) -> Side:
         seconds=end_s - start_s,
         gpu_energy_j=energy_j(PowerLog(plant.power_log()), start_s, end_s),
         cpu_energy_j=energy_j(PowerLog(plant.cpu_power_log()), start_s, end_s),
+        wall_energy_j=energy_j(PowerLog(bench.bmc.power_log()), start_s, end_s),
         latency=latency_percentiles(served),
         first_token=first_token_percentiles(served),
     )

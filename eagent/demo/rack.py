@@ -21,17 +21,18 @@ from eagent.demo.hosts import wait
 from eagent.demo.site import Site
 from eagent.errors import DriverError, EagentError
 from eagent.sim import host as simulated
-from eagent.sim import sysfs
+from eagent.sim import processor, sysfs
 from eagent.sim._bmc import Bmc
 from eagent.sim._plant import Host
+from eagent.sim.supply import Supply, memory_most_w
 from eagent.sim.workload import Serving
 
 GPUS = 4
 MODEL = "a100-sxm4-80gb"
+CPU_MODEL = "xeon-platinum-8358"
 SEED = 1
 BOOT_S = 4.0  # of a real server minutes; what is saved by sleeping is told with this
 SAFE_CAP_W = 100.0
-FIXED_W = 1200.0  # declared for all that has no limits; the plant draws 1000 W, and the packages' memory
 SLEEP_AFTER_S = 3.0  # beside the 15 s for which a host that would sleep says so
 START_S = 60.0
 ANSWER_S = 10.0  # an agent that answers answers at once
@@ -83,12 +84,13 @@ class Watts:
 
     packages_w: float  # the limits of its CPU packages, which nobody lowers
     gpus_w: float  # the greatest limits of its GPUs
+    others_w: float  # the most that all draws of which nobody holds a limit
     packages_shown: bool  # whether eagent sees those packages; else they are declared with what is fixed
 
     @property
     def fixed_w(self) -> float:
         """What is declared to eagent for all of which it sees no limit."""
-        return FIXED_W if self.packages_shown else self.wall_w(0.0)
+        return self.others_w if self.packages_shown else self.wall_w(0.0)
 
     @property
     def reserve_w(self) -> float:
@@ -102,7 +104,7 @@ class Watts:
 
     def wall_w(self, limits_w: float) -> float:
         """Under GPU limits of this sum."""
-        return FIXED_W + self.packages_w + limits_w
+        return self.others_w + self.packages_w + limits_w
 
 
 class RackHost:
@@ -110,7 +112,16 @@ class RackHost:
 
     def __init__(self, directory: Path, name: str, clock: str = "wall") -> None:
         """Make it; its `clock` is "wall" or "virtual"."""
-        self.made = simulated.create(directory, name, gpus=GPUS, gpu_model=MODEL, seed=SEED, boot_s=BOOT_S, clock=clock)
+        self.made = simulated.create(
+            directory,
+            name,
+            gpus=GPUS,
+            gpu_model=MODEL,
+            cpu_model=CPU_MODEL,
+            seed=SEED,
+            boot_s=BOOT_S,
+            clock=clock,
+        )
         self.name = name
         self.plant = Host(self.made.plant)
         self.bmc = Bmc(self.made.plant)
@@ -132,6 +143,12 @@ class RackHost:
         processor = self.plant.processor
         assert processor is not None
         return sum(max(self.plant.rapl_view(package)["limit_uw"]) / 1e6 for package in range(processor["packages"]))
+
+    @property
+    def others_w(self) -> float:
+        """The most that it draws beside those limits: memory, disks, fans and losses."""
+        memory_w = memory_most_w(processor.load(CPU_MODEL))
+        return memory_w + Supply(**self.bmc.supply).others_most_w(self.greatest_w + self.packages_w + memory_w)
 
     @property
     def serves(self) -> bool:

@@ -12,8 +12,6 @@ from eagent.demo.hosts import Bench
 from eagent.demo.scenario import Scenario
 from eagent.sim.account import Percentiles, PowerLog, RunAccount, account
 
-REST_W = 1000.0  # declared for what a host draws beside GPUs, CPU packages and DRAM, which the plant does not model
-
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -78,15 +76,14 @@ def quiet_document(outcome: quiet.Outcome) -> dict[str, Any]:
         "cpu_left_out": outcome.cpu_left_out,
         "knobs_restored": outcome.knobs_restored,
         "saved_share": saved_j / free.energy_j,
-        "declared_rest_w": REST_W,
-        "saved_share_with_rest": saved_j / (free.energy_j + REST_W * free.seconds),
+        "saved_share_at_the_wall": 1 - governed.wall_energy_j / free.wall_energy_j,
         "without": _side(free),
         "eagent": _side(governed),
     }
 
 
 def _side(side: quiet.Side) -> dict[str, Any]:
-    parts = {"gpu_energy_j": side.gpu_energy_j, "cpu_energy_j": side.cpu_energy_j}
+    parts = {"gpu_energy_j": side.gpu_energy_j, "cpu_energy_j": side.cpu_energy_j, "wall_energy_j": side.wall_energy_j}
     return {**_figures(side.energy_j, side.latency, side.first_token), **parts}
 
 
@@ -148,7 +145,7 @@ def quiet_summary(part: dict[str, Any]) -> list[str]:
         *table((*ROWS[:2], *PARTS, *ROWS[2:]), "without", part["without"], part["eagent"]),
         "",
         f"saved: {part['saved_share']:.1%} of what GPUs, CPU packages and DRAM draw, "
-        f"{part['saved_share_with_rest']:.1%} with {part['declared_rest_w']:.0f} W declared for the rest of a host; "
+        f"{part['saved_share_at_the_wall']:.1%} of what the host draws from the wall; "
         f"every clock {'is' if part['knobs_restored'] else 'IS NOT'} back",
     ]
     if part["cpu_left_out"] is not None:

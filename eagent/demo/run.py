@@ -45,7 +45,7 @@ def run(trace: Trace, seconds: float, quiet_seconds: float, environ: Mapping[str
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-", dir=parent))
         static, governed = (Bench(Path(directory), name) for name in ("static", "eagent"))
         look = governed.plant.view(0)
-        scenario = plan(trace, seconds, look["limit_min_mw"] / 1000, look["limit_max_mw"] / 1000)
+        scenario = plan(trace, seconds, look["limit_min_mw"] / 1000, look["limit_max_mw"] / 1000, governed.others_w)
         governor = Governor(governed)
         try:
             with View(scenario) as view:
@@ -53,7 +53,7 @@ def run(trace: Trace, seconds: float, quiet_seconds: float, environ: Mapping[str
         finally:
             governor.stop()
             for bench in (static, governed):
-                bench.plant.close()
+                bench.close()
         if quiet_seconds:
             print(flush=True)
             part = quiet.run(trace, quiet_seconds, Path(directory), lambda line: print(line, flush=True))

@@ -8,10 +8,10 @@ from eagent.sim.trace import Request, Trace, assign, busiest_window, zipf_weight
 
 GPUS = 8
 MODEL = "a100-sxm4-80gb"
+CPU_MODEL = "xeon-platinum-8358"
 SEED = 1
 WINDOW_S = 60.0
 DYNAMIC_SHARE = 0.70  # the budget's place between all GPUs at their least and all at their greatest limit
-FIXED_W = 1000.0  # declared for all of the host but its GPUs; the simulated host has nothing else that draws
 SAFE_CAP_W = 200.0
 SKEW = 0.7  # Zipf's exponent for the popularity of the models that the GPUs serve: this makes the load uneven
 OWNERS_LIMIT_W = 350.0  # somebody had set the last GPU's limit before: it must come back to this, not to the default
@@ -43,8 +43,15 @@ class Scenario:
         return [_row(request, gpu) for request, gpu in zip(self.trace.requests, self.gpu_of, strict=True)]
 
 
-def plan(trace: Trace, seconds: float, min_limit_w: float, max_limit_w: float) -> Scenario:
+def plan(trace: Trace, seconds: float, min_limit_w: float, max_limit_w: float, fixed_w: float) -> Scenario:
     """The scenario for a trace: its busiest `seconds`, and the budget for GPUs with this range of limits.
+
+    Args:
+        trace: All requests.
+        seconds: Length of the window that is played.
+        min_limit_w: Of each GPU.
+        max_limit_w: Likewise.
+        fixed_w: Declared for all of the host but its GPUs.
 
     Raises:
         InputError: `seconds` is not positive.
@@ -54,8 +61,8 @@ def plan(trace: Trace, seconds: float, min_limit_w: float, max_limit_w: float) -
     return Scenario(
         trace=window,
         gpu_of=tuple(assign(window, zipf_weights(GPUS, SKEW), SEED)),
-        budget_w=envelope_w + FIXED_W,
-        fixed_w=FIXED_W,
+        budget_w=envelope_w + fixed_w,
+        fixed_w=fixed_w,
         safe_cap_w=SAFE_CAP_W,
         prior_limits_w=(*[max_limit_w] * (GPUS - 1), OWNERS_LIMIT_W),
     )

@@ -127,7 +127,7 @@ def run(
         static = stack.enter_context(hosts(directory / "s", names, kernel=False, check=check))
         governed = stack.enter_context(hosts(directory / "e", names, kernel=no_sleep is None, check=check))
         one = governed["n1"]
-        watts = Watts(one.packages_w, one.greatest_w, packages_shown=no_sleep is None)
+        watts = Watts(one.packages_w, one.greatest_w, one.others_w, packages_shown=no_sleep is None)
         budget_w = count * (watts.reserve_w + DYNAMIC_SHARE * (watts.nameplate_w - watts.reserve_w))
         say(
             f"Two racks of {count} simulated hosts with {GPUS} A100s each, a budget of {budget_w:.0f} W for each rack, "

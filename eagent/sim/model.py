@@ -168,7 +168,9 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
     return model
 
 
-def read(text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]) -> dict[str, dict[str, Any]]:
+def read(
+    text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]
+) -> dict[str, dict[str, Any]]:
     """Read TOML that holds exactly these sections and keys, each within its bounds.
 
     Raises:

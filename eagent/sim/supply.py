@@ -116,8 +116,13 @@ def package_most_w(cpu: Model) -> float:
     """The most that all packages draw with their memory: as busy as their limits let."""
     power = cpu["power"]
     busy_w = power["idle_w"] + cpu["topology"]["cores"] * power["core_w"]
-    package_w = min(busy_w, cpu["limits"]["power_uw"][0] / 1e6) + power["dram_idle_w"] + power["dram_w"]
-    return float(cpu["topology"]["packages"] * package_w)
+    return float(cpu["topology"]["packages"] * min(busy_w, cpu["limits"]["power_uw"][0] / 1e6)) + memory_most_w(cpu)
+
+
+def memory_most_w(cpu: Model) -> float:
+    """The part of it that is memory, which no limit of a package holds."""
+    power = cpu["power"]
+    return float(cpu["topology"]["packages"] * (power["dram_idle_w"] + power["dram_w"]))
 
 
 def _require_sense(made: Mapping[str, float]) -> None:

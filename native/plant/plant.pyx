@@ -200,6 +200,8 @@ def sense(model, board, power_w, double step_s):
     cdef plant_model_t given
     cdef plant_board_t one
     cdef uint32_t steps = len(power_w), count = 0, i
+    if not 0 < step_s < 1e6:
+        raise InputError(f"steps of {step_s:g} s: must be longer than nothing")
     read_model(&given, model)
     is_seed = isinstance(board, int)
     one.gain, one.offset_w, one.phase_s = (1, 0, 0) if is_seed else (board["gain"], board["offset_w"], board["phase_s"])

@@ -17,7 +17,7 @@ from eagent.errors import DriverError, EagentError
 from eagent.sim import sysfs
 from tests.demo.conftest import RackMaker
 
-WATTS = Watts(600.0, 1600.0, packages_shown=True)
+WATTS = Watts(600.0, 1600.0, 1200.0, packages_shown=True)
 Address = tuple[str, int]
 
 

@@ -23,7 +23,7 @@ KEPT = Outcome(
     trace=Trace((Request(0.0, 1, 1),) * REQUESTS, 60.0, "ten requests"),
     seconds=60.0,
     hosts=2,
-    watts=Watts(600.0, 1600.0, packages_shown=True),
+    watts=Watts(600.0, 1600.0, 1200.0, packages_shown=True),
     budget_w=5600.0,
     static=STATIC,
     governed=replace(STATIC, wall={"n1": ON, "n2": SLEPT}),

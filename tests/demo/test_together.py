@@ -106,7 +106,7 @@ def test_what_a_check_raises_while_hosts_are_made_leaves_nothing(place: Path, mo
 
 
 def test_a_host_of_which_eagent_sees_no_packages_has_them_declared() -> None:
-    seen, unseen = (Watts(600.0, 1600.0, packages_shown=shown) for shown in (True, False))
+    seen, unseen = (Watts(600.0, 1600.0, 1200.0, packages_shown=shown) for shown in (True, False))
     assert (seen.fixed_w, unseen.fixed_w) == (1200.0, 1800.0)
     assert (seen.reserve_w, seen.nameplate_w) == (unseen.reserve_w, unseen.nameplate_w) == (2200.0, 3400.0)
 
@@ -115,3 +115,4 @@ def test_the_watts_of_a_host_are_its_plants(rack: RackMaker) -> None:
     (host,) = rack(1).values()
     assert isinstance(host, RackHost)
     assert (host.packages_w, host.greatest_w, host.initial_limits_w) == (600.0, 1600.0, [400.0] * 4)
+    assert 1500 < host.others_w < 2500

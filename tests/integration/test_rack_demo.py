@@ -88,7 +88,7 @@ class Rack:
 def rack(place: Path) -> Iterator[Rack]:
     with hosts(place / "e", ["n1", "n2"], kernel=True) as made:
         one = made["n1"]
-        watts = Watts(one.packages_w, one.greatest_w, packages_shown=True)
+        watts = Watts(one.packages_w, one.greatest_w, one.others_w, packages_shown=True)
         (place / "site").mkdir()
         agents = Governed(made, watts, place / "site", environ_without_eagent(), sleep_after_s=1.0)
         with agents.running():

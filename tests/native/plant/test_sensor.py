@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eagent.errors import InputError
+from eagent.sim import _plant, model
 from eagent.sim.workload import Square
 
 if TYPE_CHECKING:
@@ -133,3 +135,97 @@ def test_a_log_that_is_full_says_so(lab: Lab) -> None:
     host.advance(14_400.1)
     assert (before, host.full_logs) == ((), ("power",))
     assert len(host.power_log()) == 144_000
+
+
+# --- The longer average, and the sample buffer ---
+
+AVERAGING = {**PERFECT, "average_window_s": 1.0, "plain": "average"}
+
+
+@pytest.mark.parametrize("duty", [0.3, None], ids=["busy", "asleep"])
+def test_the_average_is_the_mean_of_the_second_before_its_publication(lab: Lab, duty: float | None) -> None:
+    host = lab(sensor=AVERAGING)
+    if duty is not None:
+        Square(period_s=0.7, duty=duty).start(host, [0], at_s=3.0)
+    energies = [0.0]
+    for tick in range(1, 1600):
+        host.advance(tick * 0.005)
+        energies.append(host.energy_true_j(0))
+        if tick < 220:
+            continue
+        view = host.view(0)
+        end, share = divmod((view["sensor_time_us"] * 1e-6 - 1767225600) / 0.005, 1)
+        last = energies[int(end)] + share * (energies[min(int(end) + 1, tick)] - energies[int(end)])
+        first = energies[int(end) - 200] + share * (energies[int(end) - 199] - energies[int(end) - 200])
+        # Between publications the truth is taken for a straight line: up to a tenth of a square wave's height off.
+        assert view["power_average_mw"] * 1e-3 == pytest.approx(last - first, abs=35 if duty else 0.01)
+        assert view["power_plain_mw"] == view["power_average_mw"]
+
+
+def test_a_board_without_an_average_says_so(lab: Lab) -> None:
+    view = lab().view(0)
+    assert (view["has_average"], view["power_plain_mw"]) == (0, view["power_instant_mw"])
+
+
+def test_the_sample_buffer_holds_the_last_two_seconds_of_power_clock_and_use(lab: Lab) -> None:
+    host = lab(sensor=PERFECT)
+    Square(period_s=1.0, duty=0.5, compute=0.6).start(host, [0], at_s=2.0)
+    host.advance(4.5)
+    samples = host.samples(0)
+    assert len(samples) == 120
+    assert 1.95 < (samples[-1]["time_us"] - samples[0]["time_us"]) / 1e6 < 2.0
+    busy = [sample for sample in samples if sample["busy_pct"]]
+    assert 0.45 < len(busy) / 120 < 0.55
+    assert all(sample["power_mw"] > 240_000 and sample["clock_mhz"] == 1410 for sample in busy[1:])
+    assert all(sample["power_mw"] < 120_000 for sample in samples if not sample["busy_pct"])
+    middle = samples[60]["time_us"]
+    assert host.samples(0, middle) == samples[61:]
+
+
+def test_the_sample_buffer_of_a_sleeping_gpu_is_idle_and_begins_with_its_boot(lab: Lab) -> None:
+    host = lab(sensor={**PERFECT, "sample_period_s": 0.02})
+    host.advance(1.0)
+    assert [sample["power_mw"] for sample in host.samples(0)] == [52_000] * 50
+    Square(duty=1.0).start(host, [0], at_s=1.0)
+    host.advance(2.0)
+    assert [sample["power_mw"] > 60_000 for sample in host.samples(0)] == [False] * 50 + [True] * 50
+    host.stop_load()
+    host.advance(10.0)
+    assert [sample["power_mw"] for sample in host.samples(0)] == [52_000] * 120
+
+
+# --- A recorded truth ---
+
+
+def test_a_recorded_truth_is_sensed_as_the_plant_senses_its_own(lab: Lab) -> None:
+    numbers = {"gain": [1.03, 1.03], "offset_w": [-2.0, -2.0], "noise_w": 0.0, "jitter": 0.0, "average_window_s": 1.0}
+    host = lab(sensor=numbers)
+    Square(period_s=0.37, duty=0.4).start(host, [0])
+    energies = [0.0]
+    seen: dict[float, tuple[float, float]] = {}
+    for tick in range(1, 1000):
+        host.advance(tick * 0.005)
+        energies.append(host.energy_true_j(0))
+        view = host.view(0)
+        seen[round(view["sensor_time_us"] * 1e-6 - 1767225600, 5)] = (
+            view["power_instant_mw"],
+            view["power_average_mw"],
+        )
+    watts = [(late - early) / 0.005 for early, late in itertools.pairwise(energies)]
+    shipped = model.load("a100-sxm4-80gb")
+    description = {**shipped, "sensor": {**shipped["sensor"], **numbers}}
+    phase_s = max(seen) % 0.1
+    readings = _plant.sense(description, {"gain": 1.03, "offset_w": -2.0, "phase_s": phase_s}, watts, 0.005)
+    assert len(readings) > 35
+    for time_s, instant_w, average_w in readings:
+        assert average_w is not None
+        if time_s < 4.9:
+            assert instant_w == pytest.approx(seen[round(time_s, 5)][0] * 1e-3, abs=0.1)
+            assert average_w == pytest.approx(seen[round(time_s, 5)][1] * 1e-3, abs=20.0)
+
+
+def test_a_truth_without_length_or_step_is_refused() -> None:
+    shipped = model.load("a100-sxm4-80gb")
+    assert _plant.sense(shipped, 1, [], 0.001) == []
+    with pytest.raises(InputError):
+        _plant.sense(shipped, 1, [100.0] * 1000, -1.0)

@@ -300,7 +300,9 @@ def test_the_log_of_the_wall_is_what_fans_and_losses_make_of_each_100_ms(switche
     for number, ((wall_w,), gpus_w, packages_w) in enumerate(rows):
         state = "on" if number < 50 or number >= 260 else "off" if number < 60 else "booting"
         assert wall_w == pytest.approx(expected[state](sum(gpus_w) + sum(packages_w)), rel=1e-5), number
-    assert sum(row[0] for row in bmc.power_log()) * 0.1 == pytest.approx(sum(j for _, j in bmc.spent().values()), rel=1e-5)
+    assert sum(row[0] for row in bmc.power_log()) * 0.1 == pytest.approx(
+        sum(j for _, j in bmc.spent().values()), rel=1e-5
+    )
 
 
 def test_no_gpu_and_no_package_draws_anything_while_its_host_is_not_on(switched: tuple[Host, Bmc]) -> None:
@@ -470,7 +472,9 @@ class Switching(RuleBasedStateMachine):
         assert spent["off"][1] == pytest.approx(30.0 * self.spent_s["off"], abs=1e-3)
         assert spent["booting"][1] == pytest.approx(900.0 * self.spent_s["booting"], abs=1e-3)
         on_s = self.spent_s["on"]
-        assert (parts_j + 700.0 * on_s) * 1.05 - 1 <= spent["on"][1] <= (parts_j + 1200.0 * on_s) * 1.05 + 40.0 * on_s + 1
+        assert (
+            (parts_j + 700.0 * on_s) * 1.05 - 1 <= spent["on"][1] <= (parts_j + 1200.0 * on_s) * 1.05 + 40.0 * on_s + 1
+        )
         assert self.host.energy_true_j(0) >= 52.0 * self.spent_s["on"] - 1e-2
         logged_j = sum(row[0] for row in self.host.power_log()) * 0.1
         assert logged_j == pytest.approx(self.host.energy_true_j(0), abs=45.0)  # up to a row is not yet written
