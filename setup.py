@@ -56,6 +56,7 @@ setup(
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
+                extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),
             ],
             include_path=["native"],
             compiler_directives={

@@ -29,6 +29,7 @@
 #define EAGENT_NVML_ABI_H
 
 typedef struct nvmlDevice_st *nvmlDevice_t;
+typedef struct nvmlEventSet_st *nvmlEventSet_t;
 
 typedef enum nvmlReturn_enum {
   NVML_SUCCESS = 0,
@@ -44,6 +45,7 @@ typedef enum nvmlReturn_enum {
   NVML_ERROR_FUNCTION_NOT_FOUND = 13,
   NVML_ERROR_GPU_IS_LOST = 15,
   NVML_ERROR_RESET_REQUIRED = 16,
+  NVML_ERROR_IN_USE = 19,
   NVML_ERROR_MEMORY = 20,
   NVML_ERROR_ARGUMENT_VERSION_MISMATCH = 25,
   NVML_ERROR_UNKNOWN = 999,
@@ -61,6 +63,47 @@ typedef enum nvmlClockType_enum {
   NVML_CLOCK_VIDEO = 3,
   NVML_CLOCK_COUNT = 4,
 } nvmlClockType_t;
+typedef enum nvmlClockId_enum {
+  NVML_CLOCK_ID_CURRENT = 0,
+  NVML_CLOCK_ID_APP_CLOCK_TARGET = 1,
+  NVML_CLOCK_ID_APP_CLOCK_DEFAULT = 2,
+  NVML_CLOCK_ID_CUSTOMER_BOOST_MAX = 3,
+} nvmlClockId_t;
+typedef enum nvmlRestrictedAPI_enum {
+  NVML_RESTRICTED_API_SET_APPLICATION_CLOCKS = 0,
+  NVML_RESTRICTED_API_SET_AUTO_BOOSTED_CLOCKS = 1,
+} nvmlRestrictedAPI_t;
+typedef enum nvmlTemperatureThresholds_enum {
+  NVML_TEMPERATURE_THRESHOLD_SHUTDOWN = 0,
+  NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1,
+  NVML_TEMPERATURE_THRESHOLD_COUNT = 8,
+} nvmlTemperatureThresholds_t;
+typedef enum nvmlPerfPolicyType_enum {
+  NVML_PERF_POLICY_POWER = 0,
+  NVML_PERF_POLICY_THERMAL = 1,
+  NVML_PERF_POLICY_SYNC_BOOST = 2,
+  NVML_PERF_POLICY_BOARD_LIMIT = 3,
+  NVML_PERF_POLICY_LOW_UTILIZATION = 4,
+  NVML_PERF_POLICY_RELIABILITY = 5,
+  NVML_PERF_POLICY_TOTAL_APP_CLOCKS = 10,
+  NVML_PERF_POLICY_TOTAL_BASE_CLOCKS = 11,
+} nvmlPerfPolicyType_t;
+typedef enum nvmlSamplingType_enum {
+  NVML_TOTAL_POWER_SAMPLES = 0,
+  NVML_GPU_UTILIZATION_SAMPLES = 1,
+  NVML_MEMORY_UTILIZATION_SAMPLES = 2,
+  NVML_PROCESSOR_CLK_SAMPLES = 5,
+  NVML_MEMORY_CLK_SAMPLES = 6,
+  NVML_SAMPLINGTYPE_COUNT = 10,
+} nvmlSamplingType_t;
+typedef enum nvmlMemoryErrorType_enum {
+  NVML_MEMORY_ERROR_TYPE_CORRECTED = 0,
+  NVML_MEMORY_ERROR_TYPE_UNCORRECTED = 1,
+} nvmlMemoryErrorType_t;
+typedef enum nvmlEccCounterType_enum {
+  NVML_VOLATILE_ECC = 0,
+  NVML_AGGREGATE_ECC = 1,
+} nvmlEccCounterType_t;
 typedef enum nvmlValueType_enum {
   NVML_VALUE_TYPE_DOUBLE = 0,
   NVML_VALUE_TYPE_UNSIGNED_INT = 1,
@@ -72,21 +115,33 @@ typedef enum nvmlValueType_enum {
 } nvmlValueType_t;
 
 typedef unsigned int nvmlDeviceArchitecture_t;
+#define NVML_DEVICE_ARCH_VOLTA     5u
 #define NVML_DEVICE_ARCH_AMPERE    7u
 #define NVML_DEVICE_ARCH_ADA       8u
 #define NVML_DEVICE_ARCH_HOPPER    9u
 #define NVML_DEVICE_ARCH_BLACKWELL 10u
 
-#define NVML_FI_DEV_PERF_POLICY_POWER        74u  /* nanoseconds below the wanted clocks because of the power limit */
-#define NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION 83u  /* millijoules since the driver was loaded */
-#define NVML_FI_DEV_POWER_AVERAGE            185u /* milliwatts, as all that follow but ENERGY */
-#define NVML_FI_DEV_POWER_INSTANT            186u
-#define NVML_FI_DEV_POWER_MIN_LIMIT          187u
-#define NVML_FI_DEV_POWER_MAX_LIMIT          188u
-#define NVML_FI_DEV_POWER_DEFAULT_LIMIT      189u
-#define NVML_FI_DEV_POWER_CURRENT_LIMIT      190u /* the enforced one */
-#define NVML_FI_DEV_ENERGY                   191u /* as 83 */
-#define NVML_FI_DEV_POWER_REQUESTED_LIMIT    192u
+#define NVML_FI_DEV_PERF_POLICY_POWER           74u /* nanoseconds below the wanted clocks because of the power limit */
+#define NVML_FI_DEV_PERF_POLICY_THERMAL         75u /* likewise, as all up to 81 */
+#define NVML_FI_DEV_PERF_POLICY_SYNC_BOOST      76u
+#define NVML_FI_DEV_PERF_POLICY_BOARD_LIMIT     77u
+#define NVML_FI_DEV_PERF_POLICY_LOW_UTILIZATION 78u
+#define NVML_FI_DEV_PERF_POLICY_RELIABILITY     79u
+#define NVML_FI_DEV_PERF_POLICY_TOTAL_APP_CLOCKS  80u
+#define NVML_FI_DEV_PERF_POLICY_TOTAL_BASE_CLOCKS 81u
+#define NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION      83u  /* millijoules since the driver was loaded */
+#define NVML_FI_DEV_POWER_AVERAGE                 185u /* milliwatts, as all that follow but ENERGY */
+#define NVML_FI_DEV_POWER_INSTANT                 186u
+#define NVML_FI_DEV_POWER_MIN_LIMIT               187u
+#define NVML_FI_DEV_POWER_MAX_LIMIT               188u
+#define NVML_FI_DEV_POWER_DEFAULT_LIMIT           189u
+#define NVML_FI_DEV_POWER_CURRENT_LIMIT           190u /* the enforced one */
+#define NVML_FI_DEV_ENERGY                        191u /* as 83 */
+#define NVML_FI_DEV_POWER_REQUESTED_LIMIT         192u
+
+#define NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN       269u /* nanoseconds */
+#define NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN       270u
+#define NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN 271u
 
 #define NVML_POWER_SCOPE_GPU      0u
 #define NVML_POWER_SCOPE_MODULE   1u
@@ -105,6 +160,27 @@ typedef unsigned int nvmlDeviceArchitecture_t;
 #define nvmlClocksEventReasonSwThermalSlowdown         0x0000000000000020ull
 #define nvmlClocksEventReasonHwThermalSlowdown         0x0000000000000040ull
 #define nvmlClocksEventReasonHwPowerBrakeSlowdown      0x0000000000000080ull
+
+#define nvmlEventTypePState              0x0000000000000004ull
+#define nvmlEventTypeXidCriticalError    0x0000000000000008ull
+#define nvmlEventTypeClock               0x0000000000000010ull
+#define nvmlEventMigConfigChange         0x0000000000000100ull
+#define nvmlEventTypeGpuUnavailableError 0x0000000000004000ull
+#define nvmlEventTypeGpuRecoveryAction   0x0000000000008000ull
+#define nvmlEventTypeAll                 0x000000000000ff9full
+
+/* Of structs that no simulated board fills: what a caller must write into `version`. */
+#define nvmlWorkloadPowerProfileProfilesInfo_v1      0x1002bf8u
+#define nvmlWorkloadPowerProfileCurrentProfiles_v1   0x1000064u
+#define nvmlWorkloadPowerProfileRequestedProfiles_v1 0x1000024u
+#define nvmlPowerSmoothingState_v1                   0x1000008u
+#define nvmlPowerSmoothingProfile_v1                 0x1000018u
+#define nvmlRusdSettings_v1                          0x1000010u
+
+#define NVML_POWER_PROFILE_OPERATION_MAX 3u /* operations are below it */
+
+#define NVML_DEVICE_MIG_DISABLE 0u
+#define NVML_DEVICE_MIG_ENABLE  1u
 
 #define NVML_DEVICE_UUID_BUFFER_SIZE           80
 #define NVML_DEVICE_UUID_V2_BUFFER_SIZE        96
@@ -187,6 +263,43 @@ typedef struct nvmlProcessUtilizationSample_st {
   unsigned int smUtil, memUtil, encUtil, decUtil; /* percent */
 } nvmlProcessUtilizationSample_t;
 
+typedef struct nvmlProcessUtilizationInfo_v1_st {
+  unsigned long long timeStamp; /* microseconds since 1970 */
+  unsigned int pid, smUtil, memUtil, encUtil, decUtil, jpgUtil, ofaUtil;
+} nvmlProcessUtilizationInfo_v1_t;
+
+typedef struct nvmlProcessesUtilizationInfo_v1_st {
+  unsigned int version, processSamplesCount;
+  unsigned long long lastSeenTimeStamp;
+  nvmlProcessUtilizationInfo_v1_t *procUtilArray;
+} nvmlProcessesUtilizationInfo_v1_t;
+
+typedef struct nvmlBAR1Memory_st {
+  unsigned long long bar1Total, bar1Free, bar1Used; /* bytes */
+} nvmlBAR1Memory_t;
+
+typedef struct nvmlDeviceAttributes_st {
+  unsigned int multiprocessorCount, sharedCopyEngineCount, sharedDecoderCount, sharedEncoderCount, sharedJpegCount,
+      sharedOfaCount, gpuInstanceSliceCount, computeInstanceSliceCount;
+  unsigned long long memorySizeMB;
+} nvmlDeviceAttributes_t;
+
+typedef struct nvmlViolationTime_st {
+  unsigned long long referenceTime; /* microseconds since 1970 */
+  unsigned long long violationTime; /* nanoseconds */
+} nvmlViolationTime_t;
+
+typedef struct nvmlEventData_v1_st { /* what the name without a version still fills */
+  nvmlDevice_t device;
+  unsigned long long eventType, eventData;
+} nvmlEventData_v1_t;
+
+typedef struct nvmlEventData_st { /* v2 */
+  nvmlDevice_t device;
+  unsigned long long eventType, eventData;
+  unsigned int gpuInstanceId, computeInstanceId; /* all ones: not of a MIG instance */
+} nvmlEventData_t;
+
 typedef union nvmlValue_st {
   double dVal;
   unsigned int uiVal;
@@ -205,6 +318,11 @@ typedef struct nvmlFieldValue_st {
   nvmlReturn_t nvmlReturn;
   nvmlValue_t value;
 } nvmlFieldValue_t;
+
+typedef struct nvmlSample_st {
+  unsigned long long timeStamp; /* microseconds since 1970 */
+  nvmlValue_t sampleValue;
+} nvmlSample_t;
 
 #pragma GCC visibility push(default)
 
@@ -293,6 +411,66 @@ nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsig
                                                       nvmlProcessInfo_v2_t *infos);
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
                                              unsigned int *count, unsigned long long last_seen_us);
+
+nvmlReturn_t nvmlDeviceGetSerial(nvmlDevice_t device, char *serial, unsigned int length);
+nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int *id);
+nvmlReturn_t nvmlDeviceGetMultiGpuBoard(nvmlDevice_t device, unsigned int *is_multi);
+nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *memory);
+nvmlReturn_t nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, nvmlTemperatureThresholds_t threshold,
+                                               unsigned int *celsius);
+nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
+                                         unsigned long long *count);
+nvmlReturn_t nvmlDeviceGetPowerManagementMode(nvmlDevice_t device, nvmlEnableState_t *mode);
+nvmlReturn_t nvmlDeviceGetPowerState(nvmlDevice_t device, nvmlPstates_t *state);
+nvmlReturn_t nvmlDeviceGetMaxPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation);
+nvmlReturn_t nvmlDeviceGetGpuMaxPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation);
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation);
+nvmlReturn_t nvmlDeviceGetMaxPcieLinkWidth(nvmlDevice_t device, unsigned int *lanes);
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkWidth(nvmlDevice_t device, unsigned int *lanes);
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count);
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *instance);
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t instance, nvmlDevice_t *device);
+nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id);
+nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *id);
+nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes);
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes);
+nvmlReturn_t nvmlDeviceSetMigMode(nvmlDevice_t device, unsigned int mode, nvmlReturn_t *activation);
+
+nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlClockId_t id, unsigned int *clock_mhz);
+nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz);
+nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz);
+nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz);
+nvmlReturn_t nvmlDeviceSetApplicationsClocks(nvmlDevice_t device, unsigned int memory_mhz, unsigned int sm_mhz);
+nvmlReturn_t nvmlDeviceResetApplicationsClocks(nvmlDevice_t device);
+nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_t api,
+                                         nvmlEnableState_t *is_restricted);
+nvmlReturn_t nvmlDeviceSetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_t api, nvmlEnableState_t is_restricted);
+nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyType_t policy, nvmlViolationTime_t *time);
+nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_v1_t *info);
+
+nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long last_seen_us,
+                                  nvmlValueType_t *value_type, unsigned int *count, nvmlSample_t *samples);
+nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set);
+nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set);
+nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *types);
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set);
+nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_v1_t *event, unsigned int timeout_ms);
+nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *event, unsigned int timeout_ms);
+
+/* Of boards later than those that are simulated. */
+nvmlReturn_t nvmlDeviceWorkloadPowerProfileGetProfilesInfo(nvmlDevice_t device, void *info);
+nvmlReturn_t nvmlDeviceWorkloadPowerProfileGetCurrentProfiles(nvmlDevice_t device, void *profiles);
+nvmlReturn_t nvmlDeviceWorkloadPowerProfileSetRequestedProfiles(nvmlDevice_t device, void *profiles);
+nvmlReturn_t nvmlDeviceWorkloadPowerProfileClearRequestedProfiles(nvmlDevice_t device, void *profiles);
+nvmlReturn_t nvmlDeviceWorkloadPowerProfileUpdateProfiles_v1(nvmlDevice_t device, void *update);
+nvmlReturn_t nvmlDevicePowerSmoothingSetState(nvmlDevice_t device, void *state);
+nvmlReturn_t nvmlDevicePowerSmoothingActivatePresetProfile(nvmlDevice_t device, void *profile);
+nvmlReturn_t nvmlDevicePowerSmoothingUpdatePresetProfileParam(nvmlDevice_t device, void *profile);
+nvmlReturn_t nvmlDeviceGetAdaptiveTgpModeInfo_v1(nvmlDevice_t device, void *info);
+nvmlReturn_t nvmlDeviceGetAdaptiveTgpMode_v1(nvmlDevice_t device, void *info);
+nvmlReturn_t nvmlDeviceSetAdaptiveTgpMode_v1(nvmlDevice_t device, nvmlEnableState_t mode);
+nvmlReturn_t nvmlDeviceSetRusdSettings_v1(nvmlDevice_t device, void *settings);
 
 /* Not NVML's: only the simulated library has it. The path of the simulated host's file, NULL when none is named. */
 const char *eagent_simulated_host(void);

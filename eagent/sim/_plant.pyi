@@ -49,6 +49,7 @@ class _GpuView(TypedDict):
     pids: tuple[int, ...]
     pid_count: int
     persistence_mode: int
+    mig_mode: int
 
 @type_check_only
 class _Progress(TypedDict):

@@ -1,5 +1,4 @@
-/* Clocks: what they are, what they may be, locking them, and what holds them down. */
-#include <errno.h>
+/* Clocks: what they are and what they may be. */
 #include <stddef.h>
 
 #include "nvmlsim/library.h"
@@ -58,89 +57,27 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
   if (status != NVML_SUCCESS) return status;
   if (memory_clock_mhz != view.memory_clock_max_mhz) return NVML_ERROR_NOT_FOUND;
   const double span_mhz = view.sm_clock_max_mhz - view.sm_clock_min_mhz;
-  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz, (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1,
-                     count, clocks_mhz);
+  return list_clocks(view.sm_clock_max_mhz, view.sm_clock_step_mhz,
+                     (unsigned int)(span_mhz / view.sm_clock_step_mhz) + 1, count, clocks_mhz);
 }
 
-/* Symbolic bounds come in pairs: both or neither. The clock that TDP stands for, the board's base clock, is not in the
- * model. */
-static int resolve_symbols(uint32_t clock_max_mhz, unsigned int *min_mhz, unsigned int *max_mhz) {
-  const bool min_named = *min_mhz > NVML_CLOCK_LIMIT_ID_RANGE_START,
-             max_named = *max_mhz > NVML_CLOCK_LIMIT_ID_RANGE_START;
-  if (!min_named && !max_named) return 0;
-  if (!min_named || !max_named) return -EINVAL;
-  if (*min_mhz > NVML_CLOCK_LIMIT_ID_UNLIMITED || *max_mhz > NVML_CLOCK_LIMIT_ID_UNLIMITED) return -EINVAL;
-  if (*min_mhz == NVML_CLOCK_LIMIT_ID_TDP || *max_mhz == NVML_CLOCK_LIMIT_ID_TDP) return -ENOTSUP;
-  *min_mhz = *max_mhz = clock_max_mhz;
-  return 0;
+nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlClockId_t id, unsigned int *clock_mhz) {
+  switch (id) {
+    case NVML_CLOCK_ID_CURRENT:
+      return nvmlDeviceGetClockInfo(device, type, clock_mhz);
+    case NVML_CLOCK_ID_APP_CLOCK_TARGET:
+      return nvmlDeviceGetApplicationsClock(device, type, clock_mhz);
+    case NVML_CLOCK_ID_APP_CLOCK_DEFAULT:
+      return nvmlDeviceGetDefaultApplicationsClock(device, type, clock_mhz);
+    case NVML_CLOCK_ID_CUSTOMER_BOOST_MAX:
+      return nvmlDeviceGetMaxCustomerBoostClock(device, type, clock_mhz);
+    default: {
+      const nvmlReturn_t status = library_check(device, clock_mhz);
+      return status == NVML_SUCCESS ? NVML_ERROR_INVALID_ARGUMENT : status;
+    }
+  }
 }
 
-/* 0 or -errno, as the plant's setters. */
-static int lock_gpu_clocks(plant_host_t *host, uint32_t gpu, unsigned int min_mhz, unsigned int max_mhz) {
-  plant_gpu_view_t view;
-  int status = plant_host_view(host, gpu, &view);
-  if (status == 0) status = resolve_symbols(view.sm_clock_max_mhz, &min_mhz, &max_mhz);
-  if (status == 0 && min_mhz > max_mhz) status = -ERANGE;
-  return status == 0 ? plant_host_lock_clocks(host, gpu, min_mhz, max_mhz) : status;
-}
-
-nvmlReturn_t nvmlDeviceSetGpuLockedClocks(nvmlDevice_t device, unsigned int min_mhz, unsigned int max_mhz) {
-  plant_host_t *host;
-  uint32_t gpu;
-  const nvmlReturn_t status = library_change_begin(device, &host, &gpu);
-  if (status != NVML_SUCCESS) return status;
-  return library_change_end(lock_gpu_clocks(host, gpu, min_mhz, max_mhz));
-}
-
-nvmlReturn_t nvmlDeviceResetGpuLockedClocks(nvmlDevice_t device) {
-  plant_host_t *host;
-  uint32_t gpu;
-  const nvmlReturn_t status = library_change_begin(device, &host, &gpu);
-  return status == NVML_SUCCESS ? library_change_end(plant_host_reset_clocks(host, gpu)) : status;
-}
-
-/* With one memory clock a lock is right if it admits that clock, and then changes nothing. */
-static int lock_memory_clocks(plant_host_t *host, uint32_t gpu, unsigned int min_mhz, unsigned int max_mhz) {
-  plant_gpu_view_t view;
-  const int status = plant_host_view(host, gpu, &view);
-  if (status != 0) return status;
-  return min_mhz <= view.memory_clock_max_mhz && view.memory_clock_max_mhz <= max_mhz ? 0 : -ERANGE;
-}
-
-nvmlReturn_t nvmlDeviceSetMemoryLockedClocks(nvmlDevice_t device, unsigned int min_mhz, unsigned int max_mhz) {
-  plant_host_t *host;
-  uint32_t gpu;
-  const nvmlReturn_t status = library_change_begin(device, &host, &gpu);
-  if (status != NVML_SUCCESS) return status;
-  return library_change_end(lock_memory_clocks(host, gpu, min_mhz, max_mhz));
-}
-
-nvmlReturn_t nvmlDeviceResetMemoryLockedClocks(nvmlDevice_t device) {
-  plant_host_t *host;
-  uint32_t gpu;
-  const nvmlReturn_t status = library_change_begin(device, &host, &gpu);
-  return status == NVML_SUCCESS ? library_change_end(0) : status;
-}
-
-nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons) {
-  plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, reasons, &view);
-  if (status == NVML_SUCCESS) *reasons = view.event_reasons;
-  return status;
-}
-
-/* Those that the plant can give. */
-nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons) {
-  const nvmlReturn_t status = library_check(device, reasons);
-  if (status == NVML_SUCCESS) *reasons = nvmlClocksEventReasonGpuIdle | nvmlClocksEventReasonSwPowerCap;
-  return status;
-}
-
-/* The names that these two had before. */
-nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons) {
-  return nvmlDeviceGetCurrentClocksEventReasons(device, reasons);
-}
-
-nvmlReturn_t nvmlDeviceGetSupportedClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons) {
-  return nvmlDeviceGetSupportedClocksEventReasons(device, reasons);
+nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz) {
+  return nvmlDeviceGetMaxClockInfo(device, type, clock_mhz);
 }

@@ -1,4 +1,5 @@
 /* Which devices there are and who they are. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,8 +47,31 @@ static bool has_uuid(const plant_gpu_view_t *view, const void *uuid) {
   return strcmp(view->uuid, uuid) == 0;
 }
 
+static nvmlReturn_t find_instance(const char *uuid, nvmlDevice_t *device) {
+  plant_host_t *host;
+  const nvmlReturn_t status = library_host_begin(&host);
+  if (status != NVML_SUCCESS) return status;
+  nvmlReturn_t found = NVML_ERROR_NOT_FOUND;
+  for (uint32_t gpu = 0; gpu < plant_host_gpu_count(host); gpu++) {
+    plant_mig_t mig;
+    const int error = plant_host_mig(host, gpu, &mig);
+    if (error == -ENOTSUP) break;
+    if (error != 0) return library_read_end(error);
+    for (uint32_t instance = 0; instance < mig.instances; instance++) {
+      char id[PLANT_MIG_ID_BYTES];
+      plant_host_mig_id(host, gpu, instance, id);
+      if (strcmp(id, uuid) != 0) continue;
+      *device = handle_of(gpu, instance);
+      found = NVML_SUCCESS;
+    }
+  }
+  library_read_end(0);
+  return found;
+}
+
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
-  return find(has_uuid, uuid, device);
+  const nvmlReturn_t status = find(has_uuid, uuid, device);
+  return status == NVML_ERROR_NOT_FOUND ? find_instance(uuid, device) : status;
 }
 
 /* Domains are written with four or with eight digits; a function, always 0, may follow or not. */
@@ -65,16 +89,33 @@ nvmlReturn_t nvmlDeviceGetHandleByPciBusId(const char *bus_id, nvmlDevice_t *dev
   return find(is_at, bus_id, device);
 }
 
+/* An instance bears its profile: compute slices and memory. */
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, name, &view);
-  return status == NVML_SUCCESS ? library_copy_text(view.name, name, length) : status;
+  handle_t handle;
+  plant_mig_t mig;
+  char text[NVML_DEVICE_NAME_V2_BUFFER_SIZE];
+  const nvmlReturn_t status = library_look_at_part(device, name, &view, &handle, &mig);
+  if (status != NVML_SUCCESS) return status;
+  if (handle.instance == WHOLE_BOARD) return library_copy_text(view.name, name, length);
+  snprintf(text, sizeof text, "%s MIG %ug.%llugb", view.name, mig.slices, (unsigned long long)(mig.memory_b >> 30));
+  return library_copy_text(text, name, length);
 }
 
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length) {
+  plant_host_t *host;
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, uuid, &view);
-  return status == NVML_SUCCESS ? library_copy_text(view.uuid, uuid, length) : status;
+  handle_t handle;
+  plant_mig_t mig;
+  char id[PLANT_MIG_ID_BYTES];
+  nvmlReturn_t status = library_look_at_part(device, uuid, &view, &handle, &mig);
+  if (status != NVML_SUCCESS) return status;
+  if (handle.instance == WHOLE_BOARD) return library_copy_text(view.uuid, uuid, length);
+  status = library_host_begin(&host);
+  if (status != NVML_SUCCESS) return status;
+  plant_host_mig_id(host, handle.gpu, handle.instance, id);
+  library_read_end(0);
+  return library_copy_text(id, uuid, length);
 }
 
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index) {

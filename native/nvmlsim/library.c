@@ -11,9 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-struct nvmlDevice_st {
-  char place; /* a handle is the address of its slot; nothing is stored there */
-};
+#include "plant/knob.h"
 
 static struct {
   pthread_mutex_t lock; /* around every call into the plant: the driver has one lock too */
@@ -22,8 +20,6 @@ static struct {
   unsigned int users; /* initialisations not yet shut down */
   char path[PATH_MAX];
 } library = {.lock = PTHREAD_MUTEX_INITIALIZER, .prepared = PTHREAD_ONCE_INIT};
-
-static const struct nvmlDevice_st devices[PLANT_GPUS_MAX];
 
 static void lock(void) {
   pthread_mutex_lock(&library.lock);
@@ -55,6 +51,8 @@ static nvmlReturn_t from_plant(int status) {
       return NVML_ERROR_GPU_IS_LOST;
     case ETIMEDOUT:
       return NVML_ERROR_TIMEOUT;
+    case ENOMEM:
+      return NVML_ERROR_MEMORY;
     default:
       return NVML_ERROR_UNKNOWN;
   }
@@ -116,15 +114,23 @@ const char *eagent_simulated_host(void) {
 }
 
 uint32_t library_gpu(nvmlDevice_t device) {
-  return (uint32_t)(device - devices);
+  handle_t handle = {0};
+  handle_read(device, PLANT_GPUS_MAX, &handle);
+  return handle.gpu;
 }
 
-/* Called with the lock held. Addresses are compared as numbers: a caller may hand in anything. */
-static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+/* Called with the lock held, as the next. */
+static nvmlReturn_t check_part(nvmlDevice_t device, const void *out, handle_t *handle) {
   if (library.host == NULL) return NVML_ERROR_UNINITIALIZED;
-  const uintptr_t offset = (uintptr_t)device - (uintptr_t)devices;
-  const bool ours = offset < plant_host_gpu_count(library.host) * sizeof devices[0];
+  const bool ours = handle_read(device, plant_host_gpu_count(library.host), handle);
   return ours && out != NULL ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+static nvmlReturn_t check(nvmlDevice_t device, const void *out) {
+  handle_t handle;
+  const nvmlReturn_t status = check_part(device, out, &handle);
+  if (status != NVML_SUCCESS) return status;
+  return handle.instance == WHOLE_BOARD ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
 }
 
 nvmlReturn_t library_check(nvmlDevice_t device, const void *out) {
@@ -143,6 +149,49 @@ nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t
   return status;
 }
 
+/* A board that cannot be divided is one that is not. */
+static nvmlReturn_t look_at_part(const handle_t *handle, plant_gpu_view_t *view, plant_mig_t *mig) {
+  const int status = plant_host_mig(library.host, handle->gpu, mig);
+  if (status == -ENOTSUP) *mig = (plant_mig_t){0};
+  if (status != 0 && status != -ENOTSUP) return from_plant(status);
+  if (handle->instance != WHOLE_BOARD && handle->instance >= mig->instances) return NVML_ERROR_INVALID_ARGUMENT;
+  return from_plant(plant_host_view(library.host, handle->gpu, view));
+}
+
+nvmlReturn_t library_look_at_part(nvmlDevice_t device, const void *out, plant_gpu_view_t *view, handle_t *handle,
+                                  plant_mig_t *mig) {
+  lock();
+  nvmlReturn_t status = check_part(device, out, handle);
+  if (status == NVML_SUCCESS) status = look_at_part(handle, view, mig);
+  unlock();
+  return status;
+}
+
+nvmlReturn_t library_host_begin(plant_host_t **host) {
+  lock();
+  *host = library.host;
+  if (library.host != NULL) return NVML_SUCCESS;
+  unlock();
+  return NVML_ERROR_UNINITIALIZED;
+}
+
+nvmlReturn_t library_read_begin(nvmlDevice_t device, const void *out, plant_host_t **host, uint32_t *gpu) {
+  lock();
+  const nvmlReturn_t status = check(device, out);
+  if (status != NVML_SUCCESS) {
+    unlock();
+    return status;
+  }
+  *host = library.host;
+  *gpu = library_gpu(device);
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t library_read_end(int plant_status) {
+  unlock();
+  return from_plant(plant_status);
+}
+
 nvmlReturn_t library_gpu_count(uint32_t *count) {
   lock();
   nvmlReturn_t status = library.host == NULL ? NVML_ERROR_UNINITIALIZED : NVML_SUCCESS;
@@ -158,7 +207,7 @@ nvmlReturn_t library_handle(uint32_t gpu, nvmlDevice_t *device) {
   const nvmlReturn_t status = library_gpu_count(&count);
   if (status != NVML_SUCCESS) return status;
   if (device == NULL || gpu >= count) return NVML_ERROR_INVALID_ARGUMENT;
-  *device = (nvmlDevice_t)&devices[gpu];
+  *device = handle_of(gpu, WHOLE_BOARD);
   return NVML_SUCCESS;
 }
 
@@ -181,17 +230,20 @@ static bool may_change(const plant_host_t *host) {
   }
 }
 
+static bool is_open(uint32_t gpu, uint32_t open) {
+  plant_knobs_t knobs;
+  return open != 0 && plant_host_knobs(library.host, gpu, &knobs) == 0 && (knobs.open & open) != 0;
+}
+
+nvmlReturn_t library_change_begin_if_open(nvmlDevice_t device, uint32_t open, plant_host_t **host, uint32_t *gpu) {
+  const nvmlReturn_t status = library_read_begin(device, host, host, gpu);
+  if (status != NVML_SUCCESS) return status;
+  if (may_change(*host) || is_open(*gpu, open)) return NVML_SUCCESS;
+  return library_read_end(-EPERM);
+}
+
 nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
-  lock();
-  nvmlReturn_t status = check(device, host);
-  if (status == NVML_SUCCESS && !may_change(library.host)) status = NVML_ERROR_NO_PERMISSION;
-  if (status != NVML_SUCCESS) {
-    unlock();
-    return status;
-  }
-  *host = library.host;
-  *gpu = library_gpu(device);
-  return NVML_SUCCESS;
+  return library_change_begin_if_open(device, 0, host, gpu);
 }
 
 nvmlReturn_t library_change_end(int plant_status) {

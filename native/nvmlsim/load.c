@@ -9,14 +9,17 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
   plant_gpu_view_t view;
   const nvmlReturn_t status = library_look(device, utilization, &view);
   if (status != NVML_SUCCESS) return status;
+  if (view.mig_mode) return NVML_ERROR_NOT_SUPPORTED;
   *utilization = (nvmlUtilization_t){.gpu = view.gpu_utilisation_pct, .memory = view.memory_utilisation_pct};
   return NVML_SUCCESS;
 }
 
 /* No simulated load encodes or decodes video: 0 is what it is, not a reading that is missing. */
 static nvmlReturn_t unused_engine(nvmlDevice_t device, unsigned int *percent, unsigned int *period_us) {
-  const nvmlReturn_t status = library_check(device, percent != NULL ? period_us : NULL);
+  plant_gpu_view_t view;
+  const nvmlReturn_t status = library_look(device, percent != NULL ? period_us : NULL, &view);
   if (status != NVML_SUCCESS) return status;
+  if (view.mig_mode) return NVML_ERROR_NOT_SUPPORTED;
   *percent = 0;
   *period_us = ENGINE_SAMPLING_PERIOD_US;
   return NVML_SUCCESS;
@@ -30,24 +33,35 @@ nvmlReturn_t nvmlDeviceGetDecoderUtilization(nvmlDevice_t device, unsigned int *
   return unused_engine(device, percent, period_us);
 }
 
-nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
+/* Of an instance its own; what the driver keeps for itself is entered with the board's. */
+static nvmlReturn_t look_at_memory(nvmlDevice_t device, const void *out, uint64_t *total_b, uint64_t *used_b) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, memory, &view);
+  handle_t handle;
+  plant_mig_t mig;
+  const nvmlReturn_t status = library_look_at_part(device, out, &view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
-  *memory = (nvmlMemory_t){
-      .total = view.memory_total_b, .free = view.memory_total_b - view.memory_used_b, .used = view.memory_used_b};
+  *total_b = view.memory_total_b;
+  *used_b = view.memory_used_b;
+  if (handle.instance == WHOLE_BOARD) return NVML_SUCCESS;
+  const double used = handle.instance < view.pid_count ? (double)view.memory_used_b / (double)view.memory_total_b : 0;
+  *total_b = mig.memory_b;
+  *used_b = (uint64_t)(used * (double)mig.memory_b);
   return NVML_SUCCESS;
 }
 
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
+  uint64_t total_b, used_b;
+  const nvmlReturn_t status = look_at_memory(device, memory, &total_b, &used_b);
+  if (status == NVML_SUCCESS) *memory = (nvmlMemory_t){.total = total_b, .free = total_b - used_b, .used = used_b};
+  return status;
+}
+
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory) {
-  plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, memory, &view);
+  uint64_t total_b, used_b;
+  const nvmlReturn_t status = look_at_memory(device, memory, &total_b, &used_b);
   if (status != NVML_SUCCESS) return status;
   if (memory->version != nvmlMemory_v2) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-  *memory = (nvmlMemory_v2_t){.version = nvmlMemory_v2,
-                              .total = view.memory_total_b,
-                              .free = view.memory_total_b - view.memory_used_b,
-                              .used = view.memory_used_b};
+  *memory = (nvmlMemory_v2_t){.version = nvmlMemory_v2, .total = total_b, .free = total_b - used_b, .used = used_b};
   return NVML_SUCCESS;
 }
 

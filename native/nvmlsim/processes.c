@@ -7,18 +7,38 @@
 
 #define NOT_UNDER_MIG 0xffffffffu
 
+/* Those that live, of the board or of one instance. */
+typedef struct living {
+  uint32_t count;
+  uint32_t pids[PLANT_PIDS_MAX], instances[PLANT_PIDS_MAX];
+  uint64_t memory_b; /* of each */
+  plant_gpu_view_t view;
+  bool is_divided;
+} living_t;
+
 static bool lives(uint32_t pid) {
   return kill((pid_t)pid, 0) == 0 || errno == EPERM;
 }
 
 /* A real driver drops a process's context with the process; the plant only remembers who came. */
-static nvmlReturn_t look_at_living(nvmlDevice_t device, const void *out, plant_gpu_view_t *view) {
-  const nvmlReturn_t status = library_look(device, out, view);
+static nvmlReturn_t look_at_living(nvmlDevice_t device, const void *out, living_t *living) {
+  handle_t handle;
+  plant_mig_t mig;
+  const nvmlReturn_t status = library_look_at_part(device, out, &living->view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
-  uint32_t living = 0;
-  for (uint32_t i = 0; i < view->pid_count && i < PLANT_PIDS_MAX; i++)
-    if (lives(view->pids[i])) view->pids[living++] = view->pids[i];
-  view->pid_count = living;
+  living->count = 0;
+  living->is_divided = mig.mode != 0;
+  uint32_t of_all = 0;
+  for (uint32_t i = 0; i < living->view.pid_count && i < PLANT_PIDS_MAX; i++) {
+    if (!lives(living->view.pids[i])) continue;
+    const uint32_t instance = handle_instance_of_process(&mig, i);
+    of_all++;
+    if (handle.instance != WHOLE_BOARD && handle.instance != instance) continue;
+    living->instances[living->count] = instance;
+    living->pids[living->count++] = living->view.pids[i];
+  }
+  living->memory_b = of_all ? living->view.memory_used_b / of_all : 0;
+  if (mig.instances && living->memory_b > mig.memory_b) living->memory_b = mig.memory_b;
   return NVML_SUCCESS;
 }
 
@@ -32,26 +52,29 @@ static nvmlReturn_t make_room(unsigned int needed, unsigned int *count, const vo
 
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *count,
                                                   nvmlProcessInfo_v1_t *infos) {
-  plant_gpu_view_t view;
-  nvmlReturn_t status = look_at_living(device, count, &view);
-  if (status == NVML_SUCCESS) status = make_room(view.pid_count, count, infos);
+  living_t living;
+  nvmlReturn_t status = look_at_living(device, count, &living);
+  if (status == NVML_SUCCESS) status = make_room(living.count, count, infos);
   if (status != NVML_SUCCESS) return status;
-  for (uint32_t i = 0; i < view.pid_count; i++)
-    infos[i] = (nvmlProcessInfo_v1_t){.pid = view.pids[i], .usedGpuMemory = view.memory_used_b / view.pid_count};
+  for (uint32_t i = 0; i < living.count; i++)
+    infos[i] = (nvmlProcessInfo_v1_t){.pid = living.pids[i], .usedGpuMemory = living.memory_b};
   return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
                                                      nvmlProcessInfo_v2_t *infos) {
-  plant_gpu_view_t view;
-  nvmlReturn_t status = look_at_living(device, count, &view);
-  if (status == NVML_SUCCESS) status = make_room(view.pid_count, count, infos);
+  living_t living;
+  nvmlReturn_t status = look_at_living(device, count, &living);
+  if (status == NVML_SUCCESS) status = make_room(living.count, count, infos);
   if (status != NVML_SUCCESS) return status;
-  for (uint32_t i = 0; i < view.pid_count; i++)
-    infos[i] = (nvmlProcessInfo_v2_t){.pid = view.pids[i],
-                                      .usedGpuMemory = view.memory_used_b / view.pid_count,
-                                      .gpuInstanceId = NOT_UNDER_MIG,
-                                      .computeInstanceId = NOT_UNDER_MIG};
+  for (uint32_t i = 0; i < living.count; i++) {
+    const bool is_of_instance = living.instances[i] != WHOLE_BOARD;
+    infos[i] = (nvmlProcessInfo_v2_t){
+        .pid = living.pids[i],
+        .usedGpuMemory = living.memory_b,
+        .gpuInstanceId = is_of_instance ? FIRST_GPU_INSTANCE + living.instances[i] : NOT_UNDER_MIG,
+        .computeInstanceId = is_of_instance ? 0 : NOT_UNDER_MIG};
+  }
   return NVML_SUCCESS;
 }
 
@@ -62,7 +85,8 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsign
 
 /* No simulated load draws pictures. */
 static nvmlReturn_t no_processes(nvmlDevice_t device, unsigned int *count) {
-  const nvmlReturn_t status = library_check(device, count);
+  living_t living;
+  const nvmlReturn_t status = look_at_living(device, count, &living);
   if (status == NVML_SUCCESS) *count = 0;
   return status;
 }
@@ -85,21 +109,52 @@ nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsig
   return no_processes(device, count);
 }
 
-/* One record for each process that did something since `last_seen_us`; without a buffer, how many could come. */
+/* Those that did something since `last_seen_us`; what each did is an equal share. None under MIG, where use is not
+ * told.
+ */
+static nvmlReturn_t look_at_busy(nvmlDevice_t device, const void *out, uint64_t last_seen_us, living_t *busy) {
+  const nvmlReturn_t status = look_at_living(device, out, busy);
+  if (status != NVML_SUCCESS) return status;
+  if (busy->is_divided) return NVML_ERROR_NOT_SUPPORTED;
+  const plant_gpu_view_t *view = &busy->view;
+  const bool is_idle = view->gpu_utilisation_pct == 0 && view->memory_utilisation_pct == 0;
+  if (busy->count == 0 || is_idle || view->sensor_time_us <= last_seen_us) return NVML_ERROR_NOT_FOUND;
+  return NVML_SUCCESS;
+}
+
+/* One record for each process; without a buffer, how many could come. */
 nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
                                              unsigned int *count, unsigned long long last_seen_us) {
-  plant_gpu_view_t view;
-  nvmlReturn_t status = look_at_living(device, count, &view);
+  living_t busy;
+  nvmlReturn_t status = look_at_busy(device, count, last_seen_us, &busy);
   if (status != NVML_SUCCESS) return status;
-  const bool idle = view.gpu_utilisation_pct == 0 && view.memory_utilisation_pct == 0;
-  if (view.pid_count == 0 || idle || view.sensor_time_us <= last_seen_us) return NVML_ERROR_NOT_FOUND;
   if (samples == NULL) *count = 0;
-  status = make_room(view.pid_count, count, samples);
+  status = make_room(busy.count, count, samples);
   if (status != NVML_SUCCESS) return status;
-  for (uint32_t i = 0; i < view.pid_count; i++)
-    samples[i] = (nvmlProcessUtilizationSample_t){.pid = view.pids[i],
-                                                  .timeStamp = view.sensor_time_us,
-                                                  .smUtil = view.gpu_utilisation_pct / view.pid_count,
-                                                  .memUtil = view.memory_utilisation_pct / view.pid_count};
+  for (uint32_t i = 0; i < busy.count; i++)
+    samples[i] = (nvmlProcessUtilizationSample_t){.pid = busy.pids[i],
+                                                  .timeStamp = busy.view.sensor_time_us,
+                                                  .smUtil = busy.view.gpu_utilisation_pct / busy.count,
+                                                  .memUtil = busy.view.memory_utilisation_pct / busy.count};
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_v1_t *info) {
+  living_t busy;
+  nvmlReturn_t status = library_check(device, info);
+  if (status != NVML_SUCCESS) return status;
+  if (info->version != NVML_STRUCT_VERSION(nvmlProcessesUtilizationInfo_v1_t, 1))
+    return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+  status = look_at_busy(device, info, info->lastSeenTimeStamp, &busy);
+  if (status != NVML_SUCCESS) return status;
+  if (info->procUtilArray == NULL) info->processSamplesCount = 0;
+  status = make_room(busy.count, &info->processSamplesCount, info->procUtilArray);
+  if (status != NVML_SUCCESS) return status;
+  for (uint32_t i = 0; i < busy.count; i++)
+    info->procUtilArray[i] =
+        (nvmlProcessUtilizationInfo_v1_t){.timeStamp = busy.view.sensor_time_us,
+                                          .pid = busy.pids[i],
+                                          .smUtil = busy.view.gpu_utilisation_pct / busy.count,
+                                          .memUtil = busy.view.memory_utilisation_pct / busy.count};
   return NVML_SUCCESS;
 }

@@ -76,6 +76,7 @@ static void step(plant_file_t *file, state_t *state) {
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
     gpu_t *gpu = &state->gpus[i];
     if (gpu->asleep) continue;
+    if (state->tick % CONTROL_TICKS == 0) throttle_count(spec, gpu);
     gpu_finish(spec, &spec->boards[i], gpu, state->tick, &activity[i]);
     samples_take(spec, &spec->boards[i], gpu, state->tick, &activity[i], &file->samples[i]);
   }

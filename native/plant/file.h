@@ -6,7 +6,9 @@
 
 #include "plant/cores.h"
 #include "plant/load.h"
+#include "plant/mig.h"
 #include "plant/samples.h"
+#include "plant/signal.h"
 #include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
@@ -43,6 +45,8 @@ typedef struct state {
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
+  plant_mig_t migs[PLANT_GPUS_MAX];
+  plant_signals_t signals;
 } state_t;
 
 /* The GPUs that a process is on, as a bit mask. */

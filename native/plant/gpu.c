@@ -109,13 +109,17 @@ void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
   gpu->step = model_top_step(&spec->physics);
 }
 
+/* By the lower of clock lock and application clocks. */
+static uint32_t wanted_step(const spec_t *spec, const gpu_t *gpu) {
+  uint32_t mhz = gpu->lock_max_mhz, application_mhz = gpu->knobs.application_mhz;
+  if (application_mhz && (mhz == 0 || application_mhz < mhz)) mhz = application_mhz;
+  return mhz ? model_step(&spec->given.model, &spec->physics, mhz) : model_top_step(&spec->physics);
+}
+
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   const plant_model_t *model = &spec->given.model;
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
-  if (tick >= gpu->lock_from_tick) {
-    gpu->wanted_step =
-        gpu->lock_max_mhz ? model_step(model, &spec->physics, gpu->lock_max_mhz) : model_top_step(&spec->physics);
-  }
+  if (tick >= gpu->lock_from_tick) gpu->wanted_step = wanted_step(spec, gpu);
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);
     cap_forget(spec, &gpu->cap);

@@ -8,7 +8,9 @@
 
 #include "plant/cap.h"
 #include "plant/heat.h"
+#include "plant/knob.h"
 #include "plant/sensor.h"
+#include "plant/throttle.h"
 
 #define ENERGIES    32u  /* ticks of cumulative energy that the sensor's window may reach back over; a power of two */
 #define ROW_TICKS   20   /* a row of the power log, and a bucket of utilisation: 100 ms */
@@ -46,6 +48,8 @@ typedef struct gpu {
   sensor_past_t past;
   double busy_s, memory_s; /* in the present bucket */
   float busy[BUCKETS], memory[BUCKETS];
+  plant_knobs_t knobs;
+  plant_throttle_t throttle;
 } gpu_t;
 
 void gpu_init(const spec_t *spec, gpu_t *gpu);

@@ -83,6 +83,14 @@ int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us) {
   return session_end(&session, 0);
 }
 
+int plant_host_now_us(plant_host_t *host, uint64_t *unix_us) {
+  session_t session;
+  int error = session_look_on(host, &session);
+  if (error) return error;
+  *unix_us = session_unix_us(&session, session.now_ns);
+  return session_end(&session, 0);
+}
+
 static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
   view->memory_used_b = DRIVER_MEMORY_B;
   if (!gpu->resident || gpu->load == 0) return;
@@ -90,14 +98,6 @@ static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t
   uint32_t share = load->kind == PLANT_LOAD_SERVING ? SERVING_MEMORY_PCT : OTHER_MEMORY_PCT;
   view->memory_used_b += view->memory_total_b / 100 * share;
   if (load->pid) view->pids[view->pid_count++] = load->pid;
-}
-
-/* NVML's bits: idle 1, software power cap 4, hardware slowdown 8, software and hardware thermal slowdown 0x20, 0x40. */
-static uint64_t event_reasons(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
-  if (!gpu->resident) return 1;
-  uint64_t reasons = gpu_is_capped(gpu) ? 4 : 0;
-  if (gpu_is_slowed(gpu)) reasons |= gpu_temperature_c(spec, gpu, tick) >= spec->given.model.stop_c ? 0x48 : 0x20;
-  return reasons;
 }
 
 static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
@@ -108,7 +108,7 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->sm_clock_mhz =
       gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
   view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
-  view->event_reasons = event_reasons(spec, gpu, state->tick);
+  view->event_reasons = throttle_reasons(spec, gpu);
   double busy, memory;
   gpu_utilisation(gpu, &busy, &memory);
   view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
@@ -128,6 +128,7 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   view_board(spec, &spec->boards[index], view);
   view_tenant(session.state, gpu, view);
   view_gpu(spec, session.state, gpu, view);
+  view->mig_mode = session.state->migs[index].mode;
   view->power_instant_mw = sensor.power_mw;
   view->power_average_mw = sensor.average_mw;
   view->has_average = spec->given.model.average_window_s > 0;

@@ -43,6 +43,7 @@ typedef struct plant_gpu_view {
   uint32_t pids[PLANT_PIDS_MAX],
       pid_count; /* processes that hold a context; the caller drops those that no longer live */
   uint32_t persistence_mode;
+  uint32_t mig_mode; /* 1: divided into MIG instances (mig.h), or to be divided */
 } plant_gpu_view_t;
 
 /* Open an existing host file. Returns NULL with *error = errno-style positive code: EINVAL: no simulated host,
@@ -64,6 +65,8 @@ enum plant_permission plant_host_permission(const plant_host_t *host);
 
 /* When the host last came up, which at first is simulated time 0: microseconds since 1970. 0 or -errno. */
 int plant_host_boot_us(plant_host_t *host, uint64_t *unix_us);
+/* What the host's clock shows, likewise. */
+int plant_host_now_us(plant_host_t *host, uint64_t *unix_us);
 
 /* Integrate up to now (wall clock, or the caller's clock in virtual time) and look. 0 or -errno. */
 int plant_host_view(plant_host_t *host, uint32_t gpu, plant_gpu_view_t *view);

@@ -31,7 +31,7 @@ cdef extern from "plant/host.h" nogil:
         uint64_t event_reasons
         uint32_t[8] pids
         uint32_t pid_count
-        uint32_t persistence_mode
+        uint32_t persistence_mode, mig_mode
 
     const uint32_t PLANT_SAMPLES
 

@@ -152,6 +152,10 @@ enum plant_write {
   PLANT_WRITE_RAPL_WINDOW = 9,  /* microseconds */
   PLANT_WRITE_RAPL_ENABLED = 10,
   PLANT_WRITE_POWER = 11, /* enum plant_power; that a boot has ended is nobody's write: pid 0 */
+  PLANT_WRITE_MEMORY_LOCK = 20,
+  PLANT_WRITE_APPLICATION = 21, /* MHz; 0: as it came */
+  PLANT_WRITE_RESTRICTION = 22, /* PLANT_OPEN_* */
+  PLANT_WRITE_MIG = 23,         /* mode | instances << 8 */
 };
 
 typedef struct plant_event {
@@ -160,7 +164,7 @@ typedef struct plant_event {
       pid; /* pid 0: by switching the host off or on. gpu: of CPU writes the CPU, of RAPL writes the package */
   uint32_t constraint;           /* of a RAPL limit or window */
   uint32_t old_value, new_value; /* limit: mW; persistence: mode; the rest as at enum plant_write */
-  uint32_t min_mhz, max_mhz;     /* lock; both 0: reset */
+  uint32_t min_mhz, max_mhz;     /* of a lock of either clock; both 0: reset */
 } plant_event_t;
 
 int plant_host_events(plant_host_t *host, uint32_t from, plant_event_t *out, uint32_t room, uint32_t *count);

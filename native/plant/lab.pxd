@@ -104,6 +104,10 @@ cdef extern from "plant/lab.h" nogil:
         PLANT_WRITE_RAPL_WINDOW
         PLANT_WRITE_RAPL_ENABLED
         PLANT_WRITE_POWER
+        PLANT_WRITE_MEMORY_LOCK
+        PLANT_WRITE_APPLICATION
+        PLANT_WRITE_RESTRICTION
+        PLANT_WRITE_MIG
 
     ctypedef struct plant_event_t:
         int64_t time_ns

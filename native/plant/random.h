@@ -20,6 +20,7 @@ enum random_stream {
   RANDOM_CLOCK_DELAY,
   RANDOM_IMBALANCE,
   RANDOM_SAMPLE_NOISE,
+  RANDOM_MIG_ID,
 };
 
 static inline uint64_t random_mix(uint64_t x) {

@@ -37,13 +37,20 @@ static int sensors_are_sane(const gpu_t *gpu) {
   return gpu->sensor.next < 1ull << 48 && is_time(gpu->sensor.time_ns);
 }
 
+static int throttle_is_sane(const plant_throttle_t *throttle) {
+  return is_time(throttle->power_ns) && is_time(throttle->sw_thermal_ns) && is_time(throttle->hw_thermal_ns) &&
+         is_time(throttle->held_ns) && is_time(throttle->below_base_ns);
+}
+
 static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
   if (gpu->step >= spec->physics.steps || gpu->wanted_step >= spec->physics.steps || gpu->load > LOADS_MAX) return 0;
   if (!is_tick(gpu->asleep_since) || !is_tick(gpu->awake_since)) return 0;
-  if (gpu->lock_min_mhz > CLOCK_MHZ || gpu->lock_max_mhz > CLOCK_MHZ) return 0;
+  if (gpu->lock_min_mhz > CLOCK_MHZ || gpu->lock_max_mhz > CLOCK_MHZ || gpu->knobs.application_mhz > CLOCK_MHZ)
+    return 0;
   if (!is_within(gpu->energy_j, ENERGY_J) || !is_within(gpu->counted_from_j, ENERGY_J)) return 0;
   if (!is_within(gpu->power_w, POWER_W) || !is_within(gpu->end_w, POWER_W)) return 0;
-  return cap_is_sane(&gpu->cap) && heat_is_sane(&gpu->heat) && sensors_are_sane(gpu);
+  return cap_is_sane(&gpu->cap) && heat_is_sane(&gpu->heat) && sensors_are_sane(gpu) &&
+         throttle_is_sane(&gpu->throttle);
 }
 
 static int gang_is_sane(const load_t *load) {
@@ -88,7 +95,7 @@ int state_is_sane(const spec_t *spec, const state_t *state) {
   if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(spec, &state->loads[i])) return 0;
-    if (!engine_is_sane(&state->engines[i])) return 0;
+    if (!engine_is_sane(&state->engines[i]) || !mig_is_sane(spec, &state->migs[i])) return 0;
   }
   return 1;
 }

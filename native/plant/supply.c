@@ -109,6 +109,8 @@ void supply_off(plant_file_t *file, state_t *state, int64_t now_ns) {
       limits_mw[i] = gpu->limit_mw;
       if (i < spec->given.gpus && gpu->lock_max_mhz)
         enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
+      if (i < spec->given.gpus && gpu->knobs.memory_max_mhz)
+        enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_MEMORY_LOCK, .gpu = i});
       gpu_off(spec, gpu, state->tick);
     }
     enter_limits(file, state, limits_mw, 0, now_ns);
@@ -135,6 +137,7 @@ void supply_on(plant_file_t *file, state_t *state) {
   int64_t now_ns = state->tick * TICK_NS;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) gpu_on(&file->spec, &state->gpus[i], state->tick);
   cores_on(&file->spec, &state->cpus, now_ns);
+  mig_boot(state);
   supply_settle(&file->spec, state, now_ns);
   go_over(state, PLANT_POWER_ON, now_ns);
   state->supply.booted_ns = state->supply.since_ns;

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HEADER = ROOT / "native" / "nvml_abi.h"
 
-# What nvidia-ml-py calls our structs. nvmlProcessInfo_v1_t it no longer has: see the test of its own below.
+# What nvidia-ml-py calls our structs. The older ones of OLDER it no longer has: see the test of their own below.
 CLASSES = {
     "nvmlPciInfo_t": pynvml.nvmlPciInfo_t,
     "nvmlPciInfo_v2_t": pynvml.nvmlPciInfo_v2_t,
@@ -26,8 +26,20 @@ CLASSES = {
     "nvmlPowerValue_v2_t": pynvml.c_nvmlPowerValue_v2_t,
     "nvmlProcessInfo_v2_t": pynvml.c_nvmlProcessInfo_v2_t,
     "nvmlProcessUtilizationSample_t": pynvml.c_nvmlProcessUtilizationSample_t,
+    "nvmlProcessUtilizationInfo_v1_t": pynvml.c_nvmlProcessUtilizationInfo_v1_t,
+    "nvmlProcessesUtilizationInfo_v1_t": pynvml.c_nvmlProcessesUtilizationInfo_v1_t,
+    "nvmlBAR1Memory_t": pynvml.c_nvmlBAR1Memory_t,
+    "nvmlDeviceAttributes_t": pynvml.c_nvmlDeviceAttributes,
+    "nvmlViolationTime_t": pynvml.c_nvmlViolationTime_t,
+    "nvmlEventData_t": pynvml.c_nvmlEventData_t,
+    "nvmlSample_t": pynvml.c_nvmlSample_t,
     "nvmlValue_t": pynvml.c_nvmlValue_t,
     "nvmlFieldValue_t": pynvml.c_nvmlFieldValue_t,
+}
+# An older struct is the beginning of a newer one: its size, its last member, and that one's place in the newer.
+OLDER = {
+    "nvmlProcessInfo_v1_t": (16, "usedGpuMemory", pynvml.c_nvmlProcessInfo_v2_t.usedGpuMemory.offset),
+    "nvmlEventData_v1_t": (24, "eventData", pynvml.c_nvmlEventData_t.eventData.offset),
 }
 # A byte in NVML's header, an int in nvidia-ml-py: the same place, and little-endian the same value.
 NARROWER = {("nvmlPowerValue_v2_t", "powerScope"): 1}
@@ -61,9 +73,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         lines.append(
             f'{{ {name} v; printf("\\"{name}\\": {{\\"\\": %zu", sizeof v); {"".join(fields)} printf("}},\\n"); }}'
         )
-    lines.append(
-        'printf("\\"v1\\": [%zu, %zu]", sizeof(nvmlProcessInfo_v1_t), offsetof(nvmlProcessInfo_v1_t, usedGpuMemory));'
-    )
+    for name, (_, last, _) in OLDER.items():
+        lines.append(f'printf("\\"{name}\\": [%zu, %zu],\\n", sizeof({name}), offsetof({name}, {last}));')
+    lines.append('printf("\\"\\": 0");')
     folder = tmp_path_factory.mktemp("probe")
     source = folder / "probe.c"
     source.write_text(
@@ -77,7 +89,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_struct_of_the_header_is_compared() -> None:
-    assert set(structs()) == {*CLASSES, "nvmlProcessInfo_v1_t"}
+    assert set(structs()) == {*CLASSES, *OLDER}
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -90,8 +102,10 @@ def test_a_struct_has_the_size_and_the_offsets_of_nvidias_own(compiled: dict[str
     assert compiled[name] == expected
 
 
-def test_the_old_process_record_is_the_first_sixteen_bytes_of_the_new(compiled: dict[str, Any]) -> None:
-    assert compiled["v1"] == [16, pynvml.c_nvmlProcessInfo_v2_t.usedGpuMemory.offset]
+@pytest.mark.parametrize("name", OLDER)
+def test_an_older_struct_is_the_beginning_of_the_newer(compiled: dict[str, Any], name: str) -> None:
+    size, _, place = OLDER[name]
+    assert compiled[name] == [size, place]
 
 
 @pytest.mark.parametrize("name", constants())

@@ -89,20 +89,36 @@ if state != "uninitialised":
     nvmlInit()
 null = ctypes.c_void_p(0)
 device = ctypes.c_void_p(1234567) if state == "garbage" else null
-if state == "gpu":
+if state in ("gpu", "instance"):
     device = nvmlDeviceGetHandleByIndex(0)
+if state == "instance":
+    from eagent.sim._driver import Driver
+    Driver(os.environ["EAGENT_SIM_HOST"]).divide(0, 7, 1, 2**30)
+    device = nvmlDeviceGetMigDeviceHandleByIndex(device, 6)
 def call(name):
     without_device = not name.startswith("nvmlDevice") or name.startswith(("nvmlDeviceGetHandle", "nvmlDeviceGetCount"))
     return getattr(lib, name)(null if without_device else device, *[null] * 7)
 tell({name: call(name) for name in names})
 """
 # Given a GPU and zeroes, these have all they need.
-CONTENT = {"nvmlDeviceSetPersistenceMode", "nvmlDeviceResetGpuLockedClocks", "nvmlDeviceResetMemoryLockedClocks"}
+CONTENT = {
+    "nvmlDeviceSetPersistenceMode",
+    "nvmlDeviceSetAPIRestriction",
+    "nvmlDeviceResetGpuLockedClocks",
+    "nvmlDeviceResetMemoryLockedClocks",
+    "nvmlDeviceResetApplicationsClocks",
+}
 
 
 @pytest.mark.parametrize(
     ("state", "answers", "succeed"),
-    [("uninitialised", {1}, set()), ("null", {2, 3}, set()), ("garbage", {2, 3}, set()), ("gpu", {2, 3}, CONTENT)],
+    [
+        ("uninitialised", {1}, set()),
+        ("null", {2, 3}, set()),
+        ("garbage", {2, 3}, set()),
+        ("gpu", {2, 3}, CONTENT),
+        ("instance", {2, 3}, set()),
+    ],
 )
 def test_no_function_crashes_on_null_or_garbage(
     host: SimHost, exported: frozenset[str], state: str, answers: set[int], succeed: set[str]

@@ -30,10 +30,11 @@ VICTIM = """
 import json, sys
 from eagent.errors import EagentError
 from eagent.sim._bmc import Bmc
+from eagent.sim._driver import Driver
 from eagent.sim._plant import Host
 from eagent.sim.workload import Gang, Serving, Square
 
-def deeds(host, bmc):
+def deeds(host, bmc, driver):
     gpus, end_s = range(6), 0.3 + (host.time_s if host.time_s < 1e6 else 0.0)
     yield lambda: host.advance(end_s)
     for gpu in gpus:
@@ -44,6 +45,10 @@ def deeds(host, bmc):
     yield lambda: (host.limit_log(), host.lock_log(), host.cpu_log(), host.cpu_power_log(), bmc.power_changes())
     yield lambda: (bmc.spent(), bmc.power_w, bmc.boot_id, host.processor, host.gpu_name, host.boot_id)
     yield lambda: (host.cpu_view(9), host.rapl_view(1), host.cpu_energy_true_j(0))
+    yield lambda: [(driver.mig(gpu), driver.knobs(gpu), driver.throttle(gpu)) for gpu in gpus]
+    yield lambda: driver.divide(0, 2, 3, 1 << 30)
+    yield lambda: driver.signal(3, "xid", 79)
+    yield lambda: (driver.signals(), driver.settings())
     yield lambda: host.set_power_limit(1, 200.0)
     yield lambda: host.lock_clocks(2, 210, 1410)
     yield lambda: host.set_persistence(3, 0)
@@ -64,8 +69,8 @@ def deeds(host, bmc):
 def tried(path):
     refused = 0
     try:
-        with Host(path) as host, Bmc(path) as bmc:
-            for deed in deeds(host, bmc):
+        with Host(path) as host, Bmc(path) as bmc, Driver(path) as driver:
+            for deed in deeds(host, bmc, driver):
                 try:
                     deed()
                 except (EagentError, OSError):

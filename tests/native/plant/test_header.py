@@ -11,6 +11,7 @@ import pytest
 
 from eagent.errors import DriverError
 from eagent.sim._bmc import Bmc
+from eagent.sim._driver import Driver
 from eagent.sim._plant import Host
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def plant(lab: Lab, tmp_path: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """What both faces of the plant say of the file."""
+    """What all faces of the plant say of the file."""
     said = set()
-    for face in (Host, Bmc):
+    for face in (Host, Bmc, Driver):
         with pytest.raises(DriverError) as caught:
             face(path)
         said.add(str(caught.value))
