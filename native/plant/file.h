@@ -69,7 +69,7 @@ typedef struct plant_file {
                      */
   pthread_mutex_t mutex;
   uint32_t roomy_rows, roomy_events, roomy_requests, reserved; /* what file_reserve has given room */
-  uint64_t spec_sum; /* of what follows, which never changes */
+  uint64_t spec_sum;                                           /* of what follows, which never changes */
   spec_t spec;
   state_t states[2];
   plant_event_t events[EVENTS_MAX];
@@ -102,7 +102,8 @@ state_t *file_begin(plant_file_t *file);
 void file_publish(plant_file_t *file);
 
 /* With the lock held: see that the file system has room for so many entries of the tables. 0, or -EDQUOT. The file is
- * sparse, and who writes to a page that finds no room dies of SIGBUS, be it the simulation or a client of the driver. */
+ * sparse, and who writes to a page that finds no room dies of SIGBUS, be it the simulation or a client of the driver.
+ */
 int file_reserve(plant_file_t *file, int64_t rows, uint64_t events, uint64_t requests);
 
 int64_t file_monotonic_ns(void);

@@ -1,8 +1,8 @@
 /* The driver's sample buffer: what a GPU drew and did, more often than its sensor publishes it.
  *
- * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. Nor do those
- * of a process that dies before it publishes: they are too few to come round to the places that are shown. While a GPU
- * sleeps none is written: they are all alike.
+ * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. Nor do
+ * those of a process that dies before it publishes: they are too few to come round to the places that are shown. While
+ * a GPU sleeps none is written: they are all alike.
  */
 #ifndef EAGENT_PLANT_SAMPLES_H
 #define EAGENT_PLANT_SAMPLES_H
