@@ -10,6 +10,7 @@ export PIP_ROOT_USER_ACTION := ignore
 
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := $(VENV)/clients
 PIP := $(BIN)/python -m pip --quiet --quiet
 PYX := $(shell find native -name '*.pyx' -o -name '*.pxd')
 C := $(filter-out $(PYX:.pyx=.c),$(shell find native -name '*.[ch]'))
@@ -41,7 +42,11 @@ build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 	@$(BIN)/python setup.py --quiet build_ext --inplace --force > /dev/null
 
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
+	@$(MAKE) clients || echo "clients: not installed, so their tests are skipped" >&2
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+.PHONY: clients
+clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
 	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
@@ -116,4 +121,14 @@ $(VENV)/.runtime: pyproject.toml setup.py $(PYX) $(C) | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.runtime
 	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then echo "tools: installing"; $(PIP) install --group test --group lint; fi
+	@touch $@
+
+# Each package of the list by itself, as the list is whole: what pip would add for them is twice as large. What they
+# import is compiled here, once, and not by each test.
+$(VENV)/.clients: tests/integration/clients/requirements.txt | $(BIN)/python
+	@echo "clients: installing"
+	@rm -rf $(CLIENTS)
+	@$(BIN)/python -m venv --without-pip $(CLIENTS)
+	@$(PIP) --python $(CLIENTS)/bin/python install --retries 2 --no-deps --no-compile --requirement $<
+	@PYTHONDONTWRITEBYTECODE= $(CLIENTS)/bin/python -c 'import nvitop.cli, gpustat.cli, zeus.monitor, codecarbon, carbontracker.tracker, py3nvml.nvidia_smi, cuda.bindings.nvml'
 	@touch $@

@@ -2,6 +2,7 @@
 
 - `<root>/<name>/plant`: what a driver would hold
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
+- `<root>/<name>/bin/nvidia-smi`: our own (`eagent.sim.smi`); there are clients that need one
 - `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; but for the id of the boot empty unless
   their server runs (`eagent.sim.sysfs`)
 - `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
@@ -15,6 +16,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
 LONGEST_SOCKET = "warden.sock"
 LIBRARY_NAMES = ("libnvidia-ml.so.1", "libnvidia-ml.so")  # nvtop asks for the second first
 LOCKS = ("agent.lock", "warden.lock")
+# With -P the current directory, which may be anybody's, is no place to import from.
+SMI = '#!/bin/sh\nexec {python} -P -m eagent.sim.smi "$@"\n'
 BOOT_ID = Path("sys/kernel/random/boot_id")
 PARTS = frozenset({"plant", "lib", "run", "state", "kernel", "kernel.lock", "boot.lock"})  # all that a host may have
 
@@ -64,6 +68,11 @@ class SimulatedHost:
     def lib(self) -> Path:
         """What goes to the front of the loader's path."""
         return self.path / "lib"
+
+    @property
+    def bin(self) -> Path:
+        """What goes to the front of the shell's path."""
+        return self.path / "bin"
 
     @property
     def kernel(self) -> Path:
@@ -106,14 +115,23 @@ class SimulatedHost:
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """`environ`, changed so that a process started with it runs on this host."""
-        before = environ.get("LD_LIBRARY_PATH")
-        return {**environ, **self._own(), "LD_LIBRARY_PATH": f"{self.lib}:{before}" if before else str(self.lib)}
+        libraries, programs = environ.get("LD_LIBRARY_PATH"), environ.get("PATH") or os.defpath
+        return {
+            **environ,
+            **self._own(),
+            "LD_LIBRARY_PATH": f"{self.lib}:{libraries}" if libraries else str(self.lib),
+            "PATH": f"{self.bin}:{programs}",
+        }
 
     def shell_lines(self) -> list[str]:
         """The same as lines for `eval` in a POSIX shell."""
         library_path = shlex.quote(str(self.lib)) + "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
         own = [f"export {name}={shlex.quote(value)}" for name, value in self._own().items()]
-        return [f"export LD_LIBRARY_PATH={library_path}", *own]
+        return [
+            f"export LD_LIBRARY_PATH={library_path}",
+            f"export PATH={shlex.quote(str(self.bin))}:${{PATH:-{os.defpath}}}",
+            *own,
+        ]
 
     def _own(self) -> dict[str, str]:
         return {
@@ -258,10 +276,13 @@ def _was_host(host: SimulatedHost) -> bool:
 
 
 def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
-    for directory in (host.lib, host.run, host.state, host.kernel):
+    for directory in (host.lib, host.bin, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
         (host.lib / name).symlink_to(library)
+    smi = host.bin / "nvidia-smi"
+    smi.write_text(SMI.format(python=shlex.quote(sys.executable)), encoding="utf-8")
+    smi.chmod(0o755)
     _plant.create(host.plant, description)  # with this file it is a host
     host.show_boot()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 from pathlib import Path
 
@@ -144,9 +145,10 @@ def test_a_directory_that_is_no_host_is_not_deleted(tmp_path: Path, parts: tuple
 
 def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> None:
     made = host.create(tmp_path, "box", gpus=1)
-    assert made.environment({"HOME": "/x", "LD_LIBRARY_PATH": "/y"}) == {
+    assert made.environment({"HOME": "/x", "LD_LIBRARY_PATH": "/y", "PATH": "/z"}) == {
         "HOME": "/x",
         "LD_LIBRARY_PATH": f"{made.lib}:/y",
+        "PATH": f"{made.bin}:/z",
         "EAGENT_SIM_HOST": str(made.plant),
         "EAGENT_RUN_DIR": str(made.run),
         "EAGENT_STATE_DIR": str(made.state),
@@ -154,9 +156,10 @@ def test_the_environment_names_the_host_and_keeps_the_rest(tmp_path: Path) -> No
         "EAGENT_PROC": f"{made.path}/kernel/proc",
     }
     assert made.environment({})["LD_LIBRARY_PATH"] == str(made.lib)
+    assert made.environment({})["PATH"] == f"{made.bin}:{os.defpath}"
 
 
-@pytest.mark.parametrize("before", [{}, {"LD_LIBRARY_PATH": "/y"}])
+@pytest.mark.parametrize("before", [{"PATH": "/z"}, {"PATH": "/z", "LD_LIBRARY_PATH": "/y"}])
 def test_the_shell_lines_say_the_same_as_the_environment(tmp_path: Path, before: dict[str, str]) -> None:
     made = host.create(tmp_path / "a $b", "box", gpus=1)
     script = "\n".join([*made.shell_lines(), "/usr/bin/env -0"])
