@@ -35,7 +35,7 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test soak asan referee lint format bench clean help
+.PHONY: venv build test soak asan referee lint format bench calibrate clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
@@ -85,6 +85,9 @@ bench: $(VENV)/.dev ## run a benchmark [NAME=x runs benchmarks/x.py, ARGS=]
 	@$(if $(NAME),,echo "bench: say which: make bench NAME=$$(ls benchmarks 2>/dev/null | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')" >&2; exit 2)
 	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
+calibrate: $(VENV)/.dev ## set the plant against published measurements [DATA=folder, which is no part of eagent]
+	@$(BIN)/python -m benchmarks.calibrate $(if $(DATA),'$(DATA)')
+
 clean: ## remove all that was built, the environment included
 	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	@rm -f $(wildcard $(patsubst %.pyx,%.c,$(filter %.pyx,$(PYX))))
@@ -92,7 +95,7 @@ clean: ## remove all that was built, the environment included
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- The environment: .runtime is eagent with its native half compiled, .dev adds the tools ---
 

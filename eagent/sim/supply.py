@@ -17,16 +17,20 @@ from eagent.errors import InputError
 # S  the BMC and power supplies that idle: 10 to 30 W are said of servers with one; GPU servers have many supplies
 STANDBY_W = 30.0
 # C  disks, switches, boards, network: with fans at rest and losses an idle server of eight A100 then draws 1.6 kW
-REST_W = 820.0
-# C  fans at full speed, for each watt of the parts' greatest heat: then that server draws 6.5 kW at most
-FAN_SHARE = 0.41
+REST_W = 760.0
+# C  fans at full speed, for each watt of the parts' greatest heat: then that server draws 6.55 kW at most
+FAN_SHARE = 0.44
+# S  what they are sized for: the hottest air in which servers must work. In usual air they are far from full speed, or
+# else servers with all GPUs at their limit would draw 15 % more than was measured (docs/calibration.md)
+FAN_FULL_INLET_C = 35.0
 FAN_MIN = 0.35  # S  their lowest speed
 LOSS_W, LOSS_SHARE = 60.0, 0.05  # S  power supplies of about 94 % efficiency at half load
 # S  for trying things out. Real servers of eight GPUs take 180 to 600 s
 BOOT_S = 30.0
 WATTS_MAX = 1e6
 BOOT_S_MAX = 86_400.0
-INLET_C = (-40.0, 49.0)  # the air that leaves is taken to have 50
+USUAL_INLET_C, COOLS_NOTHING_C = 25.0, 50.0  # as in native/plant/supply.c: the air that comes, and that leaves
+INLET_C = (-40.0, 49.0)
 
 Model = Mapping[str, Mapping[str, Any]]
 
@@ -73,7 +77,7 @@ def supply(
     loss_share: float = LOSS_SHARE,
     inlet_c: float | None = None,
 ) -> Supply:
-    """The supply of a host with these parts. Its fans run at full speed when the parts draw the most they can.
+    """The supply of a host with these parts. Its fans run at full speed when those draw the most they can in hot air.
 
     Args:
         gpu: A model of `eagent.sim.model`.
@@ -100,7 +104,7 @@ def supply(
         rest_w=rest_w,
         fan_w=FAN_SHARE * most_w if fan_w is None else fan_w,
         fan_min=fan_min,
-        fan_full_w=most_w,
+        fan_full_w=most_w * (COOLS_NOTHING_C - USUAL_INLET_C) / (COOLS_NOTHING_C - FAN_FULL_INLET_C),
         loss_w=loss_w,
         loss_share=loss_share,
         inlet_c=gpu["heat"]["inlet_c"] if inlet_c is None else inlet_c,

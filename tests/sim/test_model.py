@@ -23,8 +23,10 @@ def test_the_a100_has_the_limits_and_clocks_of_its_data_sheet() -> None:
     assert (a100["clocks"]["min_mhz"], a100["clocks"]["max_mhz"], a100["clocks"]["step_mhz"]) == (210, 1410, 15)
 
 
-def test_every_number_says_where_it_is_from() -> None:
-    lines = [line for line in GOOD.splitlines() if " = " in line and not line.startswith(("#", "name"))]
+@pytest.mark.parametrize("name", model.names())
+def test_every_number_says_where_it_is_from(name: str) -> None:
+    text = (model.MODELS / f"{name}.toml").read_text()
+    lines = [line for line in text.splitlines() if " = " in line and not line.startswith(("#", "name"))]
     assert [line for line in lines if line.partition("#")[2].split()[:1] not in (["R"], ["C"], ["S"])] == []
 
 

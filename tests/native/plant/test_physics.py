@@ -127,7 +127,7 @@ def watts_at(lab: Lab, mhz: int, load: Square, **power: float) -> float:
 @pytest.mark.parametrize("load", [QUIET, COMPUTE], ids=["quiet", "compute"])
 def test_what_a_process_costs_goes_with_the_clock_from_deep_idle_to_base(lab: Lab, mhz: int, load: Square) -> None:
     base_w = 60 - 8 * (1 - drive(mhz)) / (1 - drive(210))
-    assert watts_at(lab, mhz, load) == pytest.approx(base_w + 350 * load.duty * drive(mhz), rel=1e-6)
+    assert watts_at(lab, mhz, load) == pytest.approx(base_w + 336 * load.duty * drive(mhz), rel=1e-6)
 
 
 def test_its_ends_are_the_models_numbers(lab: Lab) -> None:

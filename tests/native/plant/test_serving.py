@@ -97,7 +97,7 @@ def test_while_it_awaits_the_processor_a_gpu_draws_what_a_quiet_process_costs(la
     iteration_s = 15e-3 + 1e-3 * FULL_KHZ / khz
     host.advance(1.5 + 400 * iteration_s)
     mean_w = (host.energy_true_j(0) - before_j) / (400 * iteration_s)
-    assert mean_w == pytest.approx(60 + (48 + 0.4 * 350) * 15e-3 / iteration_s, rel=1e-3)
+    assert mean_w == pytest.approx(60 + (48 + 0.4 * 336) * 15e-3 / iteration_s, rel=1e-3)
 
 
 def test_the_same_tokens_cost_the_same_above_a_quiet_process_at_any_cpu_clock(lab: Lab) -> None:

@@ -87,7 +87,7 @@ def test_the_slowest_gpu_sets_the_pace_of_its_gang_and_the_others_spin(lab: Lab)
     assert all(host.view(gpu)["gpu_utilisation_pct"] == 100 for gpu in range(4))
     working_w = [(host.energy_true_j(gpu) - energy[gpu]) / 300 for gpu in range(4)]
     assert working_w[0] == pytest.approx(working_w[3])
-    assert 60 + 350 * 0.2 < working_w[0] < 60 + 350 * 0.6
+    assert 60 + 336 * 0.2 < working_w[0] < 60 + 336 * 0.6
 
 
 def test_an_uneven_gang_goes_as_its_greatest_share(lab: Lab) -> None:
