@@ -33,6 +33,9 @@ MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
 HEADERS = [str(path) for path in Path("native").rglob("*.h")]
 LOOP = [f"native/{stem}.c" for stem in ("attribute", "ceiling", "govern", "nvml", "ring", "sampler", "setting", "zone")]
 PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())
+NVMLSIM = [*sorted(str(path) for path in Path("native/nvmlsim").glob("*.c")), *PLANT]
+NAMES_OF_535 = "native/nvmlsim/driver535.map"
+SONAME = "-Wl,-soname,libnvidia-ml.so.1"
 
 
 def extension(name: str, sources: list[str], *, strict: bool = False, link: tuple[str, ...] = ()) -> Extension:
@@ -56,6 +59,8 @@ setup(
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
+                extension("eagent.sim._watch", ["native/plant/watch.pyx", *PLANT]),
+                extension("eagent.sim._faults", ["native/plant/faults.pyx", *PLANT]),
                 extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),
             ],
             include_path=["native"],
@@ -69,12 +74,8 @@ setup(
                 "linetrace": BUILD == "trace",
             },
         ),
-        # Not a Python module: NVML's C ABI. A simulated host links to it under the name libnvidia-ml.so.1.
-        extension(
-            "eagent.sim._nvml",
-            [*sorted(str(path) for path in Path("native/nvmlsim").glob("*.c")), *PLANT],
-            strict=True,
-            link=("-Wl,-soname,libnvidia-ml.so.1",),
-        ),
+        # Not Python modules: NVML's C ABI. A simulated host links to one under the name libnvidia-ml.so.1.
+        extension("eagent.sim._nvml", NVMLSIM, strict=True, link=(SONAME,)),
+        extension("eagent.sim._nvml535", NVMLSIM, strict=True, link=(SONAME, f"-Wl,--version-script={NAMES_OF_535}")),
     ]
 )

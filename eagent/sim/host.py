@@ -1,6 +1,7 @@
 """Simulated hosts as directories.
 
 - `<root>/<name>/plant`: what a driver would hold
+- `<root>/<name>/host.toml`: what it was made from
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
 - `<root>/<name>/bin/nvidia-smi`: our own (`eagent.sim.smi`); there are clients that need one
 - `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; but for the id of the boot empty unless
@@ -13,21 +14,21 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
-import re
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import DriverError, InputError, RefusedError
-from eagent.sim import _plant, model, processor
+from eagent.sim import _plant
 from eagent.sim._bmc import Bmc
+from eagent.sim.description import file
+from eagent.sim.description.description import NAME, Description
+from eagent.sim.description.parts import Cpus, Gpus
 from eagent.sim.mount import Mount
-from eagent.sim.supply import BOOT_S, REST_W, STANDBY_W, supply
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
 LONGEST_SOCKET = "warden.sock"
 LIBRARY_NAMES = ("libnvidia-ml.so.1", "libnvidia-ml.so")  # nvtop asks for the second first
@@ -53,6 +54,11 @@ class SimulatedHost:
     def plant(self) -> Path:
         """The file to open with `eagent.sim._plant.Host`."""
         return self.path / "plant"
+
+    @property
+    def description(self) -> Path:
+        """What it was made from, a TOML file (`eagent.sim.description.file`)."""
+        return self.path / "host.toml"
 
     @property
     def run(self) -> Path:
@@ -163,56 +169,67 @@ def create(
     clock: str = "wall",
     cpu_model: str = "xeon-platinum-8358",
     powercap: str | None = None,
-    standby_w: float = STANDBY_W,
-    boot_w: float | None = None,
-    boot_s: float = BOOT_S,
-    rest_w: float = REST_W,
+    **supply: float | None,
 ) -> SimulatedHost:
-    """Make a host under `directory` (see `root`), with `permission` "anyone", "root" or "nobody" to set knobs.
+    """Make a host under `directory` from the most common words of a description.
 
     Args:
-        directory: where hosts live; made if it is missing.
-        name: letters, digits, dot, dash and underscore.
-        gpus: 1 to 16.
-        gpu_model: one of `eagent.sim.model.names()`.
-        seed: tells boards apart: their sensors' errors, their UUIDs, a gang's imbalance.
-        permission: whom the simulated driver lets write.
-        clock: "wall" follows real time; "virtual" moves only when it is told to.
-        cpu_model: one of `eagent.sim.processor.names()`.
-        powercap: the kind of its RAPL zones, "intel-rapl", "intel-rapl-mmio" or "amd"; None: the processor's own.
-        standby_w: what it draws while it is off.
-        boot_w: what it draws while it boots; None: what must be reserved for it (`eagent.sim.supply`).
-        boot_s: how long it boots.
-        rest_w: what it draws while it is on, beside GPUs, packages and their memory.
+        directory: As of `make`.
+        name: As of `Description`, as are the rest.
+        gpus: How many.
+        gpu_model: One of `eagent.sim.model.names()`.
+        seed: Tells boards apart.
+        permission: Whom the simulated driver lets write.
+        clock: "wall" or "virtual".
+        cpu_model: One of `eagent.sim.processor.names()`.
+        powercap: The kind of its RAPL zones; None: the processor's own.
+        supply: What it draws from the wall, by the keys of `eagent.sim.supply`; None: the default.
 
     Raises:
         InputError: the name is taken or bad, the path too long for a socket, or a choice unknown.
         DriverError: the simulated library is not built, or the file system refuses.
     """
-    host = SimulatedHost(_checked(directory, name))
-    gpu, cpu = model.load(gpu_model), processor.load(cpu_model, powercap)
-    wall = supply(gpu, gpus, cpu, standby_w=standby_w, boot_w=boot_w, boot_s=boot_s, rest_w=rest_w)
-    description = {
-        "gpus": _within("gpus", gpus, 1, 16),
-        "seed": _within("seed", seed, 0, 2**64 - 1),
-        "permission": permission,
-        "clock": clock,
-        "model": gpu,
-        "cpu": cpu,
-        "supply": wall.as_dict(),
-    }
-    library = _library()
+    _checked(directory, name)
+    described = Description(
+        name=name,
+        seed=seed,
+        permission=permission,
+        clock=clock,
+        gpu=Gpus(gpus, gpu_model),
+        cpu=Cpus(cpu_model, powercap),
+        supply={key: value for key, value in supply.items() if value is not None},
+    )
+    return make(directory, described)
+
+
+def make(directory: Path, description: Description) -> SimulatedHost:
+    """Make the host that is described. It comes to be whole, with its settings and its work, or not at all.
+
+    Args:
+        directory: Where hosts live (see `root`); made if it is missing.
+        description: With a name.
+
+    Raises:
+        InputError: the name is taken or missing, the path too long for a socket, or a load's requests can't be had.
+        DriverError: the simulated library is not built, or the file system refuses.
+    """
+    if description.name is None:
+        raise InputError("a simulated host needs a name: `eagent sim create NAME`, or name in [host]")
+    host = SimulatedHost(_checked(directory, description.name))
+    library, begin = _library(), description.prepared()
     excess = len(os.fsencode(host.run / LONGEST_SOCKET)) - SOCKET_PATH_BYTES
     if excess > 0:
         raise InputError(f"{host.path}: too long for a socket by {excess} bytes; choose a shorter EAGENT_SIM_DIR")
     try:
         host.path.mkdir(parents=True)
     except FileExistsError:
-        raise InputError(f"simulated host {name!r} exists already; `eagent sim delete {name}` first") from None
+        raise InputError(
+            f"simulated host {host.name!r} exists already; `eagent sim delete {host.name}` first"
+        ) from None
     except OSError as error:
         raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
     try:
-        _furnish(host, description, library)
+        _furnish(host, description, begin, library)
     except BaseException as error:
         shutil.rmtree(host.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -275,7 +292,7 @@ def _was_host(host: SimulatedHost) -> bool:
     return furnished or {path.name for path in host.path.iterdir()} <= PARTS
 
 
-def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Path) -> None:
+def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], library: Path) -> None:
     for directory in (host.lib, host.bin, host.run, host.state, host.kernel):
         directory.mkdir()
     for name in LIBRARY_NAMES:
@@ -283,7 +300,11 @@ def _furnish(host: SimulatedHost, description: Mapping[str, object], library: Pa
     smi = host.bin / "nvidia-smi"
     smi.write_text(SMI.format(python=shlex.quote(sys.executable)), encoding="utf-8")
     smi.chmod(0o755)
-    _plant.create(host.plant, description)  # with this file it is a host
+    host.description.write_text(file.write(description), encoding="utf-8")
+    fresh = host.plant.with_name("plant.new")
+    _plant.create(fresh, description.plant())
+    begin(fresh)
+    fresh.rename(host.plant)  # with this file it is a host
     host.show_boot()
 
 
@@ -291,12 +312,6 @@ def _checked(directory: Path, name: str) -> Path:
     if not NAME.fullmatch(name):
         raise InputError(f"bad host name {name!r}: up to 64 letters, digits and . _ -, a letter or digit first")
     return directory.absolute() / name
-
-
-def _within(what: str, value: int, low: int, high: int) -> int:
-    if not low <= value <= high:
-        raise InputError(f"{what} {value}: must be {low} to {high}")
-    return value
 
 
 def _library() -> Path:

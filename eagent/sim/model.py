@@ -67,8 +67,10 @@ CLOCK = _whole(1, 10_000)
 CALL = Number(0, 1)
 ID = _whole(0, 0xFFFFFFFF)
 
+Sections = Mapping[str, Mapping[str, Number | Word | None]]
+
 # What each number means stands in the files. None: a text.
-KEYS: Mapping[str, Mapping[str, Number | Word | None]] = {
+KEYS: Sections = {
     "identity": {
         "name": None,
         "architecture": _whole(0, 255),
@@ -150,7 +152,7 @@ def load(name: str) -> dict[str, dict[str, Any]]:
         InputError: there is no such model, or its file is wrong.
     """
     if name not in names():
-        raise InputError(f"no GPU model {name!r}{_hint(name, names())}; there are: {', '.join(names())}")
+        raise InputError(f"no GPU model {name!r}{hint(name, names())}; there are: {', '.join(names())}")
     return parse((MODELS / f"{name}.toml").read_text(encoding="utf-8"), f"{name}.toml")
 
 
@@ -164,40 +166,73 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
         InputError: it is not TOML, a key is missing or unknown, or a number is impossible. `where` is named in it.
     """
     model = read(text, where, KEYS)
-    _require_sense(model, where)
+    require_sense(model, where)
     return model
 
 
-def read(
-    text: str, where: str, sections: Mapping[str, Mapping[str, Number | Word | None]]
-) -> dict[str, dict[str, Any]]:
+def read(text: str, where: str, sections: Sections) -> dict[str, dict[str, Any]]:
     """Read TOML that holds exactly these sections and keys, each within its bounds.
 
     Raises:
         InputError: it does not.
     """
+    return whole(document(text, where), where, sections)
+
+
+def document(text: str, where: str) -> dict[str, Any]:
+    """What TOML holds.
+
+    Raises:
+        InputError: it is none.
+    """
     try:
-        model = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; a number of a million digits another
         raise InputError(f"{where}: not TOML: {error}") from None
-    _require_keys(model, sections, where, "section")
+
+
+def whole(found: Mapping[str, Any], where: str, sections: Sections) -> dict[str, dict[str, Any]]:
+    """`found`, if it holds exactly these sections and keys, each within its bounds.
+
+    Raises:
+        InputError: it does not.
+    """
+    _require_known(found, sections, where)
     for section, keys in sections.items():
-        if not isinstance(model[section], dict):
+        _require_there(section, found, where, "section")
+        for key in keys:
+            _require_there(key, found[section], f"{where}: [{section}]", "key")
+    return {section: dict(values) for section, values in found.items()}
+
+
+def changed(
+    model: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any], where: str, sections: Sections
+) -> dict[str, dict[str, Any]]:
+    """`model` with other values at some of its keys, each within its bounds; whether they make sense is not looked at.
+
+    Raises:
+        InputError: a section or key is unknown, or a value is impossible. `where` is named in it.
+    """
+    _require_known(changes, sections, where)
+    return {section: {**keys, **changes.get(section, {})} for section, keys in model.items()}
+
+
+def _require_known(found: Mapping[str, Any], sections: Sections, where: str) -> None:
+    """Nothing stands there but these sections and keys, and each value fits."""
+    for section, values in found.items():
+        if section not in sections:
+            raise InputError(f"{where}: unknown section {section!r}{hint(section, sections)}")
+        if not isinstance(values, Mapping):
             raise InputError(f"{where}: {section} must be a section")
-        _require_keys(model[section], keys, f"{where}: [{section}]", "key")
-        for key, kind in keys.items():
-            _require_fit(model[section][key], kind, f"{where}: {section}.{key}")
-    return model
+        for key, value in values.items():
+            if key not in sections[section]:
+                raise InputError(f"{where}: [{section}]: unknown key {key!r}{hint(key, sections[section])}")
+            _require_fit(value, sections[section][key], f"{where}: {section}.{key}")
 
 
-def _require_keys(found: Mapping[str, Any], wanted: Iterable[str], where: str, what: str) -> None:
-    wanted = list(wanted)
-    for key in found:
-        if key not in wanted:
-            raise InputError(f"{where}: unknown {what} {key!r}{_hint(key, wanted)}")
-    for key in wanted:
-        if key not in found:
-            raise InputError(f"{where}: {what} {key!r} is missing")
+def _require_there(name: str, found: Mapping[str, Any], where: str, what: str) -> None:
+    if name not in found:
+        raise InputError(f"{where}: {what} {name!r} is missing")
 
 
 def _require_fit(value: object, kind: Number | Word | None, where: str) -> None:
@@ -208,8 +243,12 @@ def _require_fit(value: object, kind: Number | Word | None, where: str) -> None:
         raise InputError(f"{where} {wrong}")
 
 
-def _require_sense(model: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    """What holds between numbers."""
+def require_sense(model: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Check what must hold between the numbers of a model.
+
+    Raises:
+        InputError: it does not. `where` is named in it.
+    """
     limits, clocks, power, heat = model["limits"], model["clocks"], model["power"], model["heat"]
     sensor = model["sensor"]
     if not limits["min_w"] <= limits["default_w"] <= limits["max_w"]:
@@ -231,6 +270,7 @@ def _require_sense(model: Mapping[str, Mapping[str, Any]], where: str) -> None:
         raise InputError(f'{where}: sensor.plain = "average" needs sensor.average_window_s')
 
 
-def _hint(word: str, choices: Iterable[str]) -> str:
+def hint(word: str, choices: Iterable[str]) -> str:
+    """What somebody may have meant by a word that is none of the choices, for the end of an error."""
     near = difflib.get_close_matches(word, list(choices), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

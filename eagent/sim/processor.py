@@ -17,7 +17,7 @@ CPUS_MAX = 256
 KHZ = Number(1, 20_000_000, whole=True)
 
 # What each number means stands in the files. None: a text.
-KEYS: Mapping[str, Mapping[str, Number | None]] = {
+KEYS: model.Sections = {
     "identity": {"name": None, "driver": None, "powercap": None},
     "topology": {
         "packages": Number(1, 4, whole=True),
@@ -72,6 +72,16 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
         InputError: it is not TOML, a key is missing or unknown, or a number is impossible. `where` is named in it.
     """
     found = model.read(text, where, KEYS)
+    require_sense(found, where)
+    return found
+
+
+def require_sense(found: Mapping[str, Mapping[str, Any]], where: str) -> None:
+    """Check what must hold between the numbers of a model.
+
+    Raises:
+        InputError: it does not. `where` is named in it.
+    """
     _require_choices(found, where)
     clocks, power, topology = found["clocks"], found["power"], found["topology"]
     if not 0.01 * clocks["max_khz"] <= clocks["min_khz"] < clocks["max_khz"]:
@@ -80,7 +90,6 @@ def parse(text: str, where: str) -> dict[str, dict[str, Any]]:
         raise InputError(f"{where}: power.volt_corner_khz must be below clocks.max_khz")
     if topology["packages"] * topology["cores"] > CPUS_MAX:
         raise InputError(f"{where}: [topology] must have at most {CPUS_MAX} cores in all packages together")
-    return found
 
 
 def _require_choices(found: Mapping[str, Mapping[str, Any]], where: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 
 from eagent.errors import DriverError, EagentError, RefusedError
 from eagent.sim import cpufreq, powercap, procfs
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.attribute import Attribute, Link, Tree
 from eagent.sim.host import SimulatedHost
@@ -29,6 +31,13 @@ from eagent.sim.mount import PATIENCE_S
 
 STATIC_S = 3600  # the tree never changes: the kernel may remember names and modes
 WRITES = os.O_WRONLY | os.O_RDWR
+# The files that faults are of: those of a cpufreq policy, which has its CPU's number, and of a package's zones.
+STRUCK = re.compile(
+    r"/sys/devices/(?:system/cpu/cpufreq/policy(?P<policy>\d+)|virtual/powercap/[^/]+/[^/]+:(?P<package>\d+))/"
+)
+# Which of a fault's errors a file gives, and how: one that is gone can't be opened; who has it open finds no device.
+AT_OPENING = {error: error for error in (errno.ENOENT, errno.EACCES)}
+IN_USE = {errno.EIO: errno.EIO, errno.EBUSY: errno.EBUSY, errno.ENOENT: errno.ENODEV}
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -47,10 +56,12 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
     try:
         host.mount.clear()
         host.kernel.mkdir(exist_ok=True)
-        with Host(host.plant) as plant:
+        with Host(host.plant) as plant, Faults(host.plant) as faults:
             if plant.processor is None:
                 raise DriverError(f"{host.plant}: the host was made without processors")
-            files = Files(tree(plant), lambda: plant.boot_id, plant.permission == "nobody", fuse, ready)
+            files = Files(
+                tree(plant), lambda: plant.boot_id, plant.permission == "nobody", fuse, ready, faults.file_errno
+            )
             others = {"allow_other": True} if os.geteuid() == 0 else {}  # a user's mount is the user's own
             hides = {"nonempty": True} if fuse.fuse_version_major == 2 else {}  # libfuse 3 mounts over files unasked
             fuse.FUSE(
@@ -137,9 +148,19 @@ class Files:
     use_ns = True
 
     def __init__(
-        self, tree: Tree, boot: Callable[[], str | None], frozen: bool, fuse: Any, ready: Callable[[], None]
+        self,
+        tree: Tree,
+        boot: Callable[[], str | None],
+        frozen: bool,
+        fuse: Any,
+        ready: Callable[[], None],
+        fault: Callable[[bool, str, int], int],
     ) -> None:
-        """Serve `tree` while there is a `boot`; a `frozen` one is a read-only file system: /sys in a container."""
+        """Serve `tree` while there is a `boot`; a `frozen` one is a read-only file system: /sys in a container.
+
+        What `fault` says of writing (or reading) the files of a CPU or a package is the errno that they give.
+        """
+        self._fault = fault
         self._boot = boot
         self._boots: dict[int, str] = {}  # by handle: when it was opened
         self._ready = ready
@@ -200,6 +221,9 @@ class Files:
         boot = self._boot()
         if boot is None:
             raise OSError(errno.ENODEV, path)
+        for asked, is_write in ((reads, False), (writes, True)):
+            if asked:
+                self._meet_fault(path, is_write, AT_OPENING)
         self._open += 1
         self._boots[self._open] = boot
         return self._open
@@ -215,6 +239,7 @@ class Files:
         """Make the text anew at the beginning; go on with the same text after it."""
         self._require_boot(path, handle)
         if offset == 0:
+            self._meet_fault(path, False, IN_USE)
             show = self._attribute(path).show
             assert show is not None
             self._shown[handle] = f"{show()}\n".encode()
@@ -224,6 +249,7 @@ class Files:
     def write(self, path: str, data: bytes, offset: int, handle: int) -> int:  # noqa: ARG002  # ignored by sysfs
         """One write is one command."""
         self._require_boot(path, handle)
+        self._meet_fault(path, True, IN_USE)
         store = self._attribute(path).store
         assert store is not None
         store(data.split(b"\0")[0].decode("latin-1"), self._fuse.fuse_get_context()[2])
@@ -237,6 +263,15 @@ class Files:
         boot = self._boot()
         if boot is None or boot != self._boots.get(handle):
             raise OSError(errno.ENODEV, path)
+
+    def _meet_fault(self, path: str, writes: bool, errors: Mapping[int, int]) -> None:
+        match = STRUCK.match(path)
+        if match is None:
+            return
+        part = "package" if match["policy"] is None else "cpu"
+        error = errors.get(self._fault(writes, part, int(match["policy"] or match["package"])))
+        if error is not None:
+            raise OSError(error, path)
 
     def _attribute(self, path: str) -> Attribute:
         node = self._tree[path]

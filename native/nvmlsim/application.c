@@ -25,7 +25,7 @@ nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, nvmlClockType_t
   plant_host_t *host;
   uint32_t gpu;
   plant_knobs_t knobs;
-  nvmlReturn_t status = library_read_begin(device, clock_mhz, &host, &gpu);
+  nvmlReturn_t status = library_read_begin(device, clock_mhz, PLANT_CALL_OTHER, &host, &gpu);
   if (status == NVML_SUCCESS) status = library_read_end(plant_host_knobs(host, gpu, &knobs));
   if (status != NVML_SUCCESS) return status;
   const bool is_set = knobs.application_mhz != 0 && (type == NVML_CLOCK_SM || type == NVML_CLOCK_GRAPHICS);
@@ -76,7 +76,7 @@ nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_
   plant_knobs_t knobs;
   nvmlReturn_t status = library_check(device, is_restricted);
   if (status == NVML_SUCCESS) status = check_api(api);
-  if (status == NVML_SUCCESS) status = library_read_begin(device, is_restricted, &host, &gpu);
+  if (status == NVML_SUCCESS) status = library_read_begin(device, is_restricted, PLANT_CALL_OTHER, &host, &gpu);
   if (status == NVML_SUCCESS) status = library_read_end(plant_host_knobs(host, gpu, &knobs));
   if (status != NVML_SUCCESS) return status;
   *is_restricted = knobs.open & PLANT_OPEN_APPLICATION_CLOCKS ? NVML_FEATURE_DISABLED : NVML_FEATURE_ENABLED;

@@ -21,7 +21,7 @@ static nvmlReturn_t choose_clock(nvmlClockType_t type, uint32_t sm_mhz, uint32_t
 
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock_mhz) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, clock_mhz, &view);
+  const nvmlReturn_t status = library_sense(device, clock_mhz, PLANT_CALL_CLOCK, &view);
   if (status != NVML_SUCCESS) return status;
   return choose_clock(type, view.sm_clock_mhz, view.memory_clock_mhz, clock_mhz);
 }

@@ -95,7 +95,7 @@ nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int len
   handle_t handle;
   plant_mig_t mig;
   char text[NVML_DEVICE_NAME_V2_BUFFER_SIZE];
-  const nvmlReturn_t status = library_look_at_part(device, name, &view, &handle, &mig);
+  const nvmlReturn_t status = library_look_at_part(device, name, PLANT_CALL_OTHER, &view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
   if (handle.instance == WHOLE_BOARD) return library_copy_text(view.name, name, length);
   snprintf(text, sizeof text, "%s MIG %ug.%llugb", view.name, mig.slices, (unsigned long long)(mig.memory_b >> 30));
@@ -108,7 +108,7 @@ nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int len
   handle_t handle;
   plant_mig_t mig;
   char id[PLANT_MIG_ID_BYTES];
-  nvmlReturn_t status = library_look_at_part(device, uuid, &view, &handle, &mig);
+  nvmlReturn_t status = library_look_at_part(device, uuid, PLANT_CALL_OTHER, &view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
   if (handle.instance == WHOLE_BOARD) return library_copy_text(view.uuid, uuid, length);
   status = library_host_begin(&host);

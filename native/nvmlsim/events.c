@@ -73,7 +73,7 @@ nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long
   plant_host_t *host;
   uint32_t gpu;
   uint64_t found;
-  nvmlReturn_t status = library_read_begin(device, types, &host, &gpu);
+  nvmlReturn_t status = library_read_begin(device, types, PLANT_CALL_OTHER, &host, &gpu);
   if (status == NVML_SUCCESS) status = library_read_end(supported_types(host, gpu, &found));
   if (status == NVML_SUCCESS) *types = found;
   return status;
@@ -97,7 +97,7 @@ static int enter(plant_host_t *host, uint32_t gpu, uint64_t types, nvmlEventSet_
 nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set) {
   plant_host_t *host;
   uint32_t gpu;
-  const nvmlReturn_t status = library_read_begin(device, set, &host, &gpu);
+  const nvmlReturn_t status = library_read_begin(device, set, PLANT_CALL_OTHER, &host, &gpu);
   if (status != NVML_SUCCESS) return status;
   const bool is_known = find(set) != NULL && types != 0 && (types & ~nvmlEventTypeAll) == 0;
   return library_read_end(is_known ? enter(host, gpu, types, set) : -EINVAL);

@@ -63,7 +63,7 @@ static nvmlReturn_t give_field(nvmlFieldValue_t *field, const looked_t *looked) 
 static nvmlReturn_t look(nvmlDevice_t device, const void *out, looked_t *looked) {
   plant_host_t *host;
   uint32_t gpu;
-  const nvmlReturn_t status = library_read_begin(device, out, &host, &gpu);
+  const nvmlReturn_t status = library_read_begin(device, out, PLANT_CALL_POWER, &host, &gpu);
   if (status != NVML_SUCCESS) return status;
   int error = plant_host_view(host, gpu, &looked->view);
   if (!error) error = plant_host_throttle(host, gpu, &looked->throttle);

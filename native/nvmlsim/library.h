@@ -7,11 +7,15 @@
 
 #include "nvml_abi.h"
 #include "nvmlsim/handle.h"
-#include "plant/host.h"
+#include "plant/calls.h"
 
-/* What a client of the driver sees of the device now. The checks come in the driver's order: UNINITIALIZED, then a bad
+/* What a client of the driver sees of the device now, in a call that takes the time of its kind and may meet faults.
+ * The checks come in the driver's order: UNINITIALIZED, then a bad
  * handle or `out` (the caller's out-parameter) NULL: INVALID_ARGUMENT, then a handle of a MIG instance: NOT_SUPPORTED.
  */
+nvmlReturn_t library_sense(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view);
+
+/* The same for what needs no sensor: a call of kind PLANT_CALL_OTHER. */
 nvmlReturn_t library_look(nvmlDevice_t device, const void *out, plant_gpu_view_t *view);
 
 /* As library_look, for what is the same on every device and needs no look. */
@@ -19,13 +23,14 @@ nvmlReturn_t library_check(nvmlDevice_t device, const void *out);
 
 /* For the few calls that mean something for a MIG instance as well: which one, and how its board is divided. A handle
  * of an instance that is no more is an INVALID_ARGUMENT. */
-nvmlReturn_t library_look_at_part(nvmlDevice_t device, const void *out, plant_gpu_view_t *view, handle_t *handle,
-                                  plant_mig_t *mig);
+nvmlReturn_t library_look_at_part(nvmlDevice_t device, const void *out, enum plant_call kind, plant_gpu_view_t *view,
+                                  handle_t *handle, plant_mig_t *mig);
 
 /* Any other question to the plant: begin, ask it once, hand its answer to end, as with a change. The first asks for no
  * device, the second makes the checks of library_look. */
 nvmlReturn_t library_host_begin(plant_host_t **host);
-nvmlReturn_t library_read_begin(nvmlDevice_t device, const void *out, plant_host_t **host, uint32_t *gpu);
+nvmlReturn_t library_read_begin(nvmlDevice_t device, const void *out, enum plant_call kind, plant_host_t **host,
+                                uint32_t *gpu);
 nvmlReturn_t library_read_end(int plant_status);
 
 nvmlReturn_t library_gpu_count(uint32_t *count);

@@ -7,7 +7,7 @@
 
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, utilization, &view);
+  const nvmlReturn_t status = library_sense(device, utilization, PLANT_CALL_UTILISATION, &view);
   if (status != NVML_SUCCESS) return status;
   if (view.mig_mode) return NVML_ERROR_NOT_SUPPORTED;
   *utilization = (nvmlUtilization_t){.gpu = view.gpu_utilisation_pct, .memory = view.memory_utilisation_pct};
@@ -38,7 +38,7 @@ static nvmlReturn_t look_at_memory(nvmlDevice_t device, const void *out, uint64_
   plant_gpu_view_t view;
   handle_t handle;
   plant_mig_t mig;
-  const nvmlReturn_t status = library_look_at_part(device, out, &view, &handle, &mig);
+  const nvmlReturn_t status = library_look_at_part(device, out, PLANT_CALL_MEMORY, &view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
   *total_b = view.memory_total_b;
   *used_b = view.memory_used_b;
@@ -67,7 +67,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
 
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensors_t sensor, unsigned int *celsius) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, celsius, &view);
+  const nvmlReturn_t status = library_sense(device, celsius, PLANT_CALL_TEMPERATURE, &view);
   if (status != NVML_SUCCESS) return status;
   if (sensor != NVML_TEMPERATURE_GPU) return NVML_ERROR_INVALID_ARGUMENT;
   *celsius = view.temperature_c;
@@ -76,7 +76,7 @@ nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensor
 
 nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_v1_t *temperature) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, temperature, &view);
+  const nvmlReturn_t status = library_sense(device, temperature, PLANT_CALL_TEMPERATURE, &view);
   if (status != NVML_SUCCESS) return status;
   if (temperature->version != nvmlTemperature_v1) return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
   if (temperature->sensorType != NVML_TEMPERATURE_GPU) return NVML_ERROR_INVALID_ARGUMENT;

@@ -10,7 +10,7 @@
 
 static nvmlReturn_t look(nvmlDevice_t device, const void *out, handle_t *handle, plant_mig_t *mig) {
   plant_gpu_view_t view;
-  return library_look_at_part(device, out, &view, handle, mig);
+  return library_look_at_part(device, out, PLANT_CALL_OTHER, &view, handle, mig);
 }
 
 static nvmlReturn_t look_at_board(nvmlDevice_t device, const void *out, handle_t *handle, plant_mig_t *mig) {
@@ -22,7 +22,7 @@ static nvmlReturn_t look_at_board(nvmlDevice_t device, const void *out, handle_t
 static nvmlReturn_t look_at_divisible(nvmlDevice_t device, const void *out, plant_mig_t *mig) {
   plant_host_t *host;
   uint32_t gpu;
-  const nvmlReturn_t status = library_read_begin(device, out, &host, &gpu);
+  const nvmlReturn_t status = library_read_begin(device, out, PLANT_CALL_OTHER, &host, &gpu);
   return status == NVML_SUCCESS ? library_read_end(plant_host_mig(host, gpu, mig)) : status;
 }
 
@@ -107,7 +107,7 @@ nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttribute
   handle_t handle;
   plant_mig_t mig;
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look_at_part(device, attributes, &view, &handle, &mig);
+  const nvmlReturn_t status = library_look_at_part(device, attributes, PLANT_CALL_OTHER, &view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
   if (handle.instance == WHOLE_BOARD) return NVML_ERROR_NOT_SUPPORTED;
   const unsigned int sms = view.architecture == NVML_DEVICE_ARCH_AMPERE ? A100_SMS_PER_SLICE : H100_SMS_PER_SLICE;

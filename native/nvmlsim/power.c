@@ -6,14 +6,14 @@
 /* Instantaneous power on some boards, a mean over a second on others. */
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power_mw) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, power_mw, &view);
+  const nvmlReturn_t status = library_sense(device, power_mw, PLANT_CALL_POWER, &view);
   if (status == NVML_SUCCESS) *power_mw = view.power_plain_mw;
   return status;
 }
 
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy_mj) {
   plant_gpu_view_t view;
-  const nvmlReturn_t status = library_look(device, energy_mj, &view);
+  const nvmlReturn_t status = library_sense(device, energy_mj, PLANT_CALL_POWER, &view);
   if (status == NVML_SUCCESS) *energy_mj = view.energy_mj;
   return status;
 }

@@ -24,7 +24,7 @@ static bool lives(uint32_t pid) {
 static nvmlReturn_t look_at_living(nvmlDevice_t device, const void *out, living_t *living) {
   handle_t handle;
   plant_mig_t mig;
-  const nvmlReturn_t status = library_look_at_part(device, out, &living->view, &handle, &mig);
+  const nvmlReturn_t status = library_look_at_part(device, out, PLANT_CALL_OTHER, &living->view, &handle, &mig);
   if (status != NVML_SUCCESS) return status;
   living->count = 0;
   living->is_divided = mig.mode != 0;

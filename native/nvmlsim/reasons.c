@@ -81,7 +81,7 @@ nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyTyp
   uint32_t gpu;
   plant_throttle_t throttle;
   uint64_t held_ns, now_us;
-  nvmlReturn_t status = library_read_begin(device, time, &host, &gpu);
+  nvmlReturn_t status = library_read_begin(device, time, PLANT_CALL_OTHER, &host, &gpu);
   if (status != NVML_SUCCESS) return status;
   int error = plant_host_throttle(host, gpu, &throttle);
   if (!error) error = plant_host_now_us(host, &now_us);

@@ -37,7 +37,7 @@ static nvmlReturn_t look(nvmlDevice_t device, const void *out, uint64_t last_see
                          plant_sample_t samples[PLANT_SAMPLES], uint32_t *count) {
   plant_host_t *host;
   uint32_t gpu;
-  const nvmlReturn_t status = library_read_begin(device, out, &host, &gpu);
+  const nvmlReturn_t status = library_read_begin(device, out, PLANT_CALL_POWER, &host, &gpu);
   if (status != NVML_SUCCESS) return status;
   int error = plant_host_view(host, gpu, view);
   if (!error) error = plant_host_samples(host, gpu, last_seen_us, samples, count);

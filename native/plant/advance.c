@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
@@ -94,6 +95,7 @@ static int64_t quiet_until(const spec_t *spec, const state_t *state, int64_t tar
     if (load->progress.running && load->start_tick < target) target = load->start_tick;
   }
   if (state->supply.power == PLANT_POWER_BOOTING && state->supply.on_tick < target) target = state->supply.on_tick;
+  if (state->faults.next_tick < target) target = state->faults.next_tick;
   return target > state->tick ? target : state->tick;
 }
 
@@ -117,6 +119,7 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
       step(file, state);
     }
     if (supply_is_due(state)) supply_on(file, state);
+    if (state->tick >= state->faults.next_tick) trouble_step(file, state);
     if (leaps) return; /* no gaps: see samples.h */
   }
 }

@@ -188,9 +188,14 @@ static int is_energy(double joules) {
   return joules >= 0 && joules <= ENERGY_J;
 }
 
+/* A counter may be made to have begun before the host did. */
+static int is_start(double joules) {
+  return joules >= -ENERGY_J && joules <= ENERGY_J;
+}
+
 static int package_is_sane(const spec_t *spec, const package_t *package) {
   return is_energy(package->energy_j) && is_energy(package->dram_j) && is_energy(package->power_w) &&
-         is_energy(package->dram_w) && is_energy(package->counted_from_j) && is_energy(package->dram_from_j) &&
+         is_energy(package->dram_w) && is_start(package->counted_from_j) && is_start(package->dram_from_j) &&
          package->counted_from_j <= package->energy_j && package->dram_from_j <= package->dram_j &&
          package->throttle_khz >= kind(spec)->min_khz;
 }

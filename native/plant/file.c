@@ -13,6 +13,7 @@
 #include "plant/header.h"
 #include "plant/sane.h"
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 #define PATIENCE_NS 30000000000ll /* with who holds the lock and does nothing */
 
@@ -53,6 +54,11 @@ static uint64_t sum(const void *bytes, size_t count) {
   return sum;
 }
 
+static int init_mutexes(plant_file_t *file) {
+  int error = init_mutex(&file->mutex);
+  return error ? error : init_mutex(&file->driver.lock);
+}
+
 static int map(int fd, plant_file_t **file) {
   void *base = mmap(NULL, sizeof(plant_file_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (base == MAP_FAILED) return -errno;
@@ -61,7 +67,7 @@ static int map(int fd, plant_file_t **file) {
 }
 
 static int fill(plant_file_t *file, const spec_t *spec) {
-  int error = init_mutex(&file->mutex);
+  int error = init_mutexes(file);
   if (error) return error;
   file->version = FILE_VERSION;
   file->size = sizeof *file;
@@ -71,6 +77,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
   cores_init(&file->spec, &file->states[0].cpus);
+  file->states[0].faults.next_tick = NEVER;
   error = supply_init(&file->states[0].supply);
   if (error) return error;
   /* Last: whoever maps the file before this sees no host yet. */
@@ -113,8 +120,8 @@ static int mutex_is_sane(const pthread_mutex_t *mutex) {
 }
 
 static int is_whole(const plant_file_t *file) {
-  return mutex_is_sane(&file->mutex) && sum(&file->spec, sizeof file->spec) == file->spec_sum &&
-         spec_is_sane(&file->spec);
+  return mutex_is_sane(&file->mutex) && mutex_is_sane(&file->driver.lock) &&
+         sum(&file->spec, sizeof file->spec) == file->spec_sum && spec_is_sane(&file->spec);
 }
 
 /* Answers later than the truth come from a process that died before it published them. */
@@ -137,7 +144,7 @@ static int is_of_boot(const plant_file_t *file, const char boot_id[40]) {
 /* The lock and the clock's origin do not outlive a boot: make the mutex anew and let simulated time go on where it was.
  */
 static int renew(plant_file_t *file, const char boot_id[40]) {
-  int error = init_mutex(&file->mutex);
+  int error = init_mutexes(file);
   if (error) return error;
   take_back_answers(file);
   state_t *state = file_begin(file);
@@ -249,6 +256,14 @@ static int wait_for_lock(plant_file_t *file) {
     if (file_monotonic_ns() >= give_up_ns) return ETIMEDOUT;
     seen_tick = tick;
   }
+}
+
+void file_enter(plant_file_t *file, state_t *state, plant_event_t event) {
+  if (state->events >= EVENTS_MAX || file_reserve(file, 0, state->events + 1, 0)) {
+    state->events_lost++;
+    return;
+  }
+  file->events[state->events++] = event;
 }
 
 int file_lock(plant_file_t *file) {

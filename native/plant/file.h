@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "plant/cores.h"
+#include "plant/fault.h"
 #include "plant/load.h"
 #include "plant/mig.h"
 #include "plant/samples.h"
@@ -16,7 +17,7 @@
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
-#define EVENTS_AHEAD 64u     /* more than one change or one boot enters */
+#define EVENTS_AHEAD 256u    /* more than one change or one boot enters */
 
 /* Off, booting or on: see supply.h. */
 typedef struct supply {
@@ -45,6 +46,7 @@ typedef struct state {
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
+  faults_t faults;
   plant_mig_t migs[PLANT_GPUS_MAX];
   plant_signals_t signals;
 } state_t;
@@ -55,6 +57,13 @@ static inline uint32_t state_resident(const state_t *state) {
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) bits |= (uint32_t)(state->gpus[gpu].resident != 0) << gpu;
   return bits;
 }
+
+/* What the driver's clients share beside the state. It outlives whoever dies while writing it: each number is whole. */
+typedef struct driver {
+  pthread_mutex_t lock;
+  plant_calls_t calls;
+  uint64_t draws[PLANT_FAULT_KINDS]; /* readings that a fault of the kind might have struck */
+} driver_t;
 
 /* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet
  * and is written again before a count comes to cover it. The answers in `requests` are filled in while integrating;
@@ -68,6 +77,7 @@ typedef struct plant_file {
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
+  driver_t driver;
   uint32_t roomy_rows, roomy_events, roomy_requests, reserved; /* what file_reserve has given room */
   uint64_t spec_sum;                                           /* of what follows, which never changes */
   spec_t spec;
@@ -82,7 +92,8 @@ typedef struct plant_file {
 
 struct plant_host {
   plant_file_t *file;
-  uint32_t boot; /* the only boot that it speaks with; 0: with any */
+  uint32_t boot;    /* the only boot that it speaks with; 0: with any */
+  uint32_t reloads; /* in that boot: the driver's only life that it speaks with */
 };
 
 int file_create(const char *path, const spec_t *spec);
@@ -100,6 +111,9 @@ const state_t *file_state(const plant_file_t *file);
  * damaged. */
 state_t *file_begin(plant_file_t *file);
 void file_publish(plant_file_t *file);
+
+/* Enter a write into the log of a draft. */
+void file_enter(plant_file_t *file, state_t *state, plant_event_t event);
 
 /* With the lock held: see that the file system has room for so many entries of the tables. 0, or -EDQUOT. The file is
  * sparse, and who writes to a page that finds no room dies of SIGBUS, be it the simulation or a client of the driver.

@@ -61,6 +61,7 @@ void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   fresh.heat = heat_at(spec, gpu, tick);
   fresh.writes = gpu->writes; /* the next setting's delay is another one, also after a boot */
   fresh.persistence = 0;
+  fresh.outside_mw = gpu->outside_mw;
   draw_steadily(&fresh, 0);
   fresh.dark = 1;
   fresh.asleep_since = tick;
@@ -72,6 +73,10 @@ void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   gpu->asleep_since = tick;
   gpu->dark = 0;
   draw_steadily(gpu, spec->given.model.deep_idle_w);
+}
+
+uint32_t gpu_enforced_mw(const gpu_t *gpu) {
+  return gpu->outside_mw && gpu->outside_mw < gpu->limit_mw ? gpu->outside_mw : gpu->limit_mw;
 }
 
 /* What the sensor's longer average reaches back over. */
@@ -119,6 +124,7 @@ static uint32_t wanted_step(const spec_t *spec, const gpu_t *gpu) {
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   const plant_model_t *model = &spec->given.model;
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
+  if (gpu->outside_mw && gpu->outside_mw < gpu->limit_acting_mw) gpu->limit_acting_mw = gpu->outside_mw;
   if (tick >= gpu->lock_from_tick) gpu->wanted_step = wanted_step(spec, gpu);
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);

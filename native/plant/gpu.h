@@ -25,12 +25,13 @@ typedef struct activity {
 
 typedef struct gpu {
   uint32_t asleep, resident; /* resident: a process holds a context */
-  uint32_t dark, reserved;   /* without power: asleep, and draws nothing */
+  uint32_t dark;             /* without power: asleep, and draws nothing */
   uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
   uint32_t quiet_ticks;
   int64_t asleep_since, awake_since; /* ticks */
 
   uint32_t limit_mw, limit_acting_mw;
+  uint32_t outside_mw; /* a limit set past the driver; 0: none */
   int64_t limit_from_tick;
   uint32_t lock_min_mhz, lock_max_mhz, wanted_step, step;
   int64_t lock_from_tick;
@@ -66,6 +67,8 @@ void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
 /* At a tick's beginning; for a sleeping GPU any tick since it fell asleep. */
 double gpu_energy_j(const spec_t *spec, const gpu_t *gpu, int64_t tick);
 double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick);
+/* The lower of the limit asked for and the one set past the driver. */
+uint32_t gpu_enforced_mw(const gpu_t *gpu);
 /* True watts `into_s` after the beginning of the last tick. */
 double gpu_power_w(const spec_t *spec, const gpu_t *gpu, double into_s);
 void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor);

@@ -7,6 +7,7 @@
 
 #include "plant/random.h"
 #include "plant/session.h"
+#include "plant/trouble.h"
 
 #define DRIVER_MEMORY_B    536870912ull /* what the driver keeps for itself (assumed) */
 #define SERVING_MEMORY_PCT 90u          /* engines claim their key-value cache up front; vLLM's default share */
@@ -32,6 +33,7 @@ int plant_host_bind(plant_host_t *host) {
   int error = session_look_on(host, &session);
   if (error) return error;
   host->boot = session.state->supply.boot;
+  host->reloads = session.state->faults.reloads;
   return session_end(&session, 0);
 }
 
@@ -101,7 +103,8 @@ static void view_tenant(const state_t *state, const gpu_t *gpu, plant_gpu_view_t
 }
 
 static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu, plant_gpu_view_t *view) {
-  view->limit_requested_mw = view->limit_enforced_mw = gpu->limit_mw;
+  view->limit_requested_mw = gpu->limit_mw;
+  view->limit_enforced_mw = gpu_enforced_mw(gpu);
   view->locked_min_mhz = gpu->lock_min_mhz;
   view->locked_max_mhz = gpu->lock_max_mhz;
   view->persistence_mode = gpu->persistence;
@@ -124,6 +127,7 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   const gpu_t *gpu = &session.state->gpus[index];
   sensor_t sensor;
   gpu_read_sensor(spec, &spec->boards[index], gpu, session.state->tick, &sensor);
+  trouble_sense(session.file, session.state, index, &sensor);
   memset(view, 0, sizeof *view);
   view_board(spec, &spec->boards[index], view);
   view_tenant(session.state, gpu, view);

@@ -21,6 +21,8 @@ enum random_stream {
   RANDOM_IMBALANCE,
   RANDOM_SAMPLE_NOISE,
   RANDOM_MIG_ID,
+  RANDOM_CALL,
+  RANDOM_FAULT,
 };
 
 static inline uint64_t random_mix(uint64_t x) {

@@ -6,6 +6,7 @@
 #include "plant/advance.h"
 #include "plant/random.h"
 #include "plant/session.h"
+#include "plant/trouble.h"
 
 /* No period is shorter than a tick. */
 _Static_assert(SAMPLES_PLACES >= PLANT_SAMPLES + BUSY_TICKS_MAX, "what is shown outlives who dies unpublished");
@@ -64,7 +65,7 @@ int plant_host_samples(plant_host_t *host, uint32_t index, uint64_t after_us, pl
                                               : idle(spec, &spec->boards[index], number);
     out[(*count)++] = (plant_sample_t){
         .time_us = time_us,
-        .power_mw = sample.power_mw,
+        .power_mw = trouble_sample_mw(session.state, index, time_ns, sample.power_mw),
         .clock_mhz = sample.clock_mhz,
         .busy_pct = sample.busy_pct,
         .memory_pct = sample.memory_pct,

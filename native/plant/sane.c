@@ -1,6 +1,7 @@
 #include "plant/sane.h"
 
 #include "plant/supply.h"
+#include "plant/trouble.h"
 
 #define TIME_MAX_NS (1ll << 60)             /* sums and differences of two times stay within 64 bits ... */
 #define TICKS_MAX   (TIME_MAX_NS / TICK_NS) /* ... and products with TICK_NS, too */
@@ -93,6 +94,7 @@ static int clocks_are_sane(const state_t *state) {
 int state_is_sane(const spec_t *spec, const state_t *state) {
   if (!clocks_are_sane(state) || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX) return 0;
   if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
+  if (!trouble_is_sane(&state->faults)) return 0;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
     if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(spec, &state->loads[i])) return 0;
     if (!engine_is_sane(&state->engines[i]) || !mig_is_sane(spec, &state->migs[i])) return 0;

@@ -26,8 +26,9 @@ int session_look(plant_host_t *host, session_t *session) {
 int session_look_on(plant_host_t *host, session_t *session) {
   int error = session_look(host, session);
   if (error) return error;
-  const supply_t *supply = &session->state->supply;
-  int is_there = supply->power == PLANT_POWER_ON && (host->boot == 0 || host->boot == supply->boot);
+  const state_t *state = session->state;
+  int is_ours = host->boot == 0 || (host->boot == state->supply.boot && host->reloads == state->faults.reloads);
+  int is_there = state->supply.power == PLANT_POWER_ON && is_ours;
   return is_there ? 0 : session_end(session, -ENODEV);
 }
 
@@ -62,12 +63,7 @@ uint64_t session_unix_us(const session_t *session, int64_t time_ns) {
 }
 
 void session_log(session_t *session, plant_event_t event) {
-  state_t *draft = session->draft;
-  if (draft->events >= EVENTS_MAX) {
-    draft->events_lost++;
-    return;
-  }
   event.time_ns = session->now_ns;
   if (event.pid == 0) event.pid = (uint32_t)getpid();
-  session->file->events[draft->events++] = event;
+  file_enter(session->file, session->draft, event);
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "plant/trouble.h"
+
 #define LONGEST_BOOT_S 86400.0
 #define MOST_W         1e6
 #define TIME_MAX_NS    (1ll << 60)
@@ -58,14 +60,6 @@ int64_t supply_time_ns(const supply_t *supply, uint32_t power, int64_t now_ns) {
   return supply->time_ns[power] + (supply->power == power ? since_ns(supply, now_ns) : 0);
 }
 
-static void enter(plant_file_t *file, state_t *state, plant_event_t event) {
-  if (state->events >= EVENTS_MAX) {
-    state->events_lost++;
-    return;
-  }
-  file->events[state->events++] = event;
-}
-
 static void go_over(state_t *state, enum plant_power power, int64_t now_ns) {
   supply_t *supply = &state->supply;
   supply->time_ns[supply->power] = supply_time_ns(supply, supply->power, now_ns);
@@ -81,7 +75,7 @@ static void enter_limits(plant_file_t *file, state_t *state, const uint32_t old_
     plant_event_t event = {.time_ns = now_ns, .kind = PLANT_WRITE_LIMIT, .gpu = i};
     event.old_value = old_mw ? old_mw[i] : 0;
     event.new_value = new_mw;
-    enter(file, state, event);
+    file_enter(file, state, event);
   }
 }
 
@@ -108,9 +102,9 @@ void supply_off(plant_file_t *file, state_t *state, int64_t now_ns) {
       gpu_t *gpu = &state->gpus[i];
       limits_mw[i] = gpu->limit_mw;
       if (i < spec->given.gpus && gpu->lock_max_mhz)
-        enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
+        file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
       if (i < spec->given.gpus && gpu->knobs.memory_max_mhz)
-        enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_MEMORY_LOCK, .gpu = i});
+        file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_MEMORY_LOCK, .gpu = i});
       gpu_off(spec, gpu, state->tick);
     }
     enter_limits(file, state, limits_mw, 0, now_ns);
@@ -137,12 +131,14 @@ void supply_on(plant_file_t *file, state_t *state) {
   int64_t now_ns = state->tick * TICK_NS;
   for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) gpu_on(&file->spec, &state->gpus[i], state->tick);
   cores_on(&file->spec, &state->cpus, now_ns);
+  trouble_cure(state, PLANT_FAULT_GPU_LOST, PLANT_NO_GPU);
+  trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, PLANT_NO_GPU);
   mig_boot(state);
   supply_settle(&file->spec, state, now_ns);
   go_over(state, PLANT_POWER_ON, now_ns);
   state->supply.booted_ns = state->supply.since_ns;
   enter_limits(file, state, NULL, file->spec.given.model.limit_default_mw, now_ns);
-  enter(
+  file_enter(
       file, state,
       (plant_event_t){
           .time_ns = now_ns, .kind = PLANT_WRITE_POWER, .old_value = PLANT_POWER_BOOTING, .new_value = PLANT_POWER_ON});

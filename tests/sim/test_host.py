@@ -5,13 +5,18 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from eagent.errors import EagentError, InputError, RefusedError
+from eagent.errors import DriverError, EagentError, InputError, RefusedError
 from eagent.sim import host
+from eagent.sim._bmc import Bmc
+from eagent.sim._driver import Driver
 from eagent.sim._plant import Host
+from eagent.sim.description import file
+from eagent.sim.description.description import Description
 
 
 def test_a_host_has_what_a_client_of_the_driver_needs(tmp_path: Path) -> None:
@@ -48,20 +53,116 @@ def test_a_bad_name_is_refused_by_every_verb(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"gpus": 0}, "gpus 0: must be 1 to 16"),
-        ({"gpus": 17}, "gpus 17: must be 1 to 16"),
-        ({"seed": -1}, "seed -1"),
+        ({"gpus": 0}, r"\[gpu\] count = 0: must be a whole number from 1 to 16"),
+        ({"gpus": 17}, r"\[gpu\] count = 17: must be"),
+        ({"seed": -1}, r"\[host\] seed = -1: must be"),
         ({"gpu_model": "a100-sxm4-80"}, r"no GPU model 'a100-sxm4-80' \(did you mean 'a100-sxm4-80gb'\?\)"),
-        ({"permission": "me"}, "permission 'me'"),
+        ({"permission": "me"}, "permission = 'me': must be one of anyone, root, nobody"),
         ({"cpu_model": "z80"}, "no processor model 'z80'; there are: epyc-7543, xeon-platinum-8358"),
-        ({"powercap": "dtpm"}, "powercap 'dtpm': must be one of intel-rapl, intel-rapl-mmio, amd"),
-        ({"clock": "sand"}, "clock 'sand'"),
+        ({"powercap": "dtpm"}, "powercap = 'dtpm': must be one of intel-rapl, intel-rapl-mmio, amd"),
+        ({"clock": "sand"}, "clock = 'sand': must be one of wall, virtual"),
+        ({"boots_s": 3}, r"\[supply\] unknown key 'boots_s' \(did you mean 'boot_s'\?\)"),
     ],
 )
 def test_what_cannot_be_made_leaves_nothing_behind(tmp_path: Path, options: dict[str, object], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         host.create(tmp_path, "box", **options)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+DESCRIBED = """
+[host]
+name = "box"
+clock = "virtual"
+[gpu]
+count = 3
+[gpu.override.power]
+deep_idle_w = 70
+[[set]]
+gpus = "1"
+power_limit_w = 200
+lock_mhz = [210, 900]
+persistence = false
+[[load]]
+kind = "square"
+gpus = "0"
+[[load]]
+kind = "serving"
+gpus = "1-2"
+at_s = 2
+"""
+
+
+def test_a_host_is_made_as_it_is_described(tmp_path: Path) -> None:
+    made = host.make(tmp_path, file.parse(DESCRIBED, "x", tmp_path))
+    with Host(made.plant) as opened:
+        assert (opened.gpu_count, opened.clock) == (3, "virtual")
+        views = [opened.view(gpu) for gpu in range(3)]
+        assert [view["limit_requested_mw"] for view in views] == [400_000, 200_000, 400_000]
+        assert [view["locked_max_mhz"] for view in views] == [0, 900, 0]
+        assert [view["persistence_mode"] for view in views] == [1, 0, 1]
+        assert [(load["kind"], load["gpus"], load["start_s"]) for load in opened.progress()] == [
+            ("square", (0,), 0.0),
+            ("serving", (1, 2), 2.0),
+        ]
+        opened.advance(1.0)
+        assert opened.power_log()[5][2] == pytest.approx(70, rel=0.1)  # nothing runs on it yet
+
+
+def test_gpus_are_divided_as_it_is_described(tmp_path: Path) -> None:
+    text = '[host]\nname = "box"\n[gpu]\ncount = 2\n[[mig]]\ngpus = "1"\ninstances = 3\nslices = 2\nmemory_b = 1000\n'
+    with Driver(host.make(tmp_path, file.parse(text, "x", tmp_path)).plant) as driver:
+        assert [driver.mig(gpu)["instances"] for gpu in range(2)] == [0, 3]
+        assert (driver.mig(1)["slices"], driver.mig(1)["memory_b"]) == (2, 1000)
+    old = text.replace('"box"', '"old"') + "[gpu.override.identity]\ncompute_capability = [7, 0]\n"
+    with pytest.raises(InputError, match=r"^\[\[mig\]\] 1: .*this kind of GPU has no MIG"):
+        host.make(tmp_path, file.parse(old, "x", tmp_path))
+    assert [one.name for one in host.hosts(tmp_path)] == ["box"]
+
+
+def test_a_host_keeps_what_it_was_made_from(tmp_path: Path) -> None:
+    described = file.parse(DESCRIBED, "x", tmp_path)
+    assert file.read(str(host.make(tmp_path, described).description)) == described
+    created = host.create(tmp_path, "other", gpus=2, seed=7, boot_s=3.0, cpu_model="epyc-7543")
+    kept = file.read(str(created.description))
+    assert (kept.name, kept.seed, kept.gpu.count, kept.cpu.model, kept.supply) == (
+        "other",
+        7,
+        2,
+        "epyc-7543",
+        {"boot_s": 3.0},
+    )
+
+
+def test_what_a_host_was_made_from_makes_it_again_to_the_last_digit(tmp_path: Path) -> None:
+    first = host.make(tmp_path, file.parse(DESCRIBED, "x", tmp_path))
+    kept = first.description.read_text()
+    second = host.make(tmp_path, replace(file.parse(kept, "kept", tmp_path), name="twin"))
+    lived = []
+    for made in (first, second):
+        with Host(made.plant) as opened, Bmc(made.plant) as bmc:
+            opened.advance(20.0)
+            views = [opened.view(gpu) for gpu in range(3)]
+            lived.append((views, opened.power_log(), opened.progress(), opened.served(), bmc.power_w))
+    assert lived[0] == lived[1]
+    assert max(row[0] for row in lived[0][1]) > 200  # it has worked
+
+
+def test_a_description_without_a_name_is_no_host_yet(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a name"):
+        host.make(tmp_path, Description())
+
+
+def test_a_load_that_cannot_begin_leaves_nothing_behind(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    text = f'{DESCRIBED}trace = "{trace}"\n'
+    with pytest.raises(InputError, match=r"^\[\[load\]\] 2: trace .*trace\.csv: cannot be read"):
+        host.make(tmp_path / "hosts", file.parse(text, "x", tmp_path))
+    line = "2023-11-16 18:15:46.6805900,374,44\n"
+    trace.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + line * 300_000)  # more than a host's file holds
+    with pytest.raises(DriverError, match="tables are full"):
+        host.make(tmp_path / "hosts", file.parse(text, "x", tmp_path))
+    assert list((tmp_path / "hosts").iterdir()) == []
 
 
 def test_a_name_that_is_taken_is_refused_and_its_host_kept(tmp_path: Path) -> None:

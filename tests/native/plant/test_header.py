@@ -12,7 +12,9 @@ import pytest
 from eagent.errors import DriverError
 from eagent.sim._bmc import Bmc
 from eagent.sim._driver import Driver
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
+from eagent.sim._watch import Watch
 
 if TYPE_CHECKING:
     from tests.native.plant.conftest import Lab
@@ -38,7 +40,7 @@ def plant(lab: Lab, tmp_path: Path) -> Path:
 def refusal(path: Path) -> str:
     """What all faces of the plant say of the file."""
     said = set()
-    for face in (Host, Bmc, Driver):
+    for face in (Host, Bmc, Driver, Faults, Watch):
         with pytest.raises(DriverError) as caught:
             face(path)
         said.add(str(caught.value))

@@ -1,0 +1,23 @@
+"""Print what a simulated host was made from, as the TOML file that makes the same host again.
+
+`eagent sim describe lab | eagent sim create other --from -` makes its twin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+SUMMARY = "print what a host was made from, as a file for `create --from`"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `eagent sim describe`."""
+    parser.add_argument("name", metavar="NAME")
+
+
+def run(args: argparse.Namespace) -> list[str]:
+    """The lines of the file."""
+    from eagent.sim import host
+
+    return host.find(host.root(os.environ), args.name).description.read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,45 @@
+"""What native/plant/faults.pyx offers. Times are simulated seconds since the host was made."""
+
+from collections.abc import Sequence
+from os import PathLike
+from types import TracebackType
+from typing import Final, Self, TypedDict, final, type_check_only
+
+KINDS: Final[tuple[str, ...]]
+FOREIGN_PID: Final[int]
+FAULTS_MAX: Final[int]
+
+@type_check_only
+class _Fault(TypedDict):
+    number: int
+    kind: str
+    target: str  # "host", "gpu", "cpu" or "package"
+    index: int
+    values: tuple[float, float]
+    from_s: float
+    until_s: float | None
+    every_s: float | None
+    begun: bool
+
+@final
+class Faults:
+    def __init__(self, path: str | PathLike[str]) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def close(self) -> None: ...
+    def inject(
+        self,
+        kind: str,
+        target: str = "host",
+        index: int = 0,
+        values: Sequence[float] = (),
+        from_s: float = 0.0,
+        until_s: float = 0.0,
+        every_s: float = 0.0,
+    ) -> int: ...
+    def clear(self, number: int = 0) -> None: ...
+    def all(self) -> tuple[_Fault, ...]: ...
+    def file_errno(self, writes: bool, target: str, index: int) -> int: ...
+    def calls(self) -> dict[str, tuple[int, float, float]]: ...
