@@ -31,10 +31,12 @@ import json, sys
 from eagent.errors import EagentError
 from eagent.sim._bmc import Bmc
 from eagent.sim._driver import Driver
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
+from eagent.sim._watch import Watch
 from eagent.sim.workload import Gang, Serving, Square
 
-def deeds(host, bmc, driver):
+def deeds(host, bmc, driver, faults, watch):
     gpus, end_s = range(6), 0.3 + (host.time_s if host.time_s < 1e6 else 0.0)
     yield lambda: host.advance(end_s)
     for gpu in gpus:
@@ -49,6 +51,8 @@ def deeds(host, bmc, driver):
     yield lambda: driver.divide(0, 2, 3, 1 << 30)
     yield lambda: driver.signal(3, "xid", 79)
     yield lambda: (driver.signals(), driver.settings())
+    yield lambda: (faults.all(), faults.calls(), faults.file_errno(True, "cpu", 3), watch.look(), watch.writes())
+    yield lambda: faults.inject("foreign-limit", "gpu", 2, [250.0], every_s=0.01)
     yield lambda: host.set_power_limit(1, 200.0)
     yield lambda: host.lock_clocks(2, 210, 1410)
     yield lambda: host.set_persistence(3, 0)
@@ -69,8 +73,9 @@ def deeds(host, bmc, driver):
 def tried(path):
     refused = 0
     try:
-        with Host(path) as host, Bmc(path) as bmc, Driver(path) as driver:
-            for deed in deeds(host, bmc, driver):
+        faces = Host(path), Bmc(path), Driver(path), Faults(path), Watch(path)
+        with faces[0] as host, faces[1] as bmc, faces[2] as driver, faces[3] as faults, faces[4] as watch:
+            for deed in deeds(host, bmc, driver, faults, watch):
                 try:
                     deed()
                 except (EagentError, OSError):
