@@ -26,7 +26,9 @@ FLAGS = {
 if BUILD not in FLAGS:
     raise SystemExit(f"EAGENT_BUILD={BUILD}: must be one of {', '.join(FLAGS)}")
 
-COMPILE = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *FLAGS[BUILD]]
+# Nobody asks for the errno of a square root or traps its floating point: calls become instructions, results stay.
+MATHS = ["-fno-math-errno", "-fno-trapping-math"]
+COMPILE = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", *MATHS, *FLAGS[BUILD]]
 STRICT = ["-Wall", "-Wextra", "-Werror"]  # our own C only: Cython's output is not warning-free
 LINK = [flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")]
 MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
@@ -59,6 +61,7 @@ setup(
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
+                extension("eagent.sim._coarse", ["native/plant/fleet.pyx", *PLANT]),
                 extension("eagent.sim._watch", ["native/plant/watch.pyx", *PLANT]),
                 extension("eagent.sim._faults", ["native/plant/faults.pyx", *PLANT]),
                 extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),

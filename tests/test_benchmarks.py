@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmarks import budget, firstlight, hindsight
+from benchmarks import budget, firstlight, hindsight, plant
 from benchmarks.work import Work, between, merged
 from eagent.config import Config
 from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
@@ -76,3 +76,18 @@ def test_spans_that_touch_are_one_and_what_lies_between_them_is_not_work() -> No
     assert spans == ((1.0, 4.0), (5.0, 7.0))
     assert between(spans, 0.0, 9.0) == ((0.0, 1.0), (4.0, 5.0), (7.0, 9.0))
     assert between(spans, 1.0, 7.0) == ((4.0, 5.0),)
+
+
+def test_the_plants_benchmark_gives_a_speed_for_each_way_through_time_and_the_coarse_steps_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EAGENT_SIM_HOST", "")  # the governed host sets these for its own process
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
+    figures = [*plant.plant(0.5), *plant.governed(1.0), *plant.fleet(hosts=10)]
+    assert [figure.goal for figure in figures] == [">= 5000", ">= 200", ">= 2000"]
+    assert all(figure.value > 0 for figure in figures)
+    assert [set(figure.peers) for figure in figures] == [{"unread", "by Host.view"}, {"writes"}, {"steps of 10 s"}]
+    assert figures[1].peers["writes"] > plant.GPUS  # the policies did govern
+    steady, stepping, bursts = plant.accuracy()
+    assert max(steady.value, stepping.value) < 0.5
+    assert bursts.value < 5

@@ -338,14 +338,16 @@ class Governor:
 
     def _with_knobs(self, state: DeviceState) -> DeviceState:
         told = self.told.get(state.device.uuid, UNTOLD)
-        if told.limit is not None and told.limit.baseline_mw is not None:
-            state = replace(state, prior_limit_w=watts(told.limit.baseline_mw))
-        if told.clock is None:
-            return state
-        state = replace(state, clock_held=told.clock.ours_mhz is not None)
+        limit, clock, ceiling = told.limit, told.clock, None
         if state.device.kind is DeviceKind.CPU and self.warden.connected:  # who is gone does not read it back
-            state = replace(state, ceiling_mhz=told.clock.held_mhz, prior_ceiling_mhz=told.clock.baseline_mhz)
-        return state
+            ceiling = clock
+        return replace(
+            state,
+            prior_limit_w=None if limit is None or limit.baseline_mw is None else watts(limit.baseline_mw),
+            clock_held=clock is not None and clock.ours_mhz is not None,
+            ceiling_mhz=None if ceiling is None else ceiling.held_mhz,
+            prior_ceiling_mhz=None if ceiling is None else ceiling.baseline_mhz,
+        )
 
     def _forget_lease(self) -> None:
         self._asked, self.lease_until_ns = None, None

@@ -28,9 +28,11 @@ class Fold:
     def __init__(self, devices: Sequence[Device]) -> None:
         """A fold of the devices of a warden's hello; a record's device number is the place in it."""
         self._devices = [_DeviceFold(device) for device in devices]
+        self._asked: tuple[int, tuple[DeviceState, ...]] | None = None  # the last answer, until something comes
 
     def rebind(self, devices: Sequence[Device]) -> None:
         """The devices of a new hello: those known by their UUID keep their past, wherever they stand now."""
+        self._asked = None
         known = {fold.device.uuid: fold for fold in self._devices}
         self._devices = [_DeviceFold(device) for device in devices]
         for place, device in enumerate(devices):
@@ -45,13 +47,16 @@ class Fold:
 
     def add(self, records: Iterable[Record]) -> None:
         """Take records in the order of the ring. Unknown channels and devices are those of a newer warden: skipped."""
+        self._asked = None
         for time_ns, value, place, channel, status in records:
             if place < len(self._devices):
                 self._devices[place].add(time_ns, value, channel, status)
 
     def states(self, now_ns: int) -> tuple[DeviceState, ...]:
         """What is known of each device at the monotonic time `now_ns`, in the order of the hello."""
-        return tuple(fold.state(now_ns) for fold in self._devices)
+        if self._asked is None or self._asked[0] != now_ns:
+            self._asked = now_ns, tuple(fold.state(now_ns) for fold in self._devices)
+        return self._asked[1]
 
 
 class _DeviceFold:

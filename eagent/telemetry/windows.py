@@ -63,7 +63,7 @@ class Series:
             return
         good = status == Status.OK
         self.supported = self.supported or good
-        self._status = Status(status) if status in _STATUSES else Status.FAILED
+        self._status = _STATUSES.get(status, Status.FAILED)
         told = value if good else None
         if runs and runs[-1].value == told and time_ns <= runs[-1].last_ns + self.sensor.hold_ns:
             runs[-1].last_ns = time_ns
@@ -158,4 +158,4 @@ class Series:
         del self._runs[:first], self._begins[:first]
 
 
-_STATUSES = frozenset(int(status) for status in Status)
+_STATUSES = {int(status): status for status in Status}

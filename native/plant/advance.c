@@ -124,14 +124,13 @@ static void run(plant_file_t *file, state_t *state, int64_t target) {
   }
 }
 
-int advance_to(plant_file_t *file, int64_t to_ns) {
+int advance_to(plant_file_t *file, const state_t *truth, int64_t to_ns) {
   int64_t target = to_ns / TICK_NS;
   int is_virtual = file->spec.given.clock == PLANT_CLOCK_VIRTUAL;
-  const state_t *truth = &file->states[file->active & 1];
   while (truth->tick < target || (is_virtual && truth->now_ns < to_ns)) {
     int error = file_reserve(file, target / ROW_TICKS, truth->events + EVENTS_AHEAD, 0);
     if (error) return error;
-    state_t *draft = file_begin(file);
+    state_t *draft = file_begin_tick(file, target);
     if (!draft) return -EIO;
     run(file, draft, target);
     draft->now_ns = draft->tick < target ? draft->tick * TICK_NS : to_ns;
@@ -141,9 +140,7 @@ int advance_to(plant_file_t *file, int64_t to_ns) {
   return 0;
 }
 
-int advance_now(plant_file_t *file, int64_t *now_ns) {
-  const state_t *truth = file_state(file);
-  if (!truth) return -EIO;
+int advance_now(plant_file_t *file, const state_t *truth, int64_t *now_ns) {
   if (file->spec.given.clock == PLANT_CLOCK_VIRTUAL) {
     *now_ns = truth->now_ns;
     return 0;
@@ -157,5 +154,5 @@ int advance_now(plant_file_t *file, int64_t *now_ns) {
     truth = draft;
   }
   *now_ns = monotonic_ns - truth->origin_ns;
-  return 0;
+  return advance_to(file, truth, *now_ns);
 }

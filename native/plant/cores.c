@@ -204,9 +204,12 @@ int cores_are_sane(const spec_t *spec, const cpus_t *cpus) {
   for (uint32_t i = 0; i < kind(spec)->packages; i++) {
     if (!package_is_sane(spec, &cpus->packages[i])) return 0;
   }
+  uint32_t governor = 0, epp = 0; /* the greatest */
   for (uint32_t cpu = 0; cpu < cpu_count(spec); cpu++) {
-    if (!cores_has_governor(spec, cpus->cores[cpu].governor) || cpus->cores[cpu].epp > EPP_MAX) return 0;
+    if (cpus->cores[cpu].governor > governor) governor = cpus->cores[cpu].governor;
+    if (cpus->cores[cpu].epp > epp) epp = cpus->cores[cpu].epp;
   }
+  if (!cores_has_governor(spec, governor) || epp > EPP_MAX) return 0;
   if (cpus->booted_ns < 0 || cpus->booted_ns > cpus->since_ns) return 0;
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!(cpus->pace[gpu] >= CPU_PACE_MIN && cpus->pace[gpu] <= 1)) return 0;

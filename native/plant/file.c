@@ -74,6 +74,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   read_boot_id(file->boot_id);
   file->spec = *spec;
   file->spec_sum = sum(&file->spec, sizeof file->spec);
+  file->stale = 1;
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
   cores_init(&file->spec, &file->states[0].cpus);
@@ -227,12 +228,52 @@ const state_t *file_state(const plant_file_t *file) {
   return state_is_sane(&file->spec, state) ? state : NULL;
 }
 
-state_t *file_begin(plant_file_t *file) {
-  const state_t *truth = file_state(file);
-  if (!truth) return NULL;
+static void copy_running(const state_t *truth, state_t *draft) {
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    const load_t *load = &truth->loads[i];
+    if (!load->progress.running) continue;
+    draft->loads[i] = *load;
+    if (load->progress.kind != PLANT_LOAD_SERVING) continue;
+    for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+      if (load_has(load, gpu)) draft->engines[gpu] = truth->engines[gpu];
+    }
+  }
+}
+
+/* All that a tick may change, and more: what else there is in a state. */
+static void copy_tick(const spec_t *spec, const state_t *truth, state_t *draft) {
+  const size_t knobs = offsetof(state_t, cpus) + offsetof(cpus_t, cores), rest = knobs + sizeof truth->cpus.cores;
+  _Static_assert(offsetof(state_t, gpus) < offsetof(state_t, loads) &&
+                     offsetof(state_t, engines) + sizeof truth->engines == offsetof(state_t, cpus),
+                 "loads and engines lie between the GPUs and the processors");
+  memcpy(draft, truth, offsetof(state_t, gpus) + spec->given.gpus * sizeof truth->gpus[0]);
+  memcpy(&draft->cpus, &truth->cpus, offsetof(cpus_t, cores));
+  memcpy((char *)draft + rest, (const char *)truth + rest, sizeof *truth - rest);
+  copy_running(truth, draft);
+}
+
+/* `stale` is written before the draft is changed: it is true whether that is published, forgotten, or left behind by
+ * one who dies. */
+static state_t *begin(plant_file_t *file, uint32_t is_whole) {
+  const state_t *truth = &file->states[file->active & 1];
   state_t *draft = &file->states[~file->active & 1];
-  memcpy(draft, truth, sizeof *draft);
-  return draft;
+  if (is_whole || file->stale) {
+    memcpy(draft, truth, sizeof *draft);
+  } else {
+    copy_tick(&file->spec, truth, draft);
+  }
+  file->stale = is_whole;
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  return state_is_sane(&file->spec, draft) ? draft : NULL;
+}
+
+state_t *file_begin(plant_file_t *file) {
+  return begin(file, 1);
+}
+
+state_t *file_begin_tick(plant_file_t *file, int64_t until) {
+  const state_t *truth = &file->states[file->active & 1];
+  return begin(file, truth->supply.power != PLANT_POWER_ON || truth->faults.next_tick <= until);
 }
 
 /* The fence: what is written to the next draft, which is the present truth, is written after this. */

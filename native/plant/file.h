@@ -78,8 +78,9 @@ typedef struct plant_file {
                      */
   pthread_mutex_t mutex;
   driver_t driver;
-  uint32_t roomy_rows, roomy_events, roomy_requests, reserved; /* what file_reserve has given room */
-  uint64_t spec_sum;                                           /* of what follows, which never changes */
+  uint32_t roomy_rows, roomy_events, roomy_requests; /* what file_reserve has given room */
+  uint32_t stale;                                    /* the two states may differ in more than file_begin_tick is for */
+  uint64_t spec_sum;                                 /* of what follows, which never changes */
   spec_t spec;
   state_t states[2];
   plant_event_t events[EVENTS_MAX];
@@ -110,6 +111,10 @@ const state_t *file_state(const plant_file_t *file);
 /* With the lock held: a copy of the truth to change, which nobody sees until it is published. NULL if the file is
  * damaged. */
 state_t *file_begin(plant_file_t *file);
+/* The same for what passes up to the tick `until`, within a boot and with no fault that strikes, in which no load
+ * changes that does not run, no engine that does not serve and no core's setting, so that little need be copied; the
+ * whole where that does not hold. NULL likewise. */
+state_t *file_begin_tick(plant_file_t *file, int64_t until);
 void file_publish(plant_file_t *file);
 
 /* Enter a write into the log of a draft. */

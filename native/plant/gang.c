@@ -29,7 +29,7 @@ void gang_begin(uint64_t seed, load_t *load) {
 static double slowest(const load_t *load, const double *rate) {
   double wait_s = 0;
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-    if (load_has(load, gpu)) wait_s = fmax(wait_s, load->left_s[gpu] / rate[gpu]);
+    if (load_has(load, gpu)) wait_s = most(wait_s, load->left_s[gpu] / rate[gpu]);
   }
   return wait_s;
 }
@@ -38,20 +38,20 @@ static double slowest(const load_t *load, const double *rate) {
 static double slowest_host(const load_t *load, const double *pace) {
   double wait_s = 0;
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-    if (load_has(load, gpu)) wait_s = fmax(wait_s, load->host_left_s[gpu] / pace[gpu]);
+    if (load_has(load, gpu)) wait_s = most(wait_s, load->host_left_s[gpu] / pace[gpu]);
   }
   return wait_s;
 }
 
 /* Time goes on within a step. Returns the part of it in which all GPUs stood still. */
 static double work(load_t *load, const double *rate, const double *pace, double span_s, double *worked_s) {
-  double still_s = fmax(0, span_s - slowest(load, rate));
+  double still_s = most(0, span_s - slowest(load, rate));
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!load_has(load, gpu)) continue;
-    double mine_s = fmin(load->left_s[gpu] / rate[gpu], span_s);
+    double mine_s = least(load->left_s[gpu] / rate[gpu], span_s);
     worked_s[gpu] += mine_s;
-    load->left_s[gpu] = fmax(0, load->left_s[gpu] - mine_s * rate[gpu]);
-    load->host_left_s[gpu] = fmax(0, load->host_left_s[gpu] - span_s * pace[gpu]);
+    load->left_s[gpu] = most(0, load->left_s[gpu] - mine_s * rate[gpu]);
+    load->host_left_s[gpu] = most(0, load->host_left_s[gpu] - span_s * pace[gpu]);
   }
   return still_s;
 }
@@ -65,7 +65,7 @@ static void next_step(load_t *load) {
 }
 
 static double until_next(const load_t *load, const double *rate, const double *pace) {
-  return fmax(slowest(load, rate), slowest_host(load, pace));
+  return most(slowest(load, rate), slowest_host(load, pace));
 }
 
 void gang_step(const shift_t *shift, load_t *load) {
@@ -83,12 +83,12 @@ void gang_step(const shift_t *shift, load_t *load) {
   }
   still_s += work(load, rate, shift->pace, rest_s, worked_s);
   load->progress.starved_s += still_s;
-  double still = fmin(1, still_s / TICK_S);
+  double still = least(1, still_s / TICK_S);
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!load_has(load, gpu)) continue;
-    double share = fmin(1, worked_s[gpu] / TICK_S), spin = fmax(0, 1 - share - still);
+    double share = least(1, worked_s[gpu] / TICK_S), spin = most(0, 1 - share - still);
     shift->out[gpu].compute = gang->compute * share + gang->spin_compute * spin;
     shift->out[gpu].memory = gang->memory * share + gang->spin_memory * spin;
-    shift->out[gpu].busy = fmin(1, share + spin); /* a spinning kernel is a running kernel */
+    shift->out[gpu].busy = least(1, share + spin); /* a spinning kernel is a running kernel */
   }
 }

@@ -135,12 +135,12 @@ void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
     heat_control(spec, &gpu->heat, gpu->step);
     gpu->step = cap_choose(&gpu->cap);
   }
-  double allowed = fmin(gpu->wanted_step, fmin(gpu->cap.clamp, gpu->heat.ceiling));
+  double allowed = least(gpu->wanted_step, least(gpu->cap.clamp, gpu->heat.ceiling));
   if (gpu->step > allowed) gpu->step = (uint32_t)allowed;
 }
 
 int gpu_is_capped(const gpu_t *gpu) {
-  return gpu->resident && fmin(gpu->cap.ceiling, gpu->cap.clamp) < gpu->wanted_step;
+  return gpu->resident && least(gpu->cap.ceiling, gpu->cap.clamp) < gpu->wanted_step;
 }
 
 int gpu_is_slowed(const gpu_t *gpu) {
@@ -158,6 +158,7 @@ static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
 static void publish_due(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t now_ns) {
   const plant_model_t *model = &spec->given.model;
   uint64_t number = gpu->sensor.next;
+  if (now_ns < sensor_earliest_ns(model, board, number)) return;
   int64_t due_ns = sensor_time_ns(model, board, number);
   if (due_ns > now_ns) return;
   double energy_j = energy_back_j(gpu, due_ns);

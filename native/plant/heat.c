@@ -36,7 +36,7 @@ void heat_control(const spec_t *spec, heat_t *heat, uint32_t step) {
   if (celsius >= model->stop_c) {
     heat->ceiling = 0;
   } else if (celsius > model->slow_c) {
-    heat->ceiling = fmax(0, fmin(heat->ceiling, step) - 1);
+    heat->ceiling = most(0, least(heat->ceiling, step) - 1);
   } else if (heat->ceiling < top) {
     heat->ceiling += 1;
   }

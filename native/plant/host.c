@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plant/random.h"
+#include "plant/readings.h"
 #include "plant/session.h"
 #include "plant/trouble.h"
 
@@ -110,12 +111,28 @@ static void view_gpu(const spec_t *spec, const state_t *state, const gpu_t *gpu,
   view->persistence_mode = gpu->persistence;
   view->sm_clock_mhz =
       gpu->resident ? model_clock_mhz(&spec->given.model, gpu->step) : spec->given.model.clock_idle_mhz;
-  view->temperature_c = (uint32_t)lround(fmax(0, gpu_temperature_c(spec, gpu, state->tick)));
+  view->temperature_c = (uint32_t)(most(0, gpu_temperature_c(spec, gpu, state->tick)) + 0.5);
   view->event_reasons = throttle_reasons(spec, gpu);
   double busy, memory;
   gpu_utilisation(gpu, &busy, &memory);
-  view->gpu_utilisation_pct = (uint32_t)lround(fmin(1, busy) * 100);
-  view->memory_utilisation_pct = (uint32_t)lround(fmin(1, memory) * 100);
+  view->gpu_utilisation_pct = (uint32_t)(least(1, busy) * 100 + 0.5);
+  view->memory_utilisation_pct = (uint32_t)(least(1, memory) * 100 + 0.5);
+}
+
+void readings_view(const session_t *session, uint32_t index, plant_gpu_view_t *view) {
+  const spec_t *spec = session->spec;
+  const gpu_t *gpu = &session->state->gpus[index];
+  sensor_t sensor;
+  gpu_read_sensor(spec, &spec->boards[index], gpu, session->state->tick, &sensor);
+  trouble_sense(session->file, session->state, index, &sensor);
+  view_gpu(spec, session->state, gpu, view);
+  view->mig_mode = session->state->migs[index].mode;
+  view->power_instant_mw = sensor.power_mw;
+  view->power_average_mw = sensor.average_mw;
+  view->has_average = spec->given.model.average_window_s > 0;
+  view->power_plain_mw = spec->given.model.plain_is_average ? sensor.average_mw : sensor.power_mw;
+  view->energy_mj = sensor.energy_mj;
+  view->sensor_time_us = session_unix_us(session, sensor.time_ns);
 }
 
 int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) {
@@ -123,22 +140,10 @@ int plant_host_view(plant_host_t *host, uint32_t index, plant_gpu_view_t *view) 
   session_t session;
   int error = session_look_on(host, &session);
   if (error) return error;
-  const spec_t *spec = session.spec;
-  const gpu_t *gpu = &session.state->gpus[index];
-  sensor_t sensor;
-  gpu_read_sensor(spec, &spec->boards[index], gpu, session.state->tick, &sensor);
-  trouble_sense(session.file, session.state, index, &sensor);
   memset(view, 0, sizeof *view);
-  view_board(spec, &spec->boards[index], view);
-  view_tenant(session.state, gpu, view);
-  view_gpu(spec, session.state, gpu, view);
-  view->mig_mode = session.state->migs[index].mode;
-  view->power_instant_mw = sensor.power_mw;
-  view->power_average_mw = sensor.average_mw;
-  view->has_average = spec->given.model.average_window_s > 0;
-  view->power_plain_mw = spec->given.model.plain_is_average ? sensor.average_mw : sensor.power_mw;
-  view->energy_mj = sensor.energy_mj;
-  view->sensor_time_us = session_unix_us(&session, sensor.time_ns);
+  view_board(session.spec, &session.spec->boards[index], view);
+  view_tenant(session.state, &session.state->gpus[index], view);
+  readings_view(&session, index, view);
   return session_end(&session, 0);
 }
 

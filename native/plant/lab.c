@@ -18,13 +18,16 @@ enum plant_clock plant_host_clock(const plant_host_t *host) {
   return host->file->spec.given.clock;
 }
 
-int plant_host_advance(plant_host_t *host, int64_t to_ns) {
+int plant_host_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, int64_t *now_ns,
+                       plant_readings_t *readings) {
   if (plant_host_clock(host) != PLANT_CLOCK_VIRTUAL) return -EPERM;
   if (to_ns > LONGEST_NS) return -EINVAL;
   session_t session;
-  int error = session_look(host, &session);
+  int error = session_advance(host, to_ns, most_ns, &session);
   if (error) return error;
-  return session_end(&session, to_ns < session.now_ns ? -EINVAL : advance_to(session.file, to_ns));
+  *now_ns = session.now_ns;
+  if (readings) readings_take(&session, readings);
+  return session_end(&session, 0);
 }
 
 int plant_host_time(plant_host_t *host, int64_t *now_ns) {

@@ -8,6 +8,7 @@
 #define EAGENT_PLANT_LAB_H
 
 #include "plant/cpu.h"
+#include "plant/readings.h"
 #include "plant/wall.h"
 
 #define PLANT_HEAT_STAGES 3u
@@ -67,8 +68,9 @@ typedef struct plant_description {
 /* Make the file; -EEXIST if there is one, -EINVAL for numbers that describe no GPU or no processor. */
 int plant_host_create(const char *path, const plant_description_t *description);
 
-/* Virtual clock only (-EPERM otherwise); -EINVAL for a time that has passed. */
-int plant_host_advance(plant_host_t *host, int64_t to_ns);
+/* Virtual clock only (-EPERM otherwise); -EINVAL for a time that has passed. Goes no further than most_ns at a time,
+ * and says how far it came; `readings`, if any, are then taken. */
+int plant_host_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, int64_t *now_ns, plant_readings_t *readings);
 int plant_host_time(plant_host_t *host, int64_t *now_ns);
 enum plant_clock plant_host_clock(const plant_host_t *host);
 

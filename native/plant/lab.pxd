@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from plant.cpu cimport plant_cpu_model_t
 from plant.host cimport plant_host_t, plant_permission
+from plant.readings cimport plant_readings_t
 from plant.wall cimport plant_supply_t
 
 
@@ -46,7 +47,8 @@ cdef extern from "plant/lab.h" nogil:
         plant_supply_t supply
 
     int plant_host_create(const char *path, const plant_description_t *description)
-    int plant_host_advance(plant_host_t *host, int64_t to_ns)
+    int plant_host_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, int64_t *now_ns,
+                           plant_readings_t *readings)
     int plant_host_time(plant_host_t *host, int64_t *now_ns)
     plant_clock plant_host_clock(const plant_host_t *host)
 

@@ -90,7 +90,7 @@ static void derive_base(const plant_model_t *m, physics_t *physics) {
   for (uint32_t i = 0; i < physics->steps; i++) physics->base_w[i] = physics->still_w + follows_w * physics->drive[i];
 }
 
-static void derive_board(const plant_model_t *m, uint64_t seed, uint32_t gpu, board_t *board) {
+void model_derive_board(const plant_model_t *m, uint64_t seed, uint32_t gpu, board_t *board) {
   uint64_t a = random_bits(seed, RANDOM_UUID, gpu, 0), b = random_bits(seed, RANDOM_UUID, gpu, 1);
   snprintf(board->uuid, sizeof board->uuid, "GPU-%08x-%04x-%04x-%04x-%012llx", (unsigned)(a >> 32),
            (unsigned)(a >> 16 & 0xffff), (unsigned)(a & 0xffff), (unsigned)(b >> 48),
@@ -160,7 +160,7 @@ int model_derive(const plant_description_t *given, spec_t *spec) {
   derive_base(m, &spec->physics);
   derive_lag(m, &spec->physics);
   derive_wiring(given, &spec->wiring);
-  for (uint32_t gpu = 0; gpu < given->gpus; gpu++) derive_board(m, given->seed, gpu, &spec->boards[gpu]);
+  for (uint32_t gpu = 0; gpu < given->gpus; gpu++) model_derive_board(m, given->seed, gpu, &spec->boards[gpu]);
   return derive_heat(m, &spec->physics);
 }
 

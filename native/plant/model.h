@@ -48,8 +48,18 @@ typedef struct spec {
 
 /* 0, or -EINVAL for numbers that describe no GPU or no processor. */
 int model_derive(const plant_description_t *given, spec_t *spec);
+/* A GPU's board, as the host's seed deals it. */
+void model_derive_board(const plant_model_t *model, uint64_t seed, uint32_t gpu, board_t *board);
 /* Of a file that anybody may have written: whether what indexes the tables of cores stays within them. */
 int model_cpu_is_sane(const spec_t *spec);
+
+/* As fmin and fmax, but without the call that those are, which minds what is no number: for what each tick does. */
+static inline double least(double a, double b) {
+  return a < b ? a : b;
+}
+static inline double most(double a, double b) {
+  return a > b ? a : b;
+}
 
 static inline uint32_t model_clock_mhz(const plant_model_t *model, uint32_t step) {
   return model->clock_min_mhz + (uint32_t)(step * model->clock_step_mhz);

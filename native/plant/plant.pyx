@@ -5,16 +5,19 @@ import os
 
 from cython cimport final
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from eagent.errors import DriverError, InputError
 
 from plant.cpu cimport *
+from plant.description cimport *
 from plant.host cimport *
 from plant.lab cimport *
+from plant.readings cimport *
 from plant.sense cimport *
 from plant.wall cimport *
 
@@ -73,85 +76,6 @@ cdef object choose(dict choices, object value, str what):
     if value not in choices:
         raise InputError(f"{what} {value!r}: must be one of {', '.join(choices)}")
     return choices[value]
-
-
-cdef uint32_t to_milli(double value) except? 0xffffffff:
-    return <uint32_t>(value * 1e3 + 0.5) if 0 <= value < 4e6 else 0xffffffff - 1
-
-
-cdef read_pair(double *out, object pair):
-    out[0], out[1] = pair
-
-
-cdef read_model(plant_model_t *out, object model):
-    """The sections and keys are those of eagent/sim/models/*.toml; eagent.sim.model checks and explains them."""
-    identity, limits, clocks = model["identity"], model["limits"], model["clocks"]
-    power, heat, cap, sensor = model["power"], model["heat"], model["cap"], model["sensor"]
-    calls = model["calls"]
-    cdef bytes name = identity["name"].encode()[:63]
-    memset(out, 0, sizeof(plant_model_t))
-    memcpy(out.name, <const char *>name, len(name))
-    out.architecture, out.brand = identity["architecture"], identity["brand"]
-    out.compute_major, out.compute_minor = identity["compute_capability"]
-    out.pci_device_id, out.pci_subsystem_id = identity["pci_device_id"], identity["pci_subsystem_id"]
-    out.memory_total_b = identity["memory_b"]
-    out.limit_min_mw, out.limit_max_mw = to_milli(limits["min_w"]), to_milli(limits["max_w"])
-    out.limit_default_mw = to_milli(limits["default_w"])
-    out.clock_min_mhz, out.clock_max_mhz = clocks["min_mhz"], clocks["max_mhz"]
-    out.clock_step_mhz, out.clock_idle_mhz = clocks["step_mhz"], clocks["idle_mhz"]
-    out.clock_base_mhz = clocks["base_mhz"]
-    out.memory_clock_mhz, out.feed_mhz = clocks["memory_mhz"], clocks["feed_mhz"]
-    read_pair(out.clock_delay_s, clocks["delay_s"])
-    out.deep_idle_w, out.base_w = power["deep_idle_w"], power["base_w"]
-    out.memory_w, out.compute_w = power["memory_w"], power["compute_w"]
-    out.leak_w_per_k, out.leak_reference_c = power["leak_w_per_k"], power["leak_reference_c"]
-    out.volt_min, out.volt_corner_mhz = power["volt_min"], power["volt_corner_mhz"]
-    out.volt_exponent, out.rise_s = power["volt_exponent"], power["rise_s"]
-    for i in range(PLANT_HEAT_STAGES):
-        out.heat_k_per_w[i], out.heat_s[i] = heat["resistance_k_per_w"][i], heat["time_s"][i]
-    out.inlet_c, out.slow_c, out.stop_c = heat["inlet_c"], heat["slow_c"], heat["stop_c"]
-    out.cap_target, out.cap_clamp = cap["target"], cap["clamp"]
-    out.cap_memory_s, out.cap_steps = cap["memory_s"], cap["steps"]
-    read_pair(out.limit_delay_s, cap["delay_s"])
-    out.sensor_period_s, out.sensor_window_s = sensor["period_s"], sensor["window_s"]
-    out.sensor_jitter, out.sensor_noise_w = sensor["jitter"], sensor["noise_w"]
-    read_pair(out.sensor_gain, sensor["gain"])
-    read_pair(out.sensor_offset_w, sensor["offset_w"])
-    read_pair(out.energy_gain, sensor["energy_gain"])
-    out.average_window_s, out.sample_period_s = sensor["average_window_s"], sensor["sample_period_s"]
-    out.plain_is_average = sensor["plain"] == "average"
-    out.call_power_s, out.call_clock_s = calls["power_s"], calls["clock_s"]
-    out.call_utilisation_s, out.call_memory_s = calls["utilisation_s"], calls["memory_s"]
-    out.call_other_s = calls["other_s"]
-    read_pair(out.call_set_s, calls["set_s"])
-
-
-cdef read_cpu(plant_cpu_model_t *out, object model):
-    """The sections and keys are those of eagent/sim/models/cpu/*.toml; eagent.sim.processor explains them."""
-    identity, topology, clocks, power = model["identity"], model["topology"], model["clocks"], model["power"]
-    limits = model["limits"]
-    cdef bytes name = identity["name"].encode()[:63]
-    memcpy(out.name, <const char *>name, len(name))
-    out.driver, out.powercap = _DRIVERS.index(identity["driver"]), _POWERCAPS.index(identity["powercap"])
-    out.packages, out.cores = topology["packages"], topology["cores"]
-    out.threads = topology["threads_per_gpu"]
-    out.min_khz, out.max_khz, out.epp_drop = clocks["min_khz"], clocks["max_khz"], clocks["epp_drop"]
-    out.idle_w, out.core_w = power["idle_w"], power["core_w"]
-    out.dram_idle_w, out.dram_w = power["dram_idle_w"], power["dram_w"]
-    out.volt_min, out.volt_corner_khz = power["volt_min"], power["volt_corner_khz"]
-    out.volt_exponent = power["volt_exponent"]
-    for i in range(PLANT_RAPL_LIMITS):
-        out.limit_uw[i] = out.limit_max_uw[i] = limits["power_uw"][i]
-        out.window_us[i] = limits["window_us"][i]
-    out.energy_range_uj = limits["energy_range_uj"]
-
-
-cdef read_supply(plant_supply_t *out, object supply):
-    """The keys are those of eagent.sim.supply, which explains them."""
-    out.standby_w, out.boot_w, out.rest_w = supply["standby_w"], supply["boot_w"], supply["rest_w"]
-    out.boot_s, out.inlet_c = supply["boot_s"], supply["inlet_c"]
-    out.fan_w, out.fan_min, out.fan_full_w = supply["fan_w"], supply["fan_min"], supply["fan_full_w"]
-    out.loss_w, out.loss_share = supply["loss_w"], supply["loss_share"]
 
 
 def create(path, description):
@@ -221,6 +145,71 @@ def sense(model, board, power_w, double step_s):
     finally:
         free(watts)
         free(found)
+
+
+@final
+cdef class Readings:
+    """What changes about the GPUs of a host and its driver shows; keys and units as in native/plant/host.h.
+
+    Each column is a memoryview with a number for each GPU, which shows what was read last.
+    """
+
+    cdef plant_readings_t taken
+    cdef uint32_t gpus
+
+    cdef object column(self, void *place, Py_ssize_t size, str kind):
+        cdef _Column column = _Column.__new__(_Column)
+        column.readings, column.place, column.size = self, place, size * self.gpus
+        return memoryview(column).cast(kind)
+
+    @property
+    def is_there(self):
+        """Whether the host was on. If it was not, the columns show what was read before."""
+        return bool(self.taken.is_there)
+
+    @property
+    def sensor_time_us(self):
+        return self.column(self.taken.sensor_time_us, sizeof(uint64_t), "Q")
+
+    @property
+    def energy_mj(self):
+        return self.column(self.taken.energy_mj, sizeof(uint64_t), "Q")
+
+    @property
+    def event_reasons(self):
+        return self.column(self.taken.event_reasons, sizeof(uint64_t), "Q")
+
+    @property
+    def power_plain_mw(self):
+        return self.column(self.taken.power_plain_mw, sizeof(uint32_t), "I")
+
+    @property
+    def sm_clock_mhz(self):
+        return self.column(self.taken.sm_clock_mhz, sizeof(uint32_t), "I")
+
+    @property
+    def temperature_c(self):
+        return self.column(self.taken.temperature_c, sizeof(uint32_t), "I")
+
+    @property
+    def gpu_utilisation_pct(self):
+        return self.column(self.taken.gpu_utilisation_pct, sizeof(uint32_t), "I")
+
+    @property
+    def memory_utilisation_pct(self):
+        return self.column(self.taken.memory_utilisation_pct, sizeof(uint32_t), "I")
+
+
+@final
+cdef class _Column:
+    """A column of readings, which it keeps alive."""
+
+    cdef Readings readings
+    cdef void *place
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.place, self.size, True, flags)
 
 
 @final
@@ -306,20 +295,32 @@ cdef class Host:
         check(code, self.path)
         return now
 
-    def advance(self, double to_s):
-        """Move a virtual clock to `to_s` seconds since the host was made."""
+    def advance(self, double to_s, Readings readings=None):
+        """Move a virtual clock to `to_s` seconds since the host was made; and take `readings` then, if given."""
         cdef plant_host_t *host = self.open_host()
-        cdef int64_t target = to_ns(to_s), now = self.now_ns(), stop
+        cdef plant_readings_t *taken = &readings.taken if readings is not None else NULL
+        cdef int64_t target = to_ns(to_s), now = -1
         cdef int code
-        while True:
-            stop = min(target, now + SLICE_NS)
+        while now != target:
             with nogil:
-                code = plant_host_advance(host, stop)
-            check(code, f"{self.path}: cannot advance to {to_s} s")
-            if stop == target:
-                return
-            now = stop
+                code = plant_host_advance(host, target, SLICE_NS, &now, taken)
+            check(code, f"{self.path}: cannot advance to {to_s} s" if code else "")
             PyErr_CheckSignals()
+
+    def readings(self):
+        """What the driver shows of all GPUs now, to be filled again by `Host.read` or `Host.advance`."""
+        cdef Readings readings = Readings.__new__(Readings)
+        readings.gpus = plant_host_gpu_count(self.open_host())
+        self.read(readings)
+        return readings
+
+    def read(self, Readings readings not None):
+        """Take readings again."""
+        cdef plant_host_t *host = self.open_host()
+        cdef int code
+        with nogil:
+            code = plant_host_readings(host, &readings.taken)
+        check(code, self.path)
 
     def view(self, uint32_t gpu):
         """All that a client of the driver can see of one GPU; keys and units as in native/plant/host.h."""

@@ -20,13 +20,13 @@ static double noise_of(const board_t *board, int64_t number) {
 }
 
 static uint8_t percent(double share) {
-  return (uint8_t)lround(fmin(1, fmax(0, share)) * 100);
+  return (uint8_t)(least(1, most(0, share)) * 100 + 0.5);
 }
 
 void samples_take(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, const activity_t *activity,
                   samples_t *samples) {
-  int64_t number = (tick + 1) * TICK_NS / period_ns(spec);
-  if (number == tick * TICK_NS / period_ns(spec)) return;
+  int64_t end_ns = (tick + 1) * TICK_NS, number = end_ns / period_ns(spec);
+  if (number * period_ns(spec) <= end_ns - TICK_NS) return;
   samples->places[number & (SAMPLES_PLACES - 1)] = (sample_t){
       .power_mw = sensor_reads_mw(&spec->given.model, board, gpu->power_w, noise_of(board, number)),
       .clock_mhz = (uint16_t)model_clock_mhz(&spec->given.model, gpu->step),

@@ -30,6 +30,10 @@ typedef struct sensor_past {
 } sensor_past_t;
 
 int64_t sensor_time_ns(const plant_model_t *model, const board_t *board, uint64_t number);
+/* Not before: cheap, for the many times that nothing is due. */
+static inline int64_t sensor_earliest_ns(const plant_model_t *model, const board_t *board, uint64_t number) {
+  return board->sensor_phase_ns + (int64_t)(((double)number - model->sensor_jitter) * model->sensor_period_s * 1e9) - 1;
+}
 /* The number of the last publication at or before now. */
 uint64_t sensor_number_at(const plant_model_t *model, const board_t *board, int64_t now_ns);
 /* Publish number `sensor->next`. */

@@ -59,7 +59,7 @@ static void begin_iteration(const plant_serving_t *serving, engine_t *engine, re
     return;
   }
   engine->host_left_s = serving->host_s;
-  engine->left_s = fmax(0, fmax(whole_s, ITERATION_MIN_S) - serving->host_s);
+  engine->left_s = most(0, most(whole_s, ITERATION_MIN_S) - serving->host_s);
 }
 
 /* One more token for a seat; says whether that was its last. */
@@ -91,14 +91,14 @@ static double wait_span(const engine_t *engine, requests_t requests, int64_t tic
   const plant_request_t *request = head(engine, requests);
   if (!request || request->arrival_ns >= tick_ns + TICK_NS) return TICK_S - at_s;
   if (request->arrival_ns <= tick_ns) return 0;
-  return fmin(TICK_S, fmax(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
+  return least(TICK_S, most(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
 }
 
 /* The GPU awaits the processor from `at_s` of this tick on. Returns until when; at the longest, the tick's end. */
 static double await_host(engine_t *engine, double pace, double at_s) {
   double span_s = engine->host_left_s / pace;
   if (span_s > TICK_S - at_s) {
-    engine->host_left_s = fmax(0, engine->host_left_s - (TICK_S - at_s) * pace);
+    engine->host_left_s = most(0, engine->host_left_s - (TICK_S - at_s) * pace);
     return TICK_S;
   }
   engine->host_left_s = 0;
@@ -124,19 +124,19 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     double span_s = engine->left_s / rate;
     if (span_s > TICK_S - at_s) {
       spent_s[engine->phase] += TICK_S - at_s;
-      engine->left_s = fmax(0, engine->left_s - (TICK_S - at_s) * rate); /* rounding may go below */
+      engine->left_s = most(0, engine->left_s - (TICK_S - at_s) * rate); /* rounding may go below */
       break;
     }
     spent_s[engine->phase] += span_s;
     at_s += span_s;
-    int64_t now_ns = tick_ns + (int64_t)fmax(1, round(at_s * 1e9)); /* in this tick: see take_back_answers */
+    int64_t now_ns = tick_ns + (int64_t)most(1, round(at_s * 1e9)); /* in this tick: see take_back_answers */
     end_iteration(load, engine, requests, now_ns);
     begin_iteration(serving, engine, requests, now_ns);
   }
   double prefill = spent_s[ENGINE_PREFILLS] / TICK_S, decode = spent_s[ENGINE_DECODES] / TICK_S;
   shift->out[gpu].compute = serving->prefill_compute * prefill + serving->decode_compute * decode;
   shift->out[gpu].memory = serving->prefill_memory * prefill + serving->decode_memory * decode;
-  shift->out[gpu].busy = fmin(1, prefill + decode);
+  shift->out[gpu].busy = least(1, prefill + decode);
 }
 
 void serving_step(const shift_t *shift, load_t *load, engine_t *engines, requests_t requests) {

@@ -13,14 +13,33 @@ int session_look(plant_host_t *host, session_t *session) {
   *session = (session_t){.file = file, .spec = &file->spec};
   int error = file_lock(file);
   if (error) return error;
-  error = advance_now(file, &session->now_ns);
-  if (!error) error = advance_to(file, session->now_ns);
+  const state_t *truth = file_state(file);
+  error = truth ? advance_now(file, truth, &session->now_ns) : -EIO;
   if (error) {
     file_unlock(file);
     return error;
   }
   session->state = &file->states[file->active & 1];
   return 0;
+}
+
+/* What is integrated is checked as a draft: the truth need not be, too. */
+static int pass(plant_file_t *file, int64_t to_ns, int64_t most_ns, int64_t *now_ns) {
+  const state_t *truth = &file->states[file->active & 1];
+  if (to_ns < truth->now_ns) return -EINVAL;
+  if (to_ns == truth->now_ns && !file_state(file)) return -EIO;
+  *now_ns = truth->now_ns < to_ns - most_ns ? truth->now_ns + most_ns : to_ns;
+  return advance_to(file, truth, *now_ns);
+}
+
+int session_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, session_t *session) {
+  plant_file_t *file = host->file;
+  *session = (session_t){.file = file, .spec = &file->spec};
+  int error = file_lock(file);
+  if (error) return error;
+  error = pass(file, to_ns, most_ns, &session->now_ns);
+  session->state = &file->states[file->active & 1];
+  return error ? session_end(session, error) : 0;
 }
 
 int session_look_on(plant_host_t *host, session_t *session) {

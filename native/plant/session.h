@@ -18,7 +18,10 @@ int session_look(plant_host_t *host, session_t *session);
 int session_change(plant_host_t *host, session_t *session);
 int session_look_on(plant_host_t *host, session_t *session);
 int session_change_on(plant_host_t *host, session_t *session);
-/* Ends either: publishes the change if `result` is 0, else forgets it. Returns `result`. */
+/* The same as session_look after a virtual clock has been moved to to_ns, but no further than by most_ns. -EINVAL for a
+ * time that has passed. */
+int session_advance(plant_host_t *host, int64_t to_ns, int64_t most_ns, session_t *session);
+/* Ends any: publishes the change if `result` is 0, else forgets it. Returns `result`. */
 int session_end(session_t *session, int result);
 
 /* A simulated time as microseconds since 1970. */

@@ -16,14 +16,14 @@ int square_is_valid(const plant_square_t *square) {
 static double busy_until(const plant_square_t *square, double until_s) {
   double periods = floor(until_s / square->period_s);
   double busy_s = square->duty * square->period_s;
-  return periods * busy_s + fmin(until_s - periods * square->period_s, busy_s);
+  return periods * busy_s + least(until_s - periods * square->period_s, busy_s);
 }
 
 void square_step(const shift_t *shift, load_t *load) {
   const plant_square_t *square = &load->with.square;
   double begin_s = TICK_S * (double)(shift->tick - load->start_tick);
-  double busy_s = fmax(0, busy_until(square, begin_s + TICK_S) - busy_until(square, begin_s));
-  double share = fmin(1, busy_s / TICK_S);
+  double busy_s = most(0, busy_until(square, begin_s + TICK_S) - busy_until(square, begin_s));
+  double share = least(1, busy_s / TICK_S);
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (!load_has(load, gpu)) continue;
     load->progress.units[gpu] += busy_s * model_rate(shift->physics, shift->gpus[gpu].step, square->compute_fraction);

@@ -172,8 +172,8 @@ static double packages_w(const spec_t *spec, const state_t *state) {
   return power_w;
 }
 
-/* At the wall, while on. The fans keep pace with the heat at once. */
-static double wall_w(const plant_supply_t *given, double parts_w) {
+/* The fans keep pace with the heat at once. */
+double supply_wall_w(const plant_supply_t *given, double parts_w) {
   double air = parts_w / given->fan_full_w * (COOLS_NOTHING_C - USUAL_INLET_C) / (COOLS_NOTHING_C - given->inlet_c);
   double speed = given->fan_min + (1 - given->fan_min) * fmin(1, fmax(0, air));
   double delivered_w = parts_w + given->rest_w + given->fan_w * speed * speed * speed;
@@ -188,7 +188,7 @@ static double unsettled_j(const spec_t *spec, const state_t *state, int64_t now_
   if (span_s <= 0) return 0;
   double power_w = (packages_j(spec, state, now_ns) - supply->packages_j) / span_s;
   power_w += ticked_s > 0 ? (gpus_j(spec, state) - supply->gpus_j) / ticked_s : gpus_w(spec, state);
-  return wall_w(&spec->given.supply, power_w) * span_s;
+  return supply_wall_w(&spec->given.supply, power_w) * span_s;
 }
 
 void supply_settle(const spec_t *spec, state_t *state, int64_t now_ns) {
@@ -217,5 +217,5 @@ double supply_power_w(const spec_t *spec, const state_t *state) {
   const plant_supply_t *given = &spec->given.supply;
   if (state->supply.power == PLANT_POWER_OFF) return given->standby_w;
   if (state->supply.power == PLANT_POWER_BOOTING) return given->boot_w;
-  return wall_w(given, gpus_w(spec, state) + packages_w(spec, state));
+  return supply_wall_w(given, gpus_w(spec, state) + packages_w(spec, state));
 }

@@ -23,5 +23,7 @@ double supply_energy_j(const spec_t *spec, const state_t *state, uint32_t power,
 int64_t supply_time_ns(const supply_t *supply, uint32_t power, int64_t now_ns);
 double supply_total_j(const spec_t *spec, const state_t *state, int64_t now_ns);
 double supply_power_w(const spec_t *spec, const state_t *state);
+/* What a host that is on draws from the wall if its GPUs, packages and memory draw parts_w. */
+double supply_wall_w(const plant_supply_t *given, double parts_w);
 
 #endif
