@@ -35,7 +35,7 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test soak referee lint format bench calibrate clean help
+.PHONY: venv build test soak asan referee lint format bench calibrate clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
@@ -53,6 +53,18 @@ soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [A
 
 referee: $(VENV)/.dev ## run tests/referee on a real kernel, in an emulated machine [ARGS='-k floor']
 	@$(BIN)/python -m tests.referee.vm $(ARGS)
+
+# In a copy of the tree, so that the normal build stays. Python frees little at its end: leaks are not looked for. Other
+# tests run native code, too, but of processes that must answer in time.
+ASAN := build/asan
+ASAN_TESTS := tests/native tests/sim tests/hardware tests/telemetry
+asan: $(VENV)/.dev ## run the native half's unit tests under address and undefined-behaviour sanitizers [ARGS='-k plant']
+	@mkdir -p $(ASAN)/eagent && rm -rf $(ASAN)/native $(ASAN)/tests && find $(ASAN)/eagent -name '*.py' -delete
+	@tar -c --exclude='*.so' --exclude=__pycache__ README.md LICENSE setup.py pyproject.toml eagent native tests | tar -x -C $(ASAN)
+	@cd $(ASAN) && EAGENT_BUILD=asan ../../$(BIN)/python setup.py --quiet build_ext --inplace > /dev/null
+	@cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
+		../../$(BIN)/python -m pytest -n 2 --hypothesis-profile=slow $(ASAN_TESTS) $(ARGS)
 
 lint: $(VENV)/.dev ## all static checks: style, types, imports, C, stubs of the compiled modules
 	@$(BIN)/ruff check --quiet .

@@ -2,7 +2,7 @@
 
 EAGENT_BUILD=debug   bounds checks, assertions and no optimisation
 EAGENT_BUILD=trace   line tracing, for coverage of the .pyx files
-EAGENT_BUILD=asan    address and undefined-behaviour sanitizers (run under LD_PRELOAD of libasan)
+EAGENT_BUILD=asan    address and undefined-behaviour sanitizers (`make asan` builds so elsewhere and runs the tests)
 EAGENT_BUILD=tsan    thread sanitizer (run under LD_PRELOAD of libtsan)
 """
 
@@ -17,7 +17,10 @@ FLAGS = {
     "release": ["-O2"],
     "debug": ["-O0", "-g", "-UNDEBUG"],
     "trace": ["-O1"],
-    "asan": ["-O1", "-g", "-fsanitize=address,undefined"],
+    "asan": [  # -fno-wrapv: Python's own flags define what signed overflow does, and then it would not be found
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"),
+        *("-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"),
+    ],
     "tsan": ["-O1", "-g", "-fsanitize=thread"],
 }
 if BUILD not in FLAGS:

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from eagent.errors import InputError
+
+settings.register_profile("slow", deadline=None)  # under sanitizers, which `make asan` asks for
 
 SimHostFactory = Callable[..., "SimHost"]  # keywords as of eagent.sim.host.create: gpus, seed, permission, clock, ...
 

@@ -36,6 +36,7 @@ LOCKS = ("agent.lock", "warden.lock")
 # With -P the current directory, which may be anybody's, is no place to import from.
 SMI = '#!/bin/sh\nexec {python} -P -m eagent.sim.smi "$@"\n'
 BOOT_ID = Path("sys/kernel/random/boot_id")
+PARTS = frozenset({"plant", "lib", "run", "state", "kernel", "kernel.lock", "boot.lock"})  # all that a host may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +256,12 @@ def hosts(directory: Path) -> tuple[SimulatedHost, ...]:
     return tuple(SimulatedHost(plant.parent) for plant in sorted(directory.glob("*/plant")))
 
 
+def remains(directory: Path) -> tuple[SimulatedHost, ...]:
+    """What is left of hosts that have lost their plant or never got one, by name; they can only be deleted."""
+    found = (SimulatedHost(path) for path in sorted(directory.glob("*")) if NAME.fullmatch(path.name))
+    return tuple(host for host in found if _was_host(host) and not host.plant.is_file())
+
+
 def delete(directory: Path, name: str) -> None:
     """Remove a host and all that is in its directory; the server of its /sys and /proc, if it has one, is ended first.
 
@@ -266,7 +273,7 @@ def delete(directory: Path, name: str) -> None:
         DriverError: its /sys and /proc can't be unmounted.
     """
     host = SimulatedHost(_checked(directory, name))
-    if not all(part.is_dir() for part in (host.lib, host.run, host.state)):
+    if not _was_host(host):
         host = find(directory, name)
     for lock in LOCKS:
         if _is_held(host.run / lock):
@@ -275,6 +282,14 @@ def delete(directory: Path, name: str) -> None:
         raise RefusedError(f"simulated host {name!r} is in use: `eagent sim boot` runs for it; stop that first")
     host.mount.stop()  # before anything is removed: never reach through a mount
     shutil.rmtree(host.path)
+
+
+def _was_host(host: SimulatedHost) -> bool:
+    """Whether a directory was made to be a host; its maker may have died on the way."""
+    if host.path.is_symlink() or not host.path.is_dir():
+        return False
+    furnished = all(part.is_dir() for part in (host.lib, host.run, host.state))
+    return furnished or {path.name for path in host.path.iterdir()} <= PARTS
 
 
 def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], library: Path) -> None:

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t
 
 from eagent.errors import DriverError
 
-from plant.host cimport plant_host_close, plant_host_open, plant_host_t
+from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
 from plant.lab cimport PLANT_WRITE_POWER, plant_event_t, plant_host_events
 from plant.wall cimport *
 
@@ -26,12 +26,15 @@ cdef class Bmc:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
-        self.check(-error)
+        if self.host is NULL:
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)
@@ -133,7 +136,8 @@ cdef class Bmc:
             self.check(code)
             for i in range(count):
                 if found[i].kind == PLANT_WRITE_POWER:
-                    out.append((found[i].time_ns / 1e9, _POWERS[found[i].new_value]))
+                    number = found[i].new_value
+                    out.append((found[i].time_ns / 1e9, _POWERS[number] if number < len(_POWERS) else "unknown"))
             start += count
             if count == 0:
                 return out

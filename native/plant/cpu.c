@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "plant/session.h"
@@ -50,7 +51,7 @@ int plant_host_cpu_view(plant_host_t *host, uint32_t cpu, plant_cpu_view_t *view
 
 /* A counter of `range_uj` microjoules at most, which counts in units of 2^-14 J. */
 static uint64_t counter_uj(double energy_j, uint64_t range_uj) {
-  uint64_t counts = (uint64_t)(energy_j * 1e9 / PLANT_RAPL_ENERGY_PJ);
+  uint64_t counts = (uint64_t)fmin(fmax(0, energy_j) * 1e9 / PLANT_RAPL_ENERGY_PJ, 0x1p63);
   uint64_t most = range_uj * 1000 / PLANT_RAPL_ENERGY_PJ;
   return counts % (most + 1) * PLANT_RAPL_ENERGY_PJ / 1000;
 }

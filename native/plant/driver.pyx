@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from eagent.errors import DriverError, InputError
 
-from plant.host cimport plant_host_close, plant_host_open, plant_host_t
+from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
 from plant.knob cimport *
 from plant.lab cimport *
 from plant.mig cimport *
@@ -39,12 +39,15 @@ cdef class Driver:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
-        self.check(-error, "cannot open it")
+        if self.host is NULL:
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)

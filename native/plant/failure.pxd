@@ -15,9 +15,11 @@ cdef inline int check(int code, str what) except -1:
         errno.EEXIST: "it exists already",
         errno.EPERM: "only a host with a virtual clock can be advanced",
         errno.ENOSPC: "the host's tables are full",
+        errno.EDQUOT: "no room on the file system that its file is on",
         errno.EIO: "the host's file is damaged",
         errno.ENODEV: "the host is not on",
         errno.ENOENT: "a GPU serves nothing",
+        errno.ETIMEDOUT: "its lock is held by a process that stands still",
     }.get(-code, os.strerror(-code))
     fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.EBUSY, errno.EEXIST, errno.EPERM, errno.ENOENT)
     raise (InputError if fault_is_ours else DriverError)(f"{what}: {reason}")

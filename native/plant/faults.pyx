@@ -11,7 +11,7 @@ from eagent.errors import DriverError, InputError
 
 from plant.calls cimport plant_calls_t, plant_host_calls
 from plant.fault cimport *
-from plant.host cimport plant_host_close, plant_host_open, plant_host_t
+from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
 
 # In the order of enum plant_fault_kind; the last eight strike, the others last.
 KINDS = (
@@ -71,12 +71,15 @@ cdef class Faults:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
-        self.check(-error)
+        if self.host is NULL:
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)

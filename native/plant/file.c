@@ -2,20 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "plant/header.h"
+#include "plant/sane.h"
 #include "plant/supply.h"
 #include "plant/trouble.h"
 
-#define TICKS_MAX ((1ll << 60) / TICK_NS)
+#define PATIENCE_NS 30000000000ll /* with who holds the lock and does nothing */
 
 int64_t file_monotonic_ns(void) {
   struct timespec now;
@@ -27,7 +27,7 @@ void file_set_clock(state_t *state, int64_t monotonic_ns) {
   state->origin_ns = monotonic_ns - (state->tick + 1) * TICK_NS;
 }
 
-/* Where there is no /proc the id stays empty, and equal to itself. */
+/* Where there is no /proc the id stays empty. */
 static void read_boot_id(char id[40]) {
   memset(id, 0, 40);
   int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -45,6 +45,13 @@ static int init_mutex(pthread_mutex_t *mutex) {
   int error = pthread_mutex_init(mutex, &attributes);
   pthread_mutexattr_destroy(&attributes);
   return -error;
+}
+
+/* FNV-1a: against damage, not against malice. */
+static uint64_t sum(const void *bytes, size_t count) {
+  uint64_t sum = 0xcbf29ce484222325ull;
+  for (const uint8_t *byte = bytes; count > 0; byte++, count--) sum = (sum ^ *byte) * 0x100000001b3ull;
+  return sum;
 }
 
 static int init_mutexes(plant_file_t *file) {
@@ -66,6 +73,7 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   file->size = sizeof *file;
   read_boot_id(file->boot_id);
   file->spec = *spec;
+  file->spec_sum = sum(&file->spec, sizeof file->spec);
   file->stale = 1;
   file->states[0].origin_ns = file_monotonic_ns();
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) gpu_init(&file->spec, &file->states[0].gpus[gpu]);
@@ -78,12 +86,25 @@ static int fill(plant_file_t *file, const spec_t *spec) {
   return 0;
 }
 
+static int no_room(int error) {
+  return error == ENOSPC ? -EDQUOT : -error;
+}
+
+/* Sparse: the tables that grow take room as they grow. */
+static int allocate(int fd, const spec_t *spec) {
+  if (ftruncate(fd, (off_t)sizeof(plant_file_t))) return no_room(errno);
+  int error = posix_fallocate(fd, 0, (off_t)offsetof(plant_file_t, events));
+  const off_t samples = (off_t)offsetof(plant_file_t, samples);
+  if (!error) error = posix_fallocate(fd, samples, (off_t)(spec->given.gpus * sizeof(samples_t)));
+  return no_room(error);
+}
+
 int file_create(const char *path, const spec_t *spec) {
   int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd < 0) return -errno;
   plant_file_t *file = NULL;
-  /* Sparse: the tables take room as they grow. */
-  int error = ftruncate(fd, (off_t)sizeof(plant_file_t)) ? -errno : map(fd, &file);
+  int error = allocate(fd, spec);
+  if (!error) error = map(fd, &file);
   if (!error) {
     error = fill(file, spec);
     file_close(file);
@@ -93,10 +114,15 @@ int file_create(const char *path, const spec_t *spec) {
   return error;
 }
 
-static int is_ours(const plant_file_t *file) {
-  return __atomic_load_n(&file->magic, __ATOMIC_ACQUIRE) == FILE_MAGIC && file->version == FILE_VERSION &&
-         file->size == sizeof *file && file->spec.given.gpus >= 1 && file->spec.given.gpus <= PLANT_GPUS_MAX &&
-         file->spec.physics.steps >= 2 && file->spec.physics.steps <= CLOCK_STEPS_MAX && model_cpu_is_sane(&file->spec);
+/* A lock of another kind would be taken by other rules, and the C library trusts what stands there. */
+static int mutex_is_sane(const pthread_mutex_t *mutex) {
+  pthread_mutex_t fresh;
+  return init_mutex(&fresh) == 0 && mutex->__data.__kind == fresh.__data.__kind;
+}
+
+static int is_whole(const plant_file_t *file) {
+  return mutex_is_sane(&file->mutex) && mutex_is_sane(&file->driver.lock) &&
+         sum(&file->spec, sizeof file->spec) == file->spec_sum && spec_is_sane(&file->spec);
 }
 
 /* Answers later than the truth come from a process that died before it published them. */
@@ -112,12 +138,13 @@ static void take_back_answers(plant_file_t *file) {
   }
 }
 
+static int is_of_boot(const plant_file_t *file, const char boot_id[40]) {
+  return boot_id[0] == 0 || memcmp(boot_id, file->boot_id, 40) == 0; /* who does not know the boot changes nothing */
+}
+
 /* The lock and the clock's origin do not outlive a boot: make the mutex anew and let simulated time go on where it was.
  */
-static int renew_after_boot(plant_file_t *file) {
-  char boot_id[40];
-  read_boot_id(boot_id);
-  if (memcmp(boot_id, file->boot_id, sizeof boot_id) == 0) return 0;
+static int renew(plant_file_t *file, const char boot_id[40]) {
   int error = init_mutexes(file);
   if (error) return error;
   take_back_answers(file);
@@ -125,22 +152,31 @@ static int renew_after_boot(plant_file_t *file) {
   if (!state) return -EIO;
   file_set_clock(state, file_monotonic_ns());
   file_publish(file);
-  memcpy(file->boot_id, boot_id, sizeof boot_id);
+  memcpy(file->boot_id, boot_id, sizeof file->boot_id); /* last: who sees it takes the lock */
   return 0;
+}
+
+/* Two that open after a boot must not both make the mutex. */
+static int renew_after_boot(int fd, plant_file_t *file) {
+  char boot_id[40];
+  read_boot_id(boot_id);
+  if (is_of_boot(file, boot_id)) return 0;
+  while (flock(fd, LOCK_EX)) {
+    if (errno != EINTR) return -errno;
+  }
+  int error = is_of_boot(file, boot_id) ? 0 : renew(file, boot_id);
+  flock(fd, LOCK_UN); /* closing is not enough: the mapping keeps the file description, and it the lock */
+  return error;
 }
 
 int file_open(const char *path, plant_file_t **file) {
   *file = NULL;
   int fd = open(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return -errno;
-  struct stat status;
-  int error = fstat(fd, &status) ? -errno : 0;
-  if (!error && (!S_ISREG(status.st_mode) || status.st_size != (off_t)sizeof(plant_file_t))) error = -EINVAL;
-  if (!error && flock(fd, LOCK_EX)) error = -errno; /* two that open after a boot must not both make the mutex */
+  int error = header_check(fd);
   if (!error) error = map(fd, file);
-  if (!error && !is_ours(*file)) error = -EINVAL;
-  if (!error) error = renew_after_boot(*file);
-  flock(fd, LOCK_UN); /* closing is not enough: the mapping keeps the file description, and it the lock */
+  if (!error) error = renew_after_boot(fd, *file);
+  if (!error && !is_whole(*file)) error = -EBADMSG;
   close(fd);
   if (error) {
     file_close(*file);
@@ -149,55 +185,47 @@ int file_open(const char *path, plant_file_t **file) {
   return error;
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* 0 also where the kernel can't be asked: it is older than 5.14. */
+static int populate(const void *from, size_t size) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)from & ~(page - 1);
+  uintptr_t end = ((uintptr_t)from + size + page - 1) & ~(page - 1);
+  return madvise((void *)begin, end - begin, MADV_POPULATE_WRITE) && errno == EFAULT ? -EDQUOT : 0;
+}
+
+/* Room for `count` entries of a table, where `*roomy` have it; a page more of them at once. */
+static int extend(uint32_t *roomy, uint64_t count, uint32_t most, void *table, size_t size) {
+  if (count <= *roomy || *roomy >= most) return 0;
+  count += 4096 / size;
+  if (count > most) count = most;
+  int error = populate((char *)table + *roomy * size, (count - *roomy) * size);
+  if (!error) *roomy = (uint32_t)count;
+  return error;
+}
+
+int file_reserve(plant_file_t *file, int64_t rows, uint64_t events, uint64_t requests) {
+  uint32_t cpu_rows = file->roomy_rows, wall_rows = file->roomy_rows, gpu_rows = file->roomy_rows;
+  uint64_t ahead = rows > ROWS_MAX ? ROWS_MAX : (uint64_t)rows;
+  int error = extend(&file->roomy_events, events, EVENTS_MAX, file->events, sizeof file->events[0]);
+  if (!error) error = extend(&file->roomy_requests, requests, REQUESTS_MAX, file->requests, sizeof file->requests[0]);
+  if (error || ahead <= file->roomy_rows) return error;
+  error = extend(&wall_rows, ahead, ROWS_MAX, file->wall_w, sizeof file->wall_w[0]);
+  if (!error) error = extend(&cpu_rows, ahead, ROWS_MAX, file->cpu_power_w, sizeof file->cpu_power_w[0]);
+  if (!error) error = extend(&gpu_rows, ahead, ROWS_MAX, file->power_w, sizeof file->power_w[0]);
+  if (!error) file->roomy_rows = gpu_rows; /* the least of them: its rows are the largest */
+  return error;
+}
+
 void file_close(plant_file_t *file) {
   if (file) munmap(file, sizeof *file);
 }
 
-static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
-  return gpu->step < spec->physics.steps && gpu->wanted_step < spec->physics.steps && gpu->load <= LOADS_MAX &&
-         cap_is_sane(&gpu->cap) && gpu->heat.ceiling >= 0 && isfinite(gpu->energy_j) && isfinite(gpu->counted_from_j) &&
-         gpu->sensor.next < 1ull << 48;
-}
-
-static int load_is_sane(const load_t *load) {
-  switch (load->progress.running ? load->progress.kind : PLANT_LOAD_NONE) {
-    case PLANT_LOAD_SQUARE:
-      return square_is_valid(&load->with.square);
-    case PLANT_LOAD_SERVING:
-      return serving_is_valid(&load->with.serving);
-    case PLANT_LOAD_GANG:
-      if (!gang_is_valid(&load->with.gang) || load->progress.gpus == 0) return 0; /* of nobody, no step would end */
-      for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-        if (load_has(load, gpu) && !(load->share_s[gpu] >= load->with.gang.step_s / 2)) return 0;
-      }
-      return 1;
-    default:
-      return 1;
-  }
-}
-
-/* The file may be written by anybody who may open it. What indexes memory or bounds a loop is checked before it is
- * used. */
-static int is_sane(const spec_t *spec, const state_t *state) {
-  if (state->tick < 0 || state->tick > TICKS_MAX || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX)
-    return 0;
-  if (state->now_ns < 0 || state->now_ns / TICK_NS != state->tick) return 0; /* a clock far ahead bounds no loop */
-  if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
-  if (!trouble_is_sane(&state->faults)) return 0;
-  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
-    const engine_t *engine = &state->engines[i];
-    if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(&state->loads[i])) return 0;
-    if (!mig_is_sane(spec, &state->migs[i])) return 0;
-    if (engine->phase > ENGINE_DECODES || engine->seated > PLANT_BATCH_MAX) return 0;
-    if (engine->phase == ENGINE_WAITS) continue;
-    if (engine->seated == 0 || !(engine->host_left_s >= 0) || !(engine->left_s >= 0)) return 0;
-  }
-  return 1;
-}
-
 const state_t *file_state(const plant_file_t *file) {
   const state_t *state = &file->states[file->active & 1];
-  return is_sane(&file->spec, state) ? state : NULL;
+  return state_is_sane(&file->spec, state) ? state : NULL;
 }
 
 static void copy_running(const state_t *truth, state_t *draft) {
@@ -236,7 +264,7 @@ static state_t *begin(plant_file_t *file, uint32_t is_whole) {
   }
   file->stale = is_whole;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  return is_sane(&file->spec, draft) ? draft : NULL;
+  return state_is_sane(&file->spec, draft) ? draft : NULL;
 }
 
 state_t *file_begin(plant_file_t *file) {
@@ -248,12 +276,31 @@ state_t *file_begin_tick(plant_file_t *file, int64_t until) {
   return begin(file, truth->supply.power != PLANT_POWER_ON || truth->faults.next_tick <= until);
 }
 
+/* The fence: what is written to the next draft, which is the present truth, is written after this. */
 void file_publish(plant_file_t *file) {
   __atomic_store_n(&file->active, ~file->active & 1, __ATOMIC_RELEASE);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Who holds the lock may be at work for long, after a night of load say, and shows it by the ticks that it publishes.
+ * Who shows nothing is stopped, or dead in a way that left the lock behind: better an error than to wait for ever. */
+static int wait_for_lock(plant_file_t *file) {
+  int64_t seen_tick = -1, give_up_ns = 0;
+  for (;;) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* the only clock that every C library can wait by; it may jump */
+    until.tv_sec++;
+    int error = pthread_mutex_timedlock(&file->mutex, &until);
+    if (error != ETIMEDOUT) return error;
+    int64_t tick = __atomic_load_n(&file->states[file->active & 1].tick, __ATOMIC_RELAXED);
+    if (tick != seen_tick) give_up_ns = file_monotonic_ns() + PATIENCE_NS;
+    if (file_monotonic_ns() >= give_up_ns) return ETIMEDOUT;
+    seen_tick = tick;
+  }
 }
 
 void file_enter(plant_file_t *file, state_t *state, plant_event_t event) {
-  if (state->events >= EVENTS_MAX) {
+  if (state->events >= EVENTS_MAX || file_reserve(file, 0, state->events + 1, 0)) {
     state->events_lost++;
     return;
   }
@@ -261,10 +308,12 @@ void file_enter(plant_file_t *file, state_t *state, plant_event_t event) {
 }
 
 int file_lock(plant_file_t *file) {
-  int error = pthread_mutex_lock(&file->mutex);
+  int error = pthread_mutex_trylock(&file->mutex);
+  if (error == EBUSY) error = wait_for_lock(file);
   if (error == EOWNERDEAD) {
     take_back_answers(file);
     error = pthread_mutex_consistent(&file->mutex);
+    if (error) pthread_mutex_unlock(&file->mutex);
   }
   return -error;
 }

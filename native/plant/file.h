@@ -17,6 +17,7 @@
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
+#define EVENTS_AHEAD 256u    /* more than one change or one boot enters */
 
 /* Off, booting or on: see supply.h. */
 typedef struct supply {
@@ -73,11 +74,13 @@ typedef struct plant_file {
   uint32_t version;
   uint32_t active; /* which state is the truth */
   uint64_t size;
-  uint32_t stale, reserved; /* stale: the two states may differ in more than file_begin_tick is for */
   char boot_id[40]; /* of the boot in which the mutex was made: one from before a reboot may be held by nobody, for ever
                      */
   pthread_mutex_t mutex;
   driver_t driver;
+  uint32_t roomy_rows, roomy_events, roomy_requests; /* what file_reserve has given room */
+  uint32_t stale;                                    /* the two states may differ in more than file_begin_tick is for */
+  uint64_t spec_sum;                                 /* of what follows, which never changes */
   spec_t spec;
   state_t states[2];
   plant_event_t events[EVENTS_MAX];
@@ -95,6 +98,7 @@ struct plant_host {
 };
 
 int file_create(const char *path, const spec_t *spec);
+/* 0, or -errno as plant_host_open gives it. */
 int file_open(const char *path, plant_file_t **file);
 void file_close(plant_file_t *file);
 
@@ -115,6 +119,11 @@ void file_publish(plant_file_t *file);
 
 /* Enter a write into the log of a draft. */
 void file_enter(plant_file_t *file, state_t *state, plant_event_t event);
+
+/* With the lock held: see that the file system has room for so many entries of the tables. 0, or -EDQUOT. The file is
+ * sparse, and who writes to a page that finds no room dies of SIGBUS, be it the simulation or a client of the driver.
+ */
+int file_reserve(plant_file_t *file, int64_t rows, uint64_t events, uint64_t requests);
 
 int64_t file_monotonic_ns(void);
 /* Let the wall clock go on from just beyond the latest time that anybody can have seen. */

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define HOTTEST_K 1e6 /* more than any load makes of any board that lives */
+
 void heat_settle(const spec_t *spec, heat_t *heat, double power_w) {
   for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) heat->stage_k[i] = power_w * spec->given.model.heat_k_per_w[i];
   heat->ceiling = model_top_step(&spec->physics);
@@ -38,4 +40,11 @@ void heat_control(const spec_t *spec, heat_t *heat, uint32_t step) {
   } else if (heat->ceiling < top) {
     heat->ceiling += 1;
   }
+}
+
+int heat_is_sane(const heat_t *heat) {
+  for (uint32_t i = 0; i < PLANT_HEAT_STAGES; i++) {
+    if (!(fabs(heat->stage_k[i]) <= HOTTEST_K)) return 0;
+  }
+  return heat->ceiling >= 0 && heat->ceiling <= CLOCK_STEPS_MAX;
 }

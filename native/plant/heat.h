@@ -17,5 +17,6 @@ void heat_tick(const spec_t *spec, heat_t *heat, double power_w);
 double heat_c(const spec_t *spec, const heat_t *heat);
 /* Every 20 ms: a clock step down while it is hotter than slow_c, up again while not; to the lowest at stop_c. */
 void heat_control(const spec_t *spec, heat_t *heat, uint32_t step);
+int heat_is_sane(const heat_t *heat);
 
 #endif

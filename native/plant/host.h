@@ -7,6 +7,7 @@
 #ifndef EAGENT_PLANT_HOST_H
 #define EAGENT_PLANT_HOST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define PLANT_GPUS_MAX 16u
@@ -45,9 +46,11 @@ typedef struct plant_gpu_view {
   uint32_t mig_mode; /* 1: divided into MIG instances (mig.h), or to be divided */
 } plant_gpu_view_t;
 
-/* Open an existing host file. Returns NULL with *error = errno-style positive code (ENOENT, EINVAL for a foreign or
- * other-version file, EACCES, ...). */
+/* Open an existing host file. Returns NULL with *error = errno-style positive code: EINVAL: no simulated host,
+ * EPROTONOSUPPORT: made by another version of eagent, EBADMSG: damaged; ENOENT, EACCES, ... */
 plant_host_t *plant_host_open(const char *path, int *error);
+/* Why it could not be opened, for a person: the end of a line that begins with the path. */
+void plant_host_complaint(const char *path, int error, char *out, size_t room);
 void plant_host_close(plant_host_t *host);
 
 /* From now on the handle speaks with the present boot only, as a process of that boot does. 0, or -ENODEV if the host

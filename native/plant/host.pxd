@@ -42,6 +42,7 @@ cdef extern from "plant/host.h" nogil:
         uint8_t busy_pct, memory_pct
 
     plant_host_t *plant_host_open(const char *path, int *error)
+    void plant_host_complaint(const char *path, int error, char *out, size_t room)
     void plant_host_close(plant_host_t *host)
     const char *plant_host_gpu_name(const plant_host_t *host)
     uint32_t plant_host_gpu_count(const plant_host_t *host)

@@ -113,6 +113,11 @@ static int requests_gpus(const plant_request_t *requests, uint32_t count, uint32
   return 0;
 }
 
+static int make_room(session_t *session, uint32_t count) {
+  if (count > REQUESTS_MAX - session->draft->requests) return -ENOSPC;
+  return file_reserve(session->file, 0, 0, session->draft->requests + count);
+}
+
 /* The end of an engine's queue: where the number of the next request goes. Indices come from a mapped file. */
 static uint32_t *tail(session_t *session, uint32_t gpu) {
   uint32_t *end = &session->draft->engines[gpu].waiting;
@@ -149,7 +154,8 @@ int plant_host_start_serving(plant_host_t *host, uint32_t gpus, int64_t at_ns, u
   int error = session_change_on(host, &session);
   if (error) return error;
   load_t *load = NULL;
-  if (count > REQUESTS_MAX - session.draft->requests) return session_end(&session, -ENOSPC);
+  error = make_room(&session, count);
+  if (error) return session_end(&session, error);
   error = claim(&session, gpus, at_ns, &(plant_progress_t){.kind = PLANT_LOAD_SERVING, .pid = pid}, &load);
   if (!error) {
     load->with.serving = *serving;
@@ -172,7 +178,8 @@ int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_reque
   session_t session;
   int error = session_change_on(host, &session);
   if (error) return error;
-  if (count > REQUESTS_MAX - session.draft->requests) return session_end(&session, -ENOSPC);
+  error = make_room(&session, count);
+  if (error) return session_end(&session, error);
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (gpus >> gpu & 1 && !has_engine(session.draft, gpu)) return session_end(&session, -ENOENT);
   }

@@ -125,15 +125,15 @@ cdef class Host:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
         if self.host is NULL:
-            if error == errno.EINVAL:
-                raise DriverError(f"{path}: not a simulated host of this version of eagent")
-            raise DriverError(f"{path}: {os.strerror(error)}")
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)
@@ -503,7 +503,7 @@ cdef class Host:
         """Every write to cpufreq and RAPL: (time_s, what, CPU or package, constraint, old, new, pid), `what` as in
         cpu_view and rapl_view; frequencies as requested."""
         def named(what, value):
-            return _GOVERNORS[value] if what == "governor" else value
+            return _GOVERNORS[value] if what == "governor" and value < len(_GOVERNORS) else value
         return [(e["time_ns"] / 1e9, what, e["gpu"], e["constraint"], named(what, e["old_value"]),
                  named(what, e["new_value"]), e["pid"])
                 for e in self.all_events() if (what := _CPU_WRITES.get(e["kind"])) is not None]

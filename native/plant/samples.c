@@ -3,9 +3,13 @@
 #include <errno.h>
 #include <math.h>
 
+#include "plant/advance.h"
 #include "plant/random.h"
 #include "plant/session.h"
 #include "plant/trouble.h"
+
+/* No period is shorter than a tick. */
+_Static_assert(SAMPLES_PLACES >= PLANT_SAMPLES + BUSY_TICKS_MAX, "what is shown outlives who dies unpublished");
 
 static int64_t period_ns(const spec_t *spec) {
   return (int64_t)(spec->given.model.sample_period_s * 1e9);

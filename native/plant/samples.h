@@ -1,14 +1,15 @@
 /* The driver's sample buffer: what a GPU drew and did, more often than its sensor publishes it.
  *
- * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. While a
- * GPU sleeps none is written: they are all alike.
+ * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. Nor do
+ * those of a process that dies before it publishes: they are too few to come round to the places that are shown. While
+ * a GPU sleeps none is written: they are all alike.
  */
 #ifndef EAGENT_PLANT_SAMPLES_H
 #define EAGENT_PLANT_SAMPLES_H
 
 #include "plant/gpu.h"
 
-#define SAMPLES_PLACES 128u /* more than are ever shown: a power of two */
+#define SAMPLES_PLACES 4096u /* a power of two: more than are shown and written between two publications together */
 
 typedef struct sample {
   uint32_t power_mw;

@@ -4,6 +4,8 @@
 
 #include "plant/random.h"
 
+#define MOST_MJ 0x1p63 /* what a counter of 64 bits holds surely */
+
 int64_t sensor_time_ns(const plant_model_t *model, const board_t *board, uint64_t number) {
   uint64_t bits = random_bits(board->seed, RANDOM_SENSOR_JITTER, board->gpu, number);
   double jitter = random_between(-model->sensor_jitter, model->sensor_jitter, bits);
@@ -19,7 +21,7 @@ uint64_t sensor_number_at(const plant_model_t *model, const board_t *board, int6
 
 uint32_t sensor_reads_mw(const plant_model_t *model, const board_t *board, double truth_w, double noise) {
   double read_w = truth_w * board->sensor_gain + board->sensor_offset_w + model->sensor_noise_w * noise;
-  return (uint32_t)(fmax(0, read_w) * 1e3);
+  return (uint32_t)fmin(fmax(0, read_w) * 1e3, UINT32_MAX);
 }
 
 /* The last bit alternates: two readings in a row never agree to the milliwatt, which some clients take for a stuck
@@ -33,7 +35,7 @@ void sensor_publish(const plant_model_t *model, const board_t *board, const sens
   double noise = random_normal(random_bits(board->seed, RANDOM_SENSOR_NOISE, board->gpu, number));
   sensor->power_mw = alternate(sensor_reads_mw(model, board, truth->mean_w, noise), number);
   sensor->time_ns = sensor_time_ns(model, board, number);
-  sensor->energy_mj = truth->energy_j > 0 ? (uint64_t)(truth->energy_j * board->energy_gain * 1e3) : 0;
+  sensor->energy_mj = (uint64_t)fmin(fmax(0, truth->energy_j) * board->energy_gain * 1e3, MOST_MJ);
   if (model->average_window_s == 0) return;
   double quieter = sqrt(fmin(1, model->sensor_window_s / model->average_window_s)); /* noise of a mean of many */
   sensor->average_mw = alternate(sensor_reads_mw(model, board, truth->average_w, noise * quieter), number);

@@ -89,7 +89,8 @@ static void end_iteration(load_t *load, engine_t *engine, requests_t requests, i
 /* How long an engine without work sleeps from `at_s` of this tick on; at most to the tick's end. */
 static double wait_span(const engine_t *engine, requests_t requests, int64_t tick_ns, double at_s) {
   const plant_request_t *request = head(engine, requests);
-  if (!request) return TICK_S - at_s;
+  if (!request || request->arrival_ns >= tick_ns + TICK_NS) return TICK_S - at_s;
+  if (request->arrival_ns <= tick_ns) return 0;
   return least(TICK_S, most(at_s, (double)(request->arrival_ns - tick_ns) * 1e-9)) - at_s;
 }
 
@@ -97,7 +98,7 @@ static double wait_span(const engine_t *engine, requests_t requests, int64_t tic
 static double await_host(engine_t *engine, double pace, double at_s) {
   double span_s = engine->host_left_s / pace;
   if (span_s > TICK_S - at_s) {
-    engine->host_left_s -= (TICK_S - at_s) * pace;
+    engine->host_left_s = most(0, engine->host_left_s - (TICK_S - at_s) * pace);
     return TICK_S;
   }
   engine->host_left_s = 0;
@@ -123,12 +124,12 @@ static void engine_step(const shift_t *shift, uint32_t gpu, load_t *load, engine
     double span_s = engine->left_s / rate;
     if (span_s > TICK_S - at_s) {
       spent_s[engine->phase] += TICK_S - at_s;
-      engine->left_s -= (TICK_S - at_s) * rate;
+      engine->left_s = most(0, engine->left_s - (TICK_S - at_s) * rate); /* rounding may go below */
       break;
     }
     spent_s[engine->phase] += span_s;
     at_s += span_s;
-    int64_t now_ns = tick_ns + (int64_t)llround(at_s * 1e9);
+    int64_t now_ns = tick_ns + (int64_t)most(1, round(at_s * 1e9)); /* in this tick: see take_back_answers */
     end_iteration(load, engine, requests, now_ns);
     begin_iteration(serving, engine, requests, now_ns);
   }

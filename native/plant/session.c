@@ -52,6 +52,8 @@ int session_look_on(plant_host_t *host, session_t *session) {
 }
 
 static int begin_change(session_t *session) {
+  int error = file_reserve(session->file, 0, session->state->events + EVENTS_AHEAD, 0);
+  if (error) return session_end(session, error);
   session->draft = file_begin(session->file);
   return session->draft ? 0 : session_end(session, -EIO);
 }

@@ -45,6 +45,7 @@ static int is_time(int64_t time_ns) {
 int supply_is_sane(const supply_t *supply) {
   if (supply->power >= PLANT_POWERS || !is_time(supply->since_ns) || !is_time(supply->booted_ns)) return 0;
   if (!is_time(supply->settled_ns) || !isfinite(supply->on_j) || !isfinite(supply->row_j)) return 0;
+  if (!is_time(supply->on_tick)) return 0;
   for (uint32_t i = 0; i < PLANT_POWERS; i++) {
     if (!is_time(supply->time_ns[i])) return 0;
   }

@@ -5,7 +5,7 @@
 #include "plant/random.h"
 
 #define TIME_MAX_NS (1ll << 60)
-#define VALUE_MAX   1e12
+#define VALUE_MAX   1e9 /* fits into an int, and in thousandths into a long */
 
 static int is_time(int64_t time_ns) {
   return time_ns >= 0 && time_ns <= TIME_MAX_NS;
@@ -22,6 +22,10 @@ static int fault_is_sane(const plant_fault_t *given) {
 
 int trouble_is_sane(const faults_t *faults) {
   if (faults->count > PLANT_FAULTS_MAX) return 0;
+  for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+    int64_t time_ns = faults->frozen[gpu].time_ns;
+    if (time_ns < -TIME_MAX_NS || time_ns > TIME_MAX_NS) return 0; /* a sensor's first may be before time 0 */
+  }
   for (uint32_t i = 0; i < faults->count; i++) {
     if (!fault_is_sane(&faults->table[i].given)) return 0;
   }

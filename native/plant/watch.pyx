@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 from eagent.errors import DriverError
 
 from plant.cpu cimport plant_host_cpu_model
-from plant.host cimport plant_host_close, plant_host_gpu_count, plant_host_open, plant_host_t
+from plant.host cimport plant_host_close, plant_host_complaint, plant_host_gpu_count, plant_host_open, plant_host_t
 from plant.lab cimport *
 from plant.truth cimport plant_host_truth, plant_truth_t
 
@@ -32,12 +32,15 @@ cdef class Watch:
 
     def __cinit__(self, path):
         cdef int error = 0
+        cdef char[256] complaint
         encoded = os.fsencode(path)
         cdef const char *name = encoded
         self.path = str(path)
         with nogil:
             self.host = plant_host_open(name, &error)
-        self.check(-error)
+        if self.host is NULL:
+            plant_host_complaint(name, error, complaint, sizeof(complaint))
+            raise DriverError(f"{path}: {complaint.decode()}")
 
     def __dealloc__(self):
         plant_host_close(self.host)

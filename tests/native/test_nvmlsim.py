@@ -31,6 +31,13 @@ def test_a_machine_without_a_usable_host_answers_as_one_without_the_driver(host:
     assert host.nvml(script, initialise=False, environ=environ) == [9, 9, 1, 1]
 
 
+def test_a_host_of_another_version_answers_as_a_machine_without_the_driver(host: SimHost) -> None:
+    with host.plant.open("r+b") as file:
+        file.seek(8)
+        file.write(b"\6\0\0\0")
+    assert host.nvml("tell([code(nvmlInit), code(nvmlDeviceGetCount)])", initialise=False) == [9, 1]
+
+
 def test_a_host_that_its_user_may_not_open_is_a_matter_of_permission(host: SimHost) -> None:
     host.plant.chmod(0)
     script = """

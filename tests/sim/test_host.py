@@ -202,6 +202,38 @@ def test_what_is_left_of_a_host_without_its_plant_can_be_deleted_by_name(tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("parts", [(), ("lib",), ("lib", "run", "state"), ("lib", "run", "state", "kernel")])
+def test_what_a_maker_that_died_has_left_is_found_and_can_be_deleted(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    host.create(tmp_path, "whole", gpus=1)
+    for part in ("", *parts):
+        (tmp_path / "box" / part).mkdir()
+    assert [left.name for left in host.remains(tmp_path)] == ["box"]
+    with pytest.raises(InputError, match="'box' exists already"):
+        host.create(tmp_path, "box", gpus=1)
+    host.delete(tmp_path, "box")
+    assert host.remains(tmp_path) == ()
+    host.create(tmp_path, "box", gpus=1)
+
+
+def test_a_host_of_another_version_can_be_deleted_by_name(tmp_path: Path) -> None:
+    made = host.create(tmp_path, "box", gpus=1)
+    with made.plant.open("r+b") as file:
+        file.seek(8)
+        file.write(b"\6\0\0\0")
+    assert [one.name for one in host.hosts(tmp_path)] == ["box"]
+    host.delete(tmp_path, "box")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_to_what_looks_like_a_host_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "lib").mkdir(parents=True)
+    (tmp_path / "box").symlink_to(tmp_path / "elsewhere")
+    assert "box" not in [left.name for left in host.remains(tmp_path)]
+    with pytest.raises(InputError, match="no simulated host 'box'"):
+        host.delete(tmp_path, "box")
+    assert (tmp_path / "elsewhere/lib").is_dir()
+
+
 @pytest.mark.parametrize("parts", [(), ("lib",), ("lib", "run"), ("run", "state"), ("lib", "state", "kernel")])
 def test_a_directory_that_is_no_host_is_not_deleted(tmp_path: Path, parts: tuple[str, ...]) -> None:
     for part in ("", *parts):

@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> list[str]:  # noqa: ARG001  # the shape of 
                 lines.append(f"{each.name:<16} {_described(opened, bmc)}")
         except DriverError as problem:  # made by another version: it can still be deleted
             lines.append(f"{each.name:<16} {problem}")
+    lines += [f"{each.name:<16} has no plant: all that can be done is to delete it" for each in host.remains(directory)]
     return lines or [f"No simulated host in {directory}: make one with `eagent sim create NAME`."]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,23 @@ def test_a_host_is_made_listed_loaded_and_deleted(sim: Run) -> None:
     assert sim("load", "lab", "none").code == 0
     assert "load: none" in sim("list").out
     assert sim("delete", "lab").code == 0
+    assert "No simulated host" in sim("list").out
+
+
+def test_hosts_that_cannot_be_used_are_listed_with_the_reason_and_deleted_by_name(sim: Run, tmp_path: Path) -> None:
+    for name in ("ancient", "broken", "whole"):
+        sim("create", name, "--gpus", "1")
+    with (tmp_path / "s/ancient/plant").open("r+b") as file:
+        file.seek(8)  # the version
+        file.write(b"\6\0\0\0")
+    (tmp_path / "s/broken/plant").unlink()
+    first, second, third = sim("list").out.splitlines()
+    assert first.startswith("ancient ")
+    assert "made by another version of eagent (file version 6, this is 7): delete it and make it anew" in first
+    assert second.startswith("whole ")
+    assert third == "broken           has no plant: all that can be done is to delete it"
+    for name in ("ancient", "broken", "whole"):
+        assert sim("delete", name).out == f"Simulated host {name} is gone.\n"
     assert "No simulated host" in sim("list").out
 
 

@@ -173,6 +173,20 @@ def test_a_process_killed_with_the_lock_leaves_it_to_the_next_and_its_unpublishe
     assert everything(host) == everything(spared)
 
 
+def test_a_process_killed_between_two_publications_takes_no_sample_with_it(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "plant"
+    host, spared = lab(path=path), lab()
+    for one in (host, spared):
+        Square(period_s=0.43).start(one, [0])
+    for _ in range(5):
+        killed = child("host.advance(host.time_s + 20); print('going', flush=True); host.advance(1e6)", path)
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "going\n"
+        end(killed)  # up to ten seconds of the future are in the file's tables, four times what the buffer shows
+        spared.advance(host.time_s)
+        assert host.samples(0) == spared.samples(0)
+
+
 def test_two_processes_see_one_truth(lab: Lab, tmp_path: Path) -> None:
     path = tmp_path / "plant"
     host = lab(gpus=2, path=path)
