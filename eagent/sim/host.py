@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,10 @@ LOCKS = ("agent.lock", "warden.lock")
 # With -P the current directory, which may be anybody's, is no place to import from.
 SMI = '#!/bin/sh\nexec {python} -P -m eagent.sim.smi "$@"\n'
 BOOT_ID = Path("sys/kernel/random/boot_id")
-PARTS = frozenset({"plant", "lib", "run", "state", "kernel", "kernel.lock", "boot.lock"})  # all that a host may have
+# All that a host may have, or its maker or deleter leave if they die on the way.
+PARTS = frozenset(
+    ["plant", "plant.new", "host.toml", "lib", "bin", "run", "state", "kernel", "kernel.lock", "boot.lock"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,8 @@ def make(directory: Path, description: Description) -> SimulatedHost:
     except OSError as error:
         raise DriverError(f"cannot make {host.path}: {error.strerror}") from error
     try:
-        _furnish(host, description, begin, library)
+        with _alone(host.path):
+            _furnish(host, description, begin, library)
     except BaseException as error:
         shutil.rmtree(host.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -246,8 +251,7 @@ def find(directory: Path, name: str) -> SimulatedHost:
     """
     host = SimulatedHost(_checked(directory, name))
     if not host.plant.is_file():
-        known = ", ".join(other.name for other in hosts(directory)) or "none"
-        raise InputError(f"no simulated host {name!r}; there are: {known}")
+        raise _none_of(directory, name)
     return host
 
 
@@ -270,18 +274,29 @@ def delete(directory: Path, name: str) -> None:
     Raises:
         InputError: there is none of that name.
         RefusedError: an agent, a warden or an init runs on it.
-        DriverError: its /sys and /proc can't be unmounted.
+        DriverError: its /sys and /proc can't be unmounted, or the file system refuses.
     """
-    host = SimulatedHost(_checked(directory, name))
-    if not _was_host(host):
-        host = find(directory, name)
+    path = _checked(directory, name)
+    try:
+        with _alone(path):
+            _delete(SimulatedHost(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise _none_of(directory, name) from None
+
+
+def _delete(host: SimulatedHost) -> None:
+    if not _was_host(host) and not host.plant.is_file():
+        raise _none_of(host.path.parent, host.name)
     for lock in LOCKS:
         if _is_held(host.run / lock):
-            raise RefusedError(f"simulated host {name!r} is in use: {lock} is held; stop `eagent up` there first")
+            raise RefusedError(f"simulated host {host.name!r} is in use: {lock} is held; stop `eagent up` there first")
     if _is_held(host.boot_lock):
-        raise RefusedError(f"simulated host {name!r} is in use: `eagent sim boot` runs for it; stop that first")
+        raise RefusedError(f"simulated host {host.name!r} is in use: `eagent sim boot` runs for it; stop that first")
     host.mount.stop()  # before anything is removed: never reach through a mount
-    shutil.rmtree(host.path)
+    try:
+        shutil.rmtree(host.path)
+    except OSError as error:
+        raise DriverError(f"cannot remove {host.path}: {error.strerror}") from error
 
 
 def _was_host(host: SimulatedHost) -> bool:
@@ -306,6 +321,22 @@ def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Pat
     begin(fresh)
     fresh.rename(host.plant)  # with this file it is a host
     host.show_boot()
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Be the only one who makes or removes a host's directory; who comes later waits."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _none_of(directory: Path, name: str) -> InputError:
+    known = ", ".join(other.name for other in hosts(directory)) or "none"
+    return InputError(f"no simulated host {name!r}; there are: {known}")
 
 
 def _checked(directory: Path, name: str) -> Path:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +215,31 @@ def test_what_a_maker_that_died_has_left_is_found_and_can_be_deleted(tmp_path: P
     host.delete(tmp_path, "box")
     assert host.remains(tmp_path) == ()
     host.create(tmp_path, "box", gpus=1)
+
+
+@pytest.mark.parametrize("part", ["lib", "bin", "run", "state", "kernel", "host.toml"])
+def test_what_a_deleter_that_died_has_left_is_found_and_can_be_deleted(tmp_path: Path, part: str) -> None:
+    made = host.create(tmp_path, "box", gpus=1)
+    made.plant.rename(made.path / "plant.new")
+    gone = made.path / part
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert [left.name for left in host.remains(tmp_path)] == ["box"]
+    host.delete(tmp_path, "box")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_who_delete_a_host_at_once_one_does_and_the_other_finds_none(tmp_path: Path) -> None:
+    def delete(_: int) -> str:
+        try:
+            host.delete(tmp_path, "box")
+        except InputError as none:
+            return str(none)
+        return "deleted"
+
+    for _ in range(20):
+        host.create(tmp_path, "box", gpus=1)
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(delete, range(2))) == ["deleted", "no simulated host 'box'; there are: none"]
 
 
 def test_a_host_of_another_version_can_be_deleted_by_name(tmp_path: Path) -> None:
