@@ -1,7 +1,7 @@
 """What goes on in a simulated host, at one instant: the truth beside what its sensors say, its work, who wrote what.
 
 The result is a document of plain values, fit for JSON. What can't be known is None: a host that is off has no driver
-that could be asked.
+that could be asked, and a GPU that is lost answers nobody.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from eagent.errors import DriverError, InputError
+from eagent.sim import symbols
 from eagent.sim._faults import FOREIGN_PID, Faults
 from eagent.sim._plant import Host
 from eagent.sim._watch import Watch
+from eagent.sim.faults import MISSING_SYMBOLS
 from eagent.sim.host import SimulatedHost
 
 WRITES_S = 10.0  # how long a write is told of
@@ -40,6 +42,20 @@ PARTS = {
     "power": "",  # the host itself
 }
 LOCKS = ("lock", "memory_lock")
+SILENCES = ("gpu-lost", "reset-required")  # faults of a GPU that then answers nobody
+
+# The fault that is none of the plant's, as those are told.
+LACKING = {
+    "number": None,
+    "kind": MISSING_SYMBOLS,
+    "target": "host",
+    "index": 0,
+    "values": (0.0, 0.0),
+    "from_s": 0.0,
+    "until_s": None,
+    "every_s": None,
+    "begun": True,
+}
 
 Json = dict[str, Any]
 
@@ -79,6 +95,9 @@ class Scene:
             raise InputError(f"simulated host {self._host.name!r} has been deleted")
         loads = [dict(load) for load in self._plant.progress()]
         truth = self._watch.look()
+        faults = self._all_faults()
+        silences = [fault for fault in faults if fault["begun"] and fault["kind"] in SILENCES]
+        silent = {None if fault["target"] == "host" else fault["index"] for fault in silences}
         return {
             "simulated": True,
             "host": self._host.name,
@@ -87,15 +106,21 @@ class Scene:
             "power": truth["power"],
             "since_s": truth["since_s"],
             "wall_w": truth["wall_w"],
-            "gpus": [self._gpu(number, gpu, loads) for number, gpu in enumerate(truth["gpus"])],
+            "gpus": [
+                self._gpu(number, gpu, loads, bool({None, number} & silent)) for number, gpu in enumerate(truth["gpus"])
+            ],
             "packages": [{"package": number, "power_w": power_w} for number, power_w in enumerate(truth["package_w"])],
             "loads": loads,
-            "faults": [dict(fault) for fault in self._faults.all()],
+            "faults": faults,
             "writes": self._writes(truth["time_s"], truth["writes"]),
             "full_logs": list(self._plant.full_logs),
         }
 
-    def _gpu(self, number: int, truth: Any, loads: list[Json]) -> Json:
+    def _all_faults(self) -> list[Json]:
+        faults: list[Json] = [dict(fault) for fault in self._faults.all()]
+        return [*faults, LACKING] if symbols.are_missing(self._host) else faults
+
+    def _gpu(self, number: int, truth: Any, loads: list[Json], is_silent: bool) -> Json:
         running = (place for place, load in enumerate(loads) if load["running"] and number in load["gpus"])
         out: Json = {
             "gpu": number,
@@ -112,6 +137,8 @@ class Scene:
             "busy": None,
             "reasons": None,
         }
+        if is_silent:
+            return out
         with contextlib.suppress(DriverError):  # no driver: the host is not on
             view = self._plant.view(number)
             out |= {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eagent.errors import DriverError, InputError
-from eagent.sim import host
+from eagent.sim import host, symbols
 from eagent.sim._bmc import Bmc
 from eagent.sim._driver import Driver
 from eagent.sim._faults import Faults
@@ -98,6 +98,28 @@ def test_faults_that_last_or_are_yet_to_come_are_told(made: SimulatedHost, scene
         opened.inject("gpu-lost", "gpu", 1)
     (told,) = scene.look()["faults"]
     assert (told["kind"], told["target"], told["index"], told["until_s"]) == ("gpu-lost", "gpu", 1, None)
+
+
+@pytest.mark.parametrize("kind", ["gpu-lost", "reset-required"])
+def test_a_gpu_that_answers_nobody_has_no_reading(made: SimulatedHost, plant: Host, scene: Scene, kind: str) -> None:
+    with Faults(made.plant) as opened:
+        opened.inject(kind, "gpu", 1)
+        opened.inject(kind, "gpu", 0, from_s=5.0)
+    told, silent = scene.look()["gpus"]
+    assert told["power_reading_w"] is not None
+    assert {silent[key] for key in ("power_reading_w", "reading_age_s", "limit_enforced_w", "busy", "reasons")} == {
+        None
+    }
+    assert silent["power_true_w"] > 0
+    plant.advance(6.0)
+    assert [gpu["power_reading_w"] for gpu in scene.look()["gpus"]] == [None, None]
+
+
+def test_a_library_that_lacks_names_is_told_as_a_fault(made: SimulatedHost, scene: Scene) -> None:
+    symbols.drop(made)
+    (told,) = scene.look()["faults"]
+    assert (told["kind"], told["target"], told["begun"]) == ("missing-symbols", "host", True)
+    assert json.loads(json.dumps(told)) is not None
 
 
 def test_every_knob_of_a_gpu_is_told_by_its_name(made: SimulatedHost, scene: Scene) -> None:

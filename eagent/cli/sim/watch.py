@@ -2,7 +2,7 @@
 
 TRUE is what a GPU really draws, in the model, over the last 5 ms; READING is what its driver tells, and AGE how long
 ago the sensor published that. TEMP is true as well. A limit that the driver does not enforce as requested is shown
-with both. A dash is what nobody can know, because the host is off.
+with both. A dash is what no driver tells, because the host is off or the GPU answers nobody.
 
 Examples:
   eagent sim watch lab
@@ -212,7 +212,7 @@ def _divided(value: int) -> str:
 
 def _writer(write: Json) -> str:
     if not write["pid"]:
-        return "nobody: the host was switched"
+        return "nobody: " + ("" if write["what"] == "power" else "a reset, or ") + "the host was switched"
     return f"pid {write['pid']}" + (f" ({write['command']})" if write["command"] else ", which has ended")
 
 

@@ -129,20 +129,21 @@ def test_writes_say_what_when_and_who(seen: dict[str, Any]) -> None:
         write(94.0, "package1", "limit_uw", 250_000_000, 200_000_000),
         write(95.0, "cpu3", "max_khz", 3_400_000, 2_000_000),
         write(96.0, "host", "power", 2, 0, pid=0, command=None),
+        write(97.0, "gpu0", "limit", 250_500, 400_000, pid=0, command=None),
         write(99.96, "gpu0", "limit", 250_500, 400_000),
     ]
     seen["full_logs"] = ["power"]
     lines = frame(seen)
     assert "FULL     the log of power: what came later is not in it" in lines
     assert lines[-9:] == [
-        "writes of the last 10s, 3 more before",
-        "      8s ago  gpu1: clocks locked to 210-900 MHz, by pid 7 (x)",
+        "writes of the last 10s, 4 more before",
         "    7.5s ago  gpu1: memory clocks locked to 1593-1593 MHz, by pid 7 (x)",
         "    7.3s ago  gpu1: MIG off to 3 instances, by pid 7 (x)",
         "      7s ago  gpu1: clock lock taken off, by pid 7, which has ended",
         "      6s ago  package1: limit_uw 250000000 to 200000000 µW, by pid 7 (x)",
         "      5s ago  cpu3: max_khz 3400000 to 2000000 kHz, by pid 7 (x)",
         "      4s ago  host: power on to off, by nobody: the host was switched",
+        "      3s ago  gpu0: power limit 250.5 W to 400 W, by nobody: a reset, or the host was switched",
         "    40ms ago  gpu0: power limit 250.5 W to 400 W, by pid 7 (x)",
     ]
 
