@@ -163,7 +163,7 @@ def ask(options: dict[str, str]) -> int:
         elif any(name in options for name in KNOBS):
             turn(gpus, options)
         else:
-            show(gpus)
+            return show(gpus)
         return 0
     finally:
         pynvml.nvmlShutdown()
@@ -172,8 +172,15 @@ def ask(options: dict[str, str]) -> int:
 def choose(text: str | None) -> list[pynvml.c_nvmlDevice_t]:
     """The GPUs meant by `--id`, in the order given; all without it."""
     if text is None:
-        return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [handle(index) for index in range(pynvml.nvmlDeviceGetCount())]
     return [find(each.strip()) for each in text.split(",")]
+
+
+def handle(index: int) -> pynvml.c_nvmlDevice_t:
+    try:
+        return pynvml.nvmlDeviceGetHandleByIndex(index)
+    except pynvml.NVMLError as error:  # lost, or to be reset; --id asks the others
+        refuse(error, f"GPU {index}")
 
 
 def find(name: str) -> pynvml.c_nvmlDevice_t:
@@ -196,25 +203,33 @@ def query(gpus: Sequence[pynvml.c_nvmlDevice_t], names: Sequence[str], has_heade
         print(", ".join(smi_fields.header(name) for name in names))
     status = 0
     for gpu in gpus:
-        cells = []
-        for name in names:
-            try:
-                cells.append(smi_fields.read(name, gpu, with_unit=has_units))
-            except pynvml.NVMLError as error:  # NOT_SUPPORTED is no error: it reads [N/A]
-                cells.append(f"[{error}]")
-                status = exit_status(error)
+        cells, failed = read(gpu, names, has_units)
         print(", ".join(cells))
+        status = failed or status
     return status
 
 
-def show(gpus: Sequence[pynvml.c_nvmlDevice_t]) -> None:
+def read(gpu: pynvml.c_nvmlDevice_t, names: Sequence[str], has_units: bool) -> tuple[list[str], int]:
+    """A GPU's values, or why there is none in their place, and the exit status that it makes."""
+    cells, status = [], 0
+    for name in names:
+        try:
+            cells.append(smi_fields.read(name, gpu, with_unit=has_units))
+        except pynvml.NVMLError as error:  # NOT_SUPPORTED is no error: it reads [N/A]
+            cells.append(f"[{error}]")
+            status = exit_status(error)
+    return cells, status
+
+
+def show(gpus: Sequence[pynvml.c_nvmlDevice_t]) -> int:
     """Print the main values of each GPU, aligned."""
-    rows = [[smi_fields.header(name) for name in SUMMARY]]
-    rows += [[smi_fields.read(name, gpu, with_unit=False) for name in SUMMARY] for gpu in gpus]
+    found = [read(gpu, SUMMARY, has_units=False) for gpu in gpus]
+    rows = [[smi_fields.header(name) for name in SUMMARY], *(cells for cells, _ in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     print("Simulated GPUs (eagent; not NVIDIA's tool)")
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return next((status for _, status in found if status), 0)
 
 
 def turn(gpus: Sequence[pynvml.c_nvmlDevice_t], options: dict[str, str]) -> None:

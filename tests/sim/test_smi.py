@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from eagent.sim import smi
 from eagent.sim._bmc import Bmc
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 
 if TYPE_CHECKING:
@@ -248,6 +249,24 @@ def test_a_host_that_is_off_has_no_driver(still: SimHost) -> None:
     for path in (str(still.plant), ""):
         wanted = f"no driver for EAGENT_SIM_HOST={path!r}: Driver Not Loaded"
         assert refused(still, "-L", EAGENT_SIM_HOST=path) == (9, wanted)
+
+
+def test_a_gpu_that_is_lost_from_the_start_is_named_and_others_can_be_asked(still: SimHost) -> None:
+    with Faults(still.plant) as faults:
+        faults.inject("gpu-lost", "gpu", 1)
+    assert refused(still, "-L") == (15, "GPU 1: GPU is lost")
+    assert refused(still, "-pl", "200") == (15, "GPU 1: GPU is lost")
+    assert refused(still, "-i", "0,1", "-L") == (15, "no GPU '1': GPU is lost")
+    assert len(printed(still, "-i", "0,2", "-L")) == 2
+
+
+def test_what_one_gpu_does_not_tell_does_not_hide_the_rest(still: SimHost) -> None:
+    with Faults(still.plant) as faults:
+        faults.inject("stuck-power", "gpu", 1, (0.0, 8))  # asking for a clock fails
+    done = nvidia_smi(still)
+    rows = done.stdout.splitlines()[2:]
+    assert (done.returncode, done.stderr) == (255, "")
+    assert ["[Unknown Error]" in row for row in rows] == [False, True, False]
 
 
 LOSE = """
