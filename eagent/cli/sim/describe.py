@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from eagent.errors import InputError
+
 SUMMARY = "print what a host was made from, as a file for `create --from`"
 
 
@@ -17,7 +19,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> list[str]:
-    """The lines of the file."""
+    """The lines of the file.
+
+    Raises:
+        InputError: there is none, as with a host of an older version.
+    """
     from eagent.sim import host
 
-    return host.find(host.root(os.environ), args.name).description.read_text(encoding="utf-8").splitlines()
+    found = host.find(host.root(os.environ), args.name)
+    try:
+        return found.description.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(
+            f"simulated host {found.name!r} has no host.toml: delete it and make it anew to have one"
+        ) from None

@@ -171,9 +171,12 @@ def _listed(found: SimulatedHost, opened: Faults) -> list[str]:
 def _clear(found: SimulatedHost, opened: Faults, which: str | None) -> list[str]:
     from eagent.sim import symbols
 
-    if which is not None and which.isdecimal() and int(which) > 0:
-        opened.clear(int(which))
+    numbers = {str(fault["number"]): fault["number"] for fault in opened.all()}
+    if which in numbers:
+        opened.clear(numbers[which])
         return [f"Fault {which} of {found.name} has ended."]
+    if which is not None and which.isdecimal():
+        raise InputError(f"no fault has the number {which}: see `eagent sim fault {found.name} list`")
     if which is not None and which not in faults.KINDS:
         raise InputError(f"{which!r} is neither a fault's number nor a kind: see `eagent sim fault {found.name} list`")
     if which in (None, faults.MISSING_SYMBOLS) and symbols.are_missing(found):

@@ -86,3 +86,11 @@ def test_the_file_that_ships_can_be_made(sim: Run) -> None:
 def test_the_words_that_options_take_are_those_of_a_description() -> None:
     assert (create.PERMISSIONS, create.POWERCAPS) == (description.PERMISSIONS, processor.POWERCAPS)
     assert set(create.SUPPLY) <= set(description.SUPPLY)
+
+
+def test_a_host_without_a_description_is_one_line(sim: Run, tmp_path: Path) -> None:
+    sim("create", "lab", "--gpus", "1")
+    (tmp_path / "s/lab/host.toml").unlink()
+    said = sim("describe", "lab")
+    assert (said.code, said.out) == (1, "")
+    assert said.err == "eagent: simulated host 'lab' has no host.toml: delete it and make it anew to have one\n"

@@ -81,6 +81,7 @@ def test_faults_are_cleared_by_number_by_kind_or_all_at_once(lab: Run) -> None:
         (("stuck-power", "--what", "power,lid"), "--what 'lid': must be of power, time, energy, clock"),
         (("not-supported", "--share", "2"), "it takes a share"),
         (("clear", "7"), "no fault has the number 7"),
+        (("clear", "9" * 20), f"no fault has the number {'9' * 20}"),
         (("clear", "bugs"), "neither a fault's number nor a kind"),
     ],
 )
