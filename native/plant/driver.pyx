@@ -72,8 +72,9 @@ cdef class Driver:
             errno.ENOTSUP: "this kind of GPU has no MIG",
             errno.ENODEV: "the host is not on",
         }.get(-code, os.strerror(-code))
-        fault_is_ours = -code in (errno.ERANGE, errno.EINVAL, errno.ENOTSUP)
-        raise (InputError if fault_is_ours else DriverError)(f"{self.path}: {what}: {reason}")
+        if -code in (errno.ERANGE, errno.EINVAL, errno.ENOTSUP):
+            raise InputError(f"{what}: {reason}")
+        raise DriverError(f"{self.path}: {what}: {reason}")
 
     cdef plant_host_t *open_host(self) except NULL:
         if self.host is NULL:

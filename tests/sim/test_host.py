@@ -95,6 +95,14 @@ at_s = 2
 """
 
 
+def test_a_division_that_the_gpus_do_not_know_names_no_file_that_is_gone(tmp_path: Path) -> None:
+    text = '[gpu]\nmodel = "rtx-3090"\n[[mig]]\ninstances = 2\nslices = 3\nmemory_b = 1\n[host]\nname = "box"'
+    with pytest.raises(InputError) as caught:
+        host.make(tmp_path, file.parse(text, "x", tmp_path))
+    assert str(caught.value) == "[[mig]] 1: gpu 0: 2 instances of 3 slices and 1 bytes: this kind of GPU has no MIG"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_host_is_made_as_it_is_described(tmp_path: Path) -> None:
     made = host.make(tmp_path, file.parse(DESCRIBED, "x", tmp_path))
     with Host(made.plant) as opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,15 +82,17 @@ class Description:
         for number, fault in enumerate(self.faults, 1):
             with at(f"[[fault]] {number}: "):
                 fault.check(self.gpu.count, self.cpu.numbers())
-        self._require_one_load_a_gpu()
+        self._require_once("mig", self.migs, "is divided by {} already")
+        self._require_once("load", self.loads, "has the work of {} already; a GPU has one")
 
-    def _require_one_load_a_gpu(self) -> None:
+    def _require_once(self, section: str, parts: Sequence[Mig | Load], taken_already: str) -> None:
+        """No GPU is of two of these."""
         taken: dict[int, int] = {}
-        for number, load in enumerate(self.loads, 1):
-            with at(f"[[load]] {number}: "):
-                for gpu in of_host(load.gpus, self.gpu.count):
+        for number, part in enumerate(parts, 1):
+            with at(f"[[{section}]] {number}: "):
+                for gpu in of_host(part.gpus, self.gpu.count):
                     if gpu in taken:
-                        raise InputError(f"gpu {gpu} has the work of [[load]] {taken[gpu]} already; a GPU has one")
+                        raise InputError(f"gpu {gpu} {taken_already.format(f'[[{section}]] {taken[gpu]}')}")
                     taken[gpu] = number
 
     def plant(self) -> dict[str, Any]:

@@ -190,6 +190,11 @@ def test_the_keys_of_the_supply_are_those_of_the_supply() -> None:
             "[[mig]]\ninstances = 2\nslices = 3\nmemory_b = 50000000000",
             "lab.toml: [[mig]] 1: memory_b = 50000000000: 2",
         ),
+        (
+            "[[mig]]\ngpus = '1'\ninstances = 2\nslices = 3\nmemory_b = 1\n"
+            "[[mig]]\ninstances = 1\nslices = 1\nmemory_b = 1",
+            "lab.toml: [[mig]] 2: gpu 1 is divided by [[mig]] 1 already",
+        ),
         ("[[load]]\ngpus = '0'", "lab.toml: [[load]] 1: kind is missing: one of square, gang, serving"),
         ("[[load]]\nkind = 'squar'", "lab.toml: [[load]] 1: kind = 'squar': must be one of square, gang, serving"),
         ("[[load]]\nkind = 'square'\nstep_s = 1", "lab.toml: [[load]] 1: unknown key 'step_s'"),
@@ -359,7 +364,7 @@ def some_faults() -> st.SearchStrategy[Fault]:
             },
         ),
         settings=st.lists(some_settings(), max_size=3).map(tuple),
-        migs=st.lists(st.builds(Mig, st.just(2), st.integers(1, 3), st.integers(1, 2**34)), max_size=2).map(tuple),
+        migs=st.lists(st.builds(Mig, st.just(2), st.integers(1, 3), st.integers(1, 2**34)), max_size=1).map(tuple),
         loads=loads(),
         faults=st.lists(some_faults(), max_size=3).map(tuple),
     )
