@@ -60,8 +60,9 @@ def _why(driver: Driver) -> tuple[str, str]:
     if driver.code is None:
         return f"{driver.path} is there, but no NVIDIA kernel driver is loaded", FIXES[DRIVER_NOT_LOADED]
     if driver.code == DRIVER_NOT_LOADED and driver.simulated:
-        fix = 'run `eval "$(eagent sim env NAME)"` first; `eagent sim list` shows the names'
-        return "this is the simulated library, and no simulated host is chosen", fix
+        what = "no simulated host answers: none is chosen, or it is not on, or another version of eagent made it"
+        fix = 'run `eagent sim list`, which shows names and states; `eval "$(eagent sim env NAME)"` chooses one'
+        return what, fix
     if driver.code:
         return f"NVML does not start: {driver.text}", FIXES.get(driver.code, ELSE)
     if not driver.gpus:
