@@ -60,6 +60,7 @@ setup(
                 extension("eagent.hardware._loop", ["native/loop.pyx", *LOOP]),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
+                extension("eagent.sim._maker", ["native/plant/maker.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
                 extension("eagent.sim._coarse", ["native/plant/fleet.pyx", *PLANT]),
                 extension("eagent.sim._watch", ["native/plant/watch.pyx", *PLANT]),

@@ -10,7 +10,8 @@ from typing import Any
 from eagent.sim import model, processor
 from eagent.sim._bmc import Bmc
 from eagent.sim._coarse import Fleet
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.supply import supply
 from eagent.sim.workload import Square
 

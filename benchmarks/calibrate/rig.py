@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eagent.sim import _plant
+from eagent.sim import _maker, _plant
 from eagent.sim.workload import Square
 
 Model = Mapping[str, Mapping[str, Any]]
@@ -97,6 +97,6 @@ class Rig:
 
 
 def create(path: Path, model: Model, *, gpus: int = 1, seed: int = SEED, **parts: Any) -> None:
-    """Make a plant in virtual time; `parts` as `eagent.sim._plant.create` takes them: cpu, supply."""
+    """Make a plant in virtual time; `parts` as `eagent.sim._maker.create` takes them: cpu, supply."""
     fixed = {"gpus": gpus, "seed": seed, "permission": "anyone", "clock": "virtual"}
-    _plant.create(path, {**fixed, "model": model, **parts})
+    _maker.create(path, {**fixed, "model": model, **parts})

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.calibrate import data
 from benchmarks.figures import Figure
-from eagent.sim import _plant, model
+from eagent.sim import _maker, model
 
 Array = NDArray[np.float64]
 BOARDS = {"A100": ("a100-pcie-40gb", 13.0), "3090": ("rtx-3090", 1.0)}  # its model, the greatest RMS in watts
@@ -77,7 +77,7 @@ def shown(true_w: Array, there: Published, board: Board, numbers: Mapping[str, A
     made = {"gain": board.gain, "offset_w": board.offset_w, "phase_s": first_ms % there.period_ms / 1e3, "seed": seed}
     sensor = {**numbers["sensor"], "period_s": there.period_ms / 1e3}
     watts = np.full(len(there.watts), np.nan)
-    for time_s, instant_w, _ in _plant.sense({**numbers, "sensor": sensor}, made, true_w.tolist(), METER_S):
+    for time_s, instant_w, _ in _maker.sense({**numbers, "sensor": sensor}, made, true_w.tolist(), METER_S):
         place = round((time_s * 1e3 - made["phase_s"] * 1e3) / there.period_ms) - early
         if 0 <= place < len(watts):
             watts[place] = instant_w

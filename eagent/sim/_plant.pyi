@@ -1,9 +1,9 @@
 """What native/plant/plant.pyx offers. Times are simulated seconds since the host was made; all watts are simulated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Self, TypedDict, final, type_check_only
+from typing import Self, TypedDict, final, type_check_only
 
 @type_check_only
 class _GpuView(TypedDict):
@@ -108,11 +108,6 @@ class _Sample(TypedDict):
     clock_mhz: int
     busy_pct: int
     memory_pct: int
-
-def sense(
-    model: Mapping[str, Any], board: Mapping[str, float] | int, power_w: Sequence[float], step_s: float
-) -> list[tuple[float, float, float | None]]: ...
-def create(path: str | PathLike[str], description: Mapping[str, Any]) -> None: ...
 
 @final
 class Readings:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import DriverError, InputError, RefusedError
-from eagent.sim import _plant
+from eagent.sim import _maker
 from eagent.sim._bmc import Bmc
 from eagent.sim.description import file
 from eagent.sim.description.description import NAME, Description
@@ -302,7 +302,7 @@ def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Pat
     smi.chmod(0o755)
     host.description.write_text(file.write(description), encoding="utf-8")
     fresh = host.plant.with_name("plant.new")
-    _plant.create(fresh, description.plant())
+    _maker.create(fresh, description.plant())
     begin(fresh)
     fresh.rename(host.plant)  # with this file it is a host
     host.show_boot()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibrate import square, step
-from eagent.sim import _plant, model
+from eagent.sim import _maker, model
 
 NUMBERS = model.load("a100-pcie-40gb")
 POLL_MS = 13.0
@@ -18,7 +18,7 @@ def recording(gain: float, offset_w: float, late_ms: float) -> square.Recording:
     """Ten seconds of a wave of 50 ms, as a board of this kind shows it whose clock is late."""
     true_w = np.where(np.arange(10_000) % 97 < 50, 190.0, 60.0)
     board = {"gain": gain, "offset_w": offset_w, "phase_s": 0.03, "seed": 9}
-    shown = _plant.sense(NUMBERS, board, true_w.tolist(), 0.001)
+    shown = _maker.sense(NUMBERS, board, true_w.tolist(), 0.001)
     at_ms = np.array([time_s * 1e3 for time_s, _, _ in shown])
     asked_ms = np.arange(at_ms[0] + 1, 10_000, POLL_MS)
     watts = np.array([instant_w for _, instant_w, _ in shown])[np.searchsorted(at_ms, asked_ms, side="right") - 1]

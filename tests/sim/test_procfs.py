@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eagent.sim import _plant, model, processor, procfs
+from eagent.sim import _maker, _plant, model, processor, procfs
 from eagent.sim.workload import Square
 
 COUNTER = itertools.count()
@@ -26,7 +26,7 @@ def made(directory: Path, clock: str = "virtual", threads_per_gpu: float = 2.0) 
     cpu["topology"] |= {"packages": 2, "cores": 4, "threads_per_gpu": threads_per_gpu}
     path = directory / f"plant{next(COUNTER)}"
     description = {"gpus": 2, "seed": 1, "permission": "anyone", "clock": clock}
-    _plant.create(path, {**description, "model": model.load("a100-sxm4-80gb"), "cpu": cpu})
+    _maker.create(path, {**description, "model": model.load("a100-sxm4-80gb"), "cpu": cpu})
     return _plant.Host(path)
 
 
@@ -118,6 +118,6 @@ def test_cpuinfo_tells_model_place_and_clock_of_each_cpu(directory: Path) -> Non
 def test_a_host_without_processors_has_no_such_files(directory: Path) -> None:
     path = directory / f"plant{next(COUNTER)}"
     description = {"gpus": 1, "seed": 1, "permission": "anyone", "clock": "virtual"}
-    _plant.create(path, {**description, "model": model.load("a100-sxm4-80gb")})
+    _maker.create(path, {**description, "model": model.load("a100-sxm4-80gb")})
     with _plant.Host(path) as host:
         assert procfs.tree(host) == {}

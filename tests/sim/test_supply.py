@@ -9,7 +9,8 @@ import pytest
 from eagent.errors import InputError
 from eagent.sim import host, model, processor
 from eagent.sim._bmc import Bmc
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.supply import Supply, package_most_w, supply
 from eagent.sim.workload import Square
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eagent.sim import _plant, model
+from eagent.sim import _maker, _plant, model
 from eagent.sim.trace import Request
 from eagent.sim.workload import Gang, Serving, Square, dispatched
 
@@ -42,7 +42,7 @@ def test_each_load_starts_with_its_defaults_at_the_time_that_it_is_told(tmp_path
         "clock": "virtual",
         "model": model.load("a100-sxm4-80gb"),
     }
-    _plant.create(tmp_path / "plant", description)
+    _maker.create(tmp_path / "plant", description)
     with _plant.Host(tmp_path / "plant") as host:
         Square().start(host, [0], at_s=1.0, pid=11)
         Gang().start(host, [1, 2], at_s=2.0, pid=12)

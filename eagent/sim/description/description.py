@@ -94,7 +94,7 @@ class Description:
                     taken[gpu] = number
 
     def plant(self) -> dict[str, Any]:
-        """What `eagent.sim._plant.create` asks for."""
+        """What `eagent.sim._maker.create` asks for."""
         gpu, cpu = self.gpu.numbers(), self.cpu.numbers()
         return {
             "gpus": self.gpu.count,

@@ -25,7 +25,7 @@ RUNNER = """
 import ctypes, json, os, sys, time, pynvml
 from ctypes import byref, c_uint, c_ulonglong
 from pynvml import *
-from eagent.sim import _plant, model
+from eagent.sim import _maker, _plant, model
 from eagent.sim._bmc import Bmc
 from eagent.sim._driver import Driver
 
@@ -65,7 +65,7 @@ def answer_of(number, row):
     PATH = os.path.join(sys.argv[2], str(number))
     numbers = {section: {**keys, **row["model"].get(section, {})}
                for section, keys in model.load("a100-sxm4-80gb").items()}
-    _plant.create(PATH, {"gpus": 2, "seed": 1, "permission": row["permission"], "clock": "virtual", "model": numbers})
+    _maker.create(PATH, {"gpus": 2, "seed": 1, "permission": row["permission"], "clock": "virtual", "model": numbers})
     os.environ["EAGENT_SIM_HOST"] = PATH
     nvmlInit()
     with _plant.Host(PATH) as PLANT, Driver(PATH) as LAB:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eagent.sim import _plant, model, processor
+from eagent.sim import _maker, _plant, model, processor
 
 Lab = Callable[..., _plant.Host]
 
@@ -52,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         while len(opened) > 40:  # a host takes some hundred kilobytes
             _discard(*opened.pop(0))
         path = path or directory / f"plant{next(numbers_of_files)}"
-        _plant.create(path, description)
+        _maker.create(path, description)
         opened.append((path, _plant.Host(path)))
         return opened[-1][1]
 

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import DriverError, InputError
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.workload import Gang, Serving, Square
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from eagent.sim import model
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.workload import Square
 
 QUIET = Square(period_s=1e5, duty=0.0)  # a process that waits for work

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eagent.errors import InputError
-from eagent.sim import _plant, model
+from eagent.sim import _maker, model
 from eagent.sim.workload import Square
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def test_a_recorded_truth_is_sensed_as_the_plant_senses_its_own(lab: Lab) -> Non
     shipped = model.load("a100-sxm4-80gb")
     description = {**shipped, "sensor": {**shipped["sensor"], **numbers}}
     phase_s = max(seen) % 0.1
-    readings = _plant.sense(description, {"gain": 1.03, "offset_w": -2.0, "phase_s": phase_s}, watts, 0.005)
+    readings = _maker.sense(description, {"gain": 1.03, "offset_w": -2.0, "phase_s": phase_s}, watts, 0.005)
     assert len(readings) > 35
     for time_s, instant_w, average_w in readings:
         assert average_w is not None
@@ -226,6 +226,6 @@ def test_a_recorded_truth_is_sensed_as_the_plant_senses_its_own(lab: Lab) -> Non
 
 def test_a_truth_without_length_or_step_is_refused() -> None:
     shipped = model.load("a100-sxm4-80gb")
-    assert _plant.sense(shipped, 1, [], 0.001) == []
+    assert _maker.sense(shipped, 1, [], 0.001) == []
     with pytest.raises(InputError):
-        _plant.sense(shipped, 1, [100.0] * 1000, -1.0)
+        _maker.sense(shipped, 1, [100.0] * 1000, -1.0)

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from eagent.errors import DriverError, InputError
 from eagent.sim import model, processor
 from eagent.sim._bmc import Bmc
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.workload import Gang, Serving, Square
 from tests.native.plant.test_file import child, end
 
