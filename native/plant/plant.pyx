@@ -1,6 +1,5 @@
 """A simulated host: the state behind driver and kernel, and the lab around it. See native/plant/{host,cpu,lab}.h."""
 
-import errno
 import os
 
 from cython cimport final
@@ -9,7 +8,6 @@ from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
 from eagent.errors import DriverError, InputError
 
