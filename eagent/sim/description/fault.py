@@ -17,7 +17,7 @@ from eagent.sim.description.values import Indices, Kind, Words, require_fit, req
 from eagent.sim.model import CLOCK, LIMIT, Number, Word
 
 YEAR_S = 366 * 86_400
-SHARE = Number(0, 1)
+SHARE = Number(1e-6, 1)
 PARTS: Mapping[str, Kind] = {"gpus": Indices(), "cpus": Indices(), "packages": Indices()}
 TIMES: Mapping[str, Kind] = {
     "at_s": Number(0, YEAR_S),
@@ -38,12 +38,12 @@ VALUES: Mapping[str, Mapping[str, tuple[Kind, object]]] = {
         "power_w": (Number(0, 10_000), 0.0),
         "stuck": (Words(tuple(faults.STUCK)), list(faults.STUCK_USUALLY)),
     },
-    "slow-calls": {"take_s": (Number(0, 3600), 0.1)},
+    "slow-calls": {"take_s": (Number(1e-6, 3600), 0.1)},
     "outside-limit": {"power_limit_w": (LIMIT, None)},
     "sysfs-read": {"error": (Word(tuple(faults.FILE_ERRORS)), "EIO")},
     "sysfs-write": {"error": (Word(tuple(faults.FILE_ERRORS)), "EIO")},
     "rapl-wrap": {"left_j": (Number(0, 1e9), 100.0)},
-    "xid": {"number": (Number(1, 1000, whole=True), 79)},
+    "xid": {"number": (Number(1, 999, whole=True), 79)},
     "foreign-limit": {"power_limit_w": (LIMIT, None)},
     "foreign-lock": {"lock_mhz": (Number(CLOCK.low, CLOCK.high, whole=True, length=2, rising=True), None)},
 }

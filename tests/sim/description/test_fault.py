@@ -12,6 +12,7 @@ from eagent.sim._faults import KINDS, Faults
 from eagent.sim._plant import Host
 from eagent.sim.description import fault, file
 from eagent.sim.description.fault import Fault
+from eagent.sim.model import Number
 
 NEEDED = {"outside-limit": {"power_limit_w": 200}, "foreign-limit": {"power_limit_w": 200}}
 NEEDED |= {"foreign-lock": {"lock_mhz": [210, 900]}}
@@ -36,6 +37,17 @@ def test_the_values_of_every_kind_have_a_default_that_fits_or_none() -> None:
     for kind, values in fault.VALUES.items():
         for key, (fits, default) in values.items():
             assert default is None or fits.wrong(default) is None, (kind, key)
+
+
+@pytest.mark.parametrize("kind", ["not-supported", "zero-power", "slow-calls", "xid"])
+def test_the_plant_takes_the_least_and_the_most_that_may_be_described(tmp_path: Path, kind: str) -> None:
+    made = host.create(tmp_path, "box", gpus=1, clock="virtual")
+    ((key, (fits, _)),) = fault.VALUES[kind].items()
+    assert isinstance(fits, Number)
+    with Faults(made.plant) as opened:
+        for value in (fits.low, fits.high):
+            Fault(kind, at_s=5.0, values={key: value}).inject(opened)
+        assert len(opened.all()) == 2
 
 
 def test_faults_strike_a_host_at_their_times(tmp_path: Path) -> None:
