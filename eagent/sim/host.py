@@ -282,6 +282,8 @@ def delete(directory: Path, name: str) -> None:
             _delete(SimulatedHost(path))
     except (FileNotFoundError, NotADirectoryError):
         raise _none_of(directory, name) from None
+    except OSError as error:
+        raise DriverError(f"cannot remove {path}: {error.strerror}") from error
 
 
 def _delete(host: SimulatedHost) -> None:

@@ -309,6 +309,13 @@ def test_hosts_live_where_the_environment_says(tmp_path: Path) -> None:
     assert host.root({}).parent == Path("/tmp")
 
 
+def test_a_directory_that_may_not_be_opened_is_a_one_line_error(tmp_path: Path) -> None:
+    (tmp_path / "box").symlink_to("box")
+    with pytest.raises(DriverError) as caught:
+        host.delete(tmp_path, "box")
+    assert str(caught.value) == f"cannot remove {tmp_path}/box: Too many levels of symbolic links"
+
+
 def test_a_directory_that_may_not_be_made_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EagentError) as caught:
