@@ -18,9 +18,11 @@ NEEDED = {"outside-limit": ("--watts", "200"), "foreign-limit": ("--watts", "200
 
 
 @pytest.fixture
-def lab(sim: Run) -> Run:
-    """`eagent sim fault lab` on a host of four GPUs."""
-    sim("create", "lab", "--gpus", "4")
+def lab(sim: Run, tmp_path: Path) -> Run:
+    """`eagent sim fault lab` on a host of four GPUs that stands still, so that what is left of a fault does."""
+    described = tmp_path / "lab.toml"
+    described.write_text('host = {clock = "virtual"}\ngpu = {count = 4}\n')
+    sim("create", "lab", "--from", str(described))
     return lambda *words: sim("fault", "lab", *words)
 
 
