@@ -13,10 +13,9 @@ from eagent.errors import InputError
 from eagent.sim import faults
 from eagent.sim._faults import Faults
 from eagent.sim.description.parts import Numbers
-from eagent.sim.description.values import Indices, Kind, Words, require_fit, require_known
+from eagent.sim.description.values import YEAR_S, Indices, Kind, Words, require_fit, require_known
 from eagent.sim.model import CLOCK, LIMIT, Number, Word
 
-YEAR_S = 366 * 86_400
 SHARE = Number(1e-6, 1)
 PARTS: Mapping[str, Kind] = {"gpus": Indices(), "cpus": Indices(), "packages": Indices()}
 TIMES: Mapping[str, Kind] = {

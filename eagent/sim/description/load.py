@@ -10,12 +10,11 @@ from typing import Any
 from eagent.errors import InputError
 from eagent.sim import trace, workload
 from eagent.sim._plant import Host
-from eagent.sim.description.values import Indices, Kind, Text, require_fit, require_known
+from eagent.sim.description.values import YEAR_S, Indices, Kind, Text, require_fit, require_known
 from eagent.sim.gpus import of_host
 from eagent.sim.model import Number, Word
 
 GENERATED_S = 3600.0
-YEAR_S = 366 * 86_400
 
 Work = workload.Square | workload.Gang | workload.Serving
 

@@ -11,6 +11,7 @@ from eagent.errors import InputError
 from eagent.sim.model import hint
 
 SHOWN_MAX = 60
+YEAR_S = 366 * 86_400  # the latest time and the longest span that may be told
 
 
 class Kind(Protocol):

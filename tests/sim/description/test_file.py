@@ -232,7 +232,7 @@ def test_the_keys_of_the_supply_are_those_of_the_supply() -> None:
             "[[fault]]\nkind = 'foreign-limit'",
             "lab.toml: [[fault]] 1: power_limit_w is missing: foreign-limit needs it",
         ),
-        ("[[fault]]\nkind = 'zero-power'\nshare = 2", "lab.toml: [[fault]] 1: share = 2: must be a number from 0 to 1"),
+        ("[[fault]]\nkind = 'zero-power'\nshare = 2", "lab.toml: [[fault]] 1: share = 2: must be a number from 1e-06"),
         ("[[fault]]\nkind = 'sysfs-read'\nerror = 'E'", "lab.toml: [[fault]] 1: error = 'E': must be one of EIO"),
         (
             "[[fault]]\nkind = 'stuck-power'\nstuck = 'x'",
