@@ -46,7 +46,7 @@ typedef struct state {
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
-  faults_t faults;
+  faults_t faults; /* this and what follows changes in no tick but in one that a fault is for (file_begin_tick) */
   plant_mig_t migs[PLANT_GPUS_MAX];
   plant_signals_t signals;
 } state_t;

@@ -100,7 +100,7 @@ static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t t
   gpu->energy_j = energy_j;
   draw_steadily(gpu, idle_w(spec, gpu));
   cap_forget(spec, &gpu->cap);
-  gpu->busy_s = gpu->memory_s = 0;
+  gpu->busy_s = gpu->memory_s = gpu->busy_share = gpu->memory_share = 0;
   memset(gpu->busy, 0, sizeof gpu->busy);
   memset(gpu->memory, 0, sizeof gpu->memory);
   gpu->quiet_ticks = 0;
@@ -180,6 +180,11 @@ static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {
   gpu->busy[bucket] = (float)gpu->busy_s;
   gpu->memory[bucket] = (float)gpu->memory_s;
   gpu->busy_s = gpu->memory_s = 0;
+  gpu->busy_share = gpu->memory_share = 0;
+  for (uint32_t i = 0; i < BUCKETS; i++) {
+    gpu->busy_share += gpu->busy[i];
+    gpu->memory_share += gpu->memory[i];
+  }
 }
 
 /* What it would draw if the load went on like this. */
@@ -225,10 +230,6 @@ void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
 }
 
 void gpu_utilisation(const gpu_t *gpu, double *busy, double *memory) {
-  *busy = *memory = 0;
-  if (gpu->asleep) return;
-  for (uint32_t i = 0; i < BUCKETS; i++) {
-    *busy += gpu->busy[i];
-    *memory += gpu->memory[i];
-  }
+  *busy = gpu->asleep ? 0 : gpu->busy_share;
+  *memory = gpu->asleep ? 0 : gpu->memory_share;
 }

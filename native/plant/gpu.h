@@ -49,6 +49,7 @@ typedef struct gpu {
   sensor_past_t past;
   double busy_s, memory_s; /* in the present bucket */
   float busy[BUCKETS], memory[BUCKETS];
+  double busy_share, memory_share; /* of the last whole second: the sums of these */
   plant_knobs_t knobs;
   plant_throttle_t throttle;
 } gpu_t;
