@@ -303,6 +303,17 @@ def test_the_counters_of_a_package_wrap_after_the_joules_that_were_left(struck: 
     assert late["energy_uj"] < early["energy_uj"]
 
 
+@pytest.mark.parametrize("left_j", [0.0, 100.0, 262_143.0])
+def test_the_counters_of_a_package_wrap_also_after_hours_without_a_change(struck: Struck, left_j: float) -> None:
+    host, faults = struck(cpu={})
+    host.advance(7200.0)  # in which a package draws more than its counter holds
+    faults.inject("rapl-wrap", values=(left_j,))
+    host.advance(7201.0)
+    range_uj = host.processor["energy_range_uj"] if host.processor else 0
+    spent_uj = (host.cpu_energy_true_j(0)[0] / 7201.0) * 1e6
+    assert host.rapl_view(0)["energy_uj"] == pytest.approx((range_uj - left_j * 1e6 + spent_uj) % range_uj, abs=1e6)
+
+
 # ---- a host that is switched off -------------------------------------------------------------------------------------
 
 
