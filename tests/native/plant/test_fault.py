@@ -158,6 +158,10 @@ def test_nothing_depends_on_who_looks_when(
         (("gpu-lost", "gpu", 0, (), 0.0, 0.0, 5.0), "there is no such fault"),  # what lasts does not come again
         (("energy-reset", "gpu", 0, (), 0.0, 0.0, 0.001), "there is no such fault"),  # more often than time is cut
         (("energy-reset", "gpu", 0, (), 0.0, 5.0), "there is no such fault"),  # what strikes once has no end
+        (("gpu-lost", "gpu", 0, (-1.0,)), "it takes no number"),
+        (("gpu-lost", "gpu", 0, (float("nan"),)), "it takes no number"),
+        (("hung-calls", "host", 0, (1e10,)), "it takes no number"),
+        (("xid", "gpu", 0, (79.0, float("nan")), 10.0), "from 1 to 999"),
         (("gpu-lost", "gpu", 0, (), float("nan")), "must be a time"),
         (("gpu-lost", "gpu", 0, (), -1.0), "must be a time"),
         (("gpu-lost", "gpu", 0, (), 9.0, 8.0), "there is no such fault"),
