@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -135,6 +137,37 @@ def test_a_log_that_is_full_says_so(lab: Lab) -> None:
     host.advance(14_400.1)
     assert (before, host.full_logs) == ((), ("power",))
     assert len(host.power_log()) == 144_000
+
+
+def looks(seconds: float) -> Iterator[None]:
+    """As many as find room in that time."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        yield
+
+
+def test_by_the_wall_clock_a_publication_keeps_its_time_however_often_it_is_looked_at(lab: Lab) -> None:
+    host = lab(clock="wall", sensor={"noise_w": 0.0})
+    Square(period_s=0.03).start(host, [0])
+    times: dict[int, set[int]] = {}
+    for _ in looks(0.4):
+        view = host.view(0)
+        times.setdefault(view["energy_mj"], set()).add(view["sensor_time_us"])
+    assert len(times) > 2
+    assert all(len(different) == 1 for different in times.values()), times
+
+
+def test_by_the_wall_clock_no_sample_is_handed_out_twice(lab: Lab) -> None:
+    host = lab(clock="wall")
+    Square(period_s=0.03).start(host, [0])
+    last_us, times = 0, []
+    for _ in looks(0.4):
+        fresh = host.samples(0, last_us)
+        times += [sample["time_us"] for sample in fresh]
+        last_us = times[-1] if times else 0
+    gaps = [late - early for early, late in itertools.pairwise(times)]
+    assert len(gaps) > 10
+    assert min(gaps) >= 16_699
 
 
 # --- The longer average, and the sample buffer ---
