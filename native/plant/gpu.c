@@ -82,7 +82,7 @@ uint32_t gpu_enforced_mw(const gpu_t *gpu) {
 /* What the sensor's longer average reaches back over. */
 static void remember_idle(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, double energy_j) {
   const plant_model_t *model = &spec->given.model;
-  for (uint64_t i = 1; i <= SENSOR_PAST && i <= gpu->sensor.next; i++) {
+  for (uint64_t i = 1; i <= SENSOR_PAST; i++) { /* also before the host was made: numbers below 0 */
     uint64_t number = gpu->sensor.next - i;
     int64_t time_ns = sensor_time_ns(model, board, number);
     double back_s = (double)(tick * TICK_NS - time_ns) * 1e-9;

@@ -195,6 +195,18 @@ def test_the_average_is_the_mean_of_the_second_before_its_publication(lab: Lab, 
         assert view["power_plain_mw"] == view["power_average_mw"]
 
 
+def test_the_average_of_a_host_just_made_reaches_back_to_when_it_was_idle(lab: Lab) -> None:
+    host = lab(sensor=AVERAGING, power={"leak_w_per_k": 0.0, "rise_s": 0.0})
+    Square(period_s=1e5, duty=1.0, compute=0.5).start(host, [0])
+    host.advance(0.01)
+    busy_w = host.power_true_w(0)
+    for tick in range(20, 300):
+        host.advance(tick * 0.005)
+        view = host.view(0)
+        share = min(1.0, view["sensor_time_us"] * 1e-6 - 1767225600)
+        assert view["power_average_mw"] * 1e-3 == pytest.approx(52.0 + (busy_w - 52.0) * share, abs=1.0)
+
+
 def test_a_board_without_an_average_says_so(lab: Lab) -> None:
     view = lab().view(0)
     assert (view["has_average"], view["power_plain_mw"]) == (0, view["power_instant_mw"])
