@@ -207,6 +207,11 @@ def test_the_average_of_a_host_just_made_reaches_back_to_when_it_was_idle(lab: L
         assert view["power_average_mw"] * 1e-3 == pytest.approx(52.0 + (busy_w - 52.0) * share, abs=1.0)
 
 
+def test_an_average_over_more_publications_than_are_remembered_is_refused(lab: Lab) -> None:
+    with pytest.raises(InputError):
+        lab(sensor={**AVERAGING, "period_s": 0.02, "window_s": 0.01})
+
+
 def test_a_board_without_an_average_says_so(lab: Lab) -> None:
     view = lab().view(0)
     assert (view["has_average"], view["power_plain_mw"]) == (0, view["power_instant_mw"])
