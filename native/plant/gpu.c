@@ -111,6 +111,7 @@ static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t t
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   if (gpu->asleep) wake(spec, board, gpu, tick);
   gpu->resident = 1;
+  gpu->heat.ceiling = gpu->step; /* what it was when the last process went says nothing of the heat that is left */
   gpu->step = model_top_step(&spec->physics);
 }
 
