@@ -105,14 +105,13 @@ static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t t
   memset(gpu->memory, 0, sizeof gpu->memory);
   gpu->quiet_ticks = 0;
   gpu->asleep = 0;
-  gpu->awake_since = tick;
 }
 
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   if (gpu->asleep) wake(spec, board, gpu, tick);
   gpu->resident = 1;
-  gpu->heat.ceiling = gpu->step; /* what it was when the last process went says nothing of the heat that is left */
   gpu->step = model_top_step(&spec->physics);
+  gpu->heat.ceiling = gpu->step; /* what it was when the last process went says nothing of the heat that is left */
 }
 
 /* By the lower of clock lock and application clocks. */

@@ -28,7 +28,7 @@ typedef struct gpu {
   uint32_t dark;             /* without power: asleep, and draws nothing */
   uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
   uint32_t quiet_ticks;
-  int64_t asleep_since, awake_since; /* ticks */
+  int64_t asleep_since; /* tick */
 
   uint32_t limit_mw, limit_acting_mw;
   uint32_t outside_mw; /* a limit set past the driver; 0: none */

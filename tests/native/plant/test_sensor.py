@@ -244,6 +244,24 @@ def test_the_sample_buffer_of_a_sleeping_gpu_is_idle_and_begins_with_its_boot(la
     assert [sample["power_mw"] for sample in host.samples(0)] == [52_000] * 120
 
 
+def test_samples_stay_what_they_were_when_a_gpu_that_slept_wakes(lab: Lab) -> None:
+    host = lab(sensor=PERFECT)
+    for begin_s in (10.0, 20.0, 21.5):
+        host.advance(begin_s)
+        Square(duty=1.0).start(host, [0])
+        host.advance(begin_s + 0.2)
+        host.stop_load()
+        host.advance(begin_s + 1.45)  # it sleeps since a moment
+        before = {sample["time_us"]: sample for sample in host.samples(0)}
+        Square(duty=1.0).start(host, [0])
+        host.advance(begin_s + 1.5)
+        after = {sample["time_us"]: sample for sample in host.samples(0)}
+        both = before.keys() & after.keys()
+        assert len(both) > 100
+        assert [after[time_us] for time_us in both] == [before[time_us] for time_us in both]
+        host.stop_load()
+
+
 # --- A recorded truth ---
 
 
