@@ -31,8 +31,9 @@ void plant_host_close(plant_host_t *host) {
 
 int plant_host_bind(plant_host_t *host) {
   session_t session;
-  int error = session_look_on(host, &session);
+  int error = session_look(host, &session); /* whatever life it was bound to before */
   if (error) return error;
+  if (session.state->supply.power != PLANT_POWER_ON) return session_end(&session, -ENODEV);
   host->boot = session.state->supply.boot;
   host->reloads = session.state->faults.reloads;
   return session_end(&session, 0);

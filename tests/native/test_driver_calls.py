@@ -225,3 +225,25 @@ thread.join(10)
 nvmlInit()
 tell([status, after, still, answers, code(nvmlDeviceGetPowerUsage, gpu)])"""
     assert wall.nvml(script) == [7, 1, True, [0], 0]
+
+
+def test_a_process_that_begins_anew_has_the_driver_of_now_though_a_call_of_its_old_one_hangs(wall: SimHost) -> None:
+    script = """
+from eagent.sim._faults import Faults
+faults = Faults(os.environ["EAGENT_SIM_HOST"])
+answers = []
+faults.inject("hung-calls", "gpu", 0)
+hung = threading.Thread(target=lambda: answers.append(code(nvmlDeviceGetPowerUsage, gpu)))
+hung.start()
+hung.join(0.2)
+faults.inject("driver-reload")
+nvmlShutdown()
+anew = threading.Thread(target=lambda: answers.append(code(nvmlInit)))
+anew.start()
+anew.join(0.2)
+waits = anew.is_alive()
+faults.clear()
+hung.join(10)
+anew.join(10)
+tell([waits, answers[-1], code(nvmlDeviceGetPowerUsage, gpu)])"""
+    assert wall.nvml(script) == [True, 0, 0]
