@@ -121,11 +121,15 @@ static uint32_t wanted_step(const spec_t *spec, const gpu_t *gpu) {
   return mhz ? model_step(&spec->given.model, &spec->physics, mhz) : model_top_step(&spec->physics);
 }
 
-void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
-  const plant_model_t *model = &spec->given.model;
+void gpu_obey(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
   if (gpu->outside_mw && gpu->outside_mw < gpu->limit_acting_mw) gpu->limit_acting_mw = gpu->outside_mw;
   if (tick >= gpu->lock_from_tick) gpu->wanted_step = wanted_step(spec, gpu);
+}
+
+void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
+  const plant_model_t *model = &spec->given.model;
+  gpu_obey(spec, gpu, tick);
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);
     cap_forget(spec, &gpu->cap);

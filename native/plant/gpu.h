@@ -59,6 +59,8 @@ void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick);
 void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* A process comes: wake up, clocks up. */
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
+/* At a tick's beginning, and before a setting is changed: what was set and is due acts. */
+void gpu_obey(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* The first half of a tick: which clock it runs at. */
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* The second half: what that cost. */
