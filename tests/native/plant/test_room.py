@@ -18,7 +18,8 @@ import subprocess, sys
 from pathlib import Path
 from eagent.errors import DriverError
 from eagent.sim import model
-from eagent.sim._plant import Host, create
+from eagent.sim._maker import create
+from eagent.sim._plant import Host
 from eagent.sim.workload import Square, Serving
 
 directory = Path(sys.argv[1])
