@@ -63,6 +63,7 @@ typedef struct driver {
   pthread_mutex_t lock;
   plant_calls_t calls;
   uint64_t draws[PLANT_FAULT_KINDS]; /* readings that a fault of the kind might have struck */
+  int64_t unix_offset_ns;            /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, see session.c */
 } driver_t;
 
 /* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet

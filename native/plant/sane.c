@@ -45,7 +45,7 @@ static int throttle_is_sane(const plant_throttle_t *throttle) {
 
 static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
   if (gpu->step >= spec->physics.steps || gpu->wanted_step >= spec->physics.steps || gpu->load > LOADS_MAX) return 0;
-  if (!is_tick(gpu->asleep_since) || !is_tick(gpu->awake_since)) return 0;
+  if (!is_tick(gpu->asleep_since)) return 0;
   if (gpu->lock_min_mhz > CLOCK_MHZ || gpu->lock_max_mhz > CLOCK_MHZ || gpu->knobs.application_mhz > CLOCK_MHZ)
     return 0;
   if (!is_within(gpu->energy_j, ENERGY_J) || !is_within(gpu->counted_from_j, ENERGY_J)) return 0;
