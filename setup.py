@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 
 BUILD = os.environ.get("EAGENT_BUILD", "release")
 FLAGS = {
-    "release": ["-O2"],
+    "release": ["-O3"],
     "debug": ["-O0", "-g", "-UNDEBUG"],
     "trace": ["-O1"],
     "asan": [  # -fno-wrapv: Python's own flags define what signed overflow does, and then it would not be found

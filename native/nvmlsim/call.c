@@ -14,7 +14,7 @@ static int64_t monotonic_ns(void) {
 
 static void wait_until(int64_t time_ns) {
   const struct timespec until = {.tv_sec = time_ns / SECOND_NS, .tv_nsec = time_ns % SECOND_NS};
-  if (time_ns - monotonic_ns() > SPIN_MOST_NS) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+  while (time_ns - monotonic_ns() > SPIN_MOST_NS) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
   while (monotonic_ns() < time_ns) continue;
 }
 

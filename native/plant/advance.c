@@ -5,9 +5,11 @@
 #include "plant/supply.h"
 #include "plant/trouble.h"
 
-static void start_load(const spec_t *spec, state_t *state, const load_t *load) {
+static void start_load(plant_file_t *file, state_t *state, const load_t *load) {
+  const spec_t *spec = &file->spec;
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
     if (!load_has(load, i) || state->gpus[i].resident) continue;
+    samples_wake(spec, &spec->boards[i], &state->gpus[i], state->tick, &file->samples[i]);
     gpu_occupy(spec, &spec->boards[i], &state->gpus[i], state->tick);
     cores_update(spec, &state->cpus, state_resident(state), state->tick * TICK_NS);
   }
@@ -68,7 +70,7 @@ static void step(plant_file_t *file, state_t *state) {
   activity_t activity[PLANT_GPUS_MAX] = {0};
   for (uint32_t i = 0; i < LOADS_MAX; i++) {
     const load_t *load = &state->loads[i];
-    if (load->progress.running && load->start_tick <= state->tick) start_load(spec, state, load);
+    if (load->progress.running && load->start_tick <= state->tick) start_load(file, state, load);
   }
   for (uint32_t i = 0; i < spec->given.gpus; i++) {
     if (!state->gpus[i].asleep) gpu_begin(spec, &state->gpus[i], state->tick);

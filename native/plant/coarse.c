@@ -9,6 +9,8 @@
 #define CONTROL_S 0.02 /* the slow controller of the cap acts this often */
 #define BRIEF     0.02 /* bursts of a smaller share of a time constant are but their mean */
 
+#define BURST_MAX_S 1e9
+
 /* What a stretch of time does to heat. */
 typedef struct span {
   double s;
@@ -272,7 +274,7 @@ static int is_sensible(const coarse_t *coarse, uint32_t gpu) {
   return limit_mw >= model->limit_min_mw && limit_mw <= model->limit_max_mw &&
          (ceiling_mhz == 0 || (ceiling_mhz >= model->clock_min_mhz && ceiling_mhz <= model->clock_max_mhz)) &&
          is_share(coarse->compute[gpu]) && is_share(coarse->memory[gpu]) && is_share(coarse->compute_fraction[gpu]) &&
-         is_share(coarse->busy[gpu]) && coarse->burst_s[gpu] >= 0;
+         is_share(coarse->busy[gpu]) && coarse->burst_s[gpu] >= 0 && coarse->burst_s[gpu] <= BURST_MAX_S;
 }
 
 int coarse_step(coarse_t *coarse, double span_s, uint32_t *gpu) {

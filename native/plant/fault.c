@@ -43,6 +43,7 @@ static int is_within(double value, double low, double high) {
 static int has_sense(const spec_t *spec, const plant_fault_t *fault) {
   const plant_model_t *model = &spec->given.model;
   const double *value = fault->value;
+  if (!trouble_is_value(value[0]) || !trouble_is_value(value[1])) return 0; /* also what the kind does not look at */
   switch (fault->kind) {
     case PLANT_FAULT_NOT_SUPPORTED:
     case PLANT_FAULT_ZERO_POWER:
@@ -65,7 +66,7 @@ static int has_sense(const spec_t *spec, const plant_fault_t *fault) {
     case PLANT_FAULT_FOREIGN_LOCK:
       return value[0] <= value[1] && value[0] >= model->clock_min_mhz && value[1] <= model->clock_max_mhz;
     default:
-      return fault->kind < PLANT_FAULT_KINDS;
+      return fault->kind < PLANT_FAULT_KINDS && value[0] == 0 && value[1] == 0;
   }
 }
 

@@ -140,7 +140,8 @@ cdef class Faults:
                 f"{kind} of a {target}, from {from_s:g} to {until_s:g} s, every {every_s:g} s: there is no such fault"
             )
         if code == -errno.EDOM:
-            raise InputError(f"{kind} of {', '.join(f'{value:g}' for value in values)}: it takes {_TAKES[kind]}")
+            raise InputError(f"{kind} of {', '.join(f'{value:g}' for value in values)}: it "
+                             f"takes {_TAKES.get(kind, 'no number')}")
         if code == -errno.ERANGE:
             raise InputError(f"{kind}: the host has no {target} {index}")
         if code == -errno.ENOSPC:

@@ -228,6 +228,12 @@ const state_t *file_state(const plant_file_t *file) {
   return state_is_sane(&file->spec, state) ? state : NULL;
 }
 
+/* Of its seats those that are taken. Nothing is known to be sane yet. */
+static void copy_engine(const engine_t *truth, engine_t *draft) {
+  uint32_t seated = truth->seated < PLANT_BATCH_MAX ? truth->seated : PLANT_BATCH_MAX;
+  memcpy(draft, truth, offsetof(engine_t, seats) + seated * sizeof truth->seats[0]);
+}
+
 static void copy_running(const state_t *truth, state_t *draft) {
   for (uint32_t i = 0; i < LOADS_MAX; i++) {
     const load_t *load = &truth->loads[i];
@@ -235,20 +241,18 @@ static void copy_running(const state_t *truth, state_t *draft) {
     draft->loads[i] = *load;
     if (load->progress.kind != PLANT_LOAD_SERVING) continue;
     for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
-      if (load_has(load, gpu)) draft->engines[gpu] = truth->engines[gpu];
+      if (load_has(load, gpu)) copy_engine(&truth->engines[gpu], &draft->engines[gpu]);
     }
   }
 }
 
-/* All that a tick may change, and more: what else there is in a state. */
+/* All that a tick may change in which no fault begins, strikes or ends. Not: what runs not, the cores' settings, and
+ * what lies behind the processors. */
 static void copy_tick(const spec_t *spec, const state_t *truth, state_t *draft) {
-  const size_t knobs = offsetof(state_t, cpus) + offsetof(cpus_t, cores), rest = knobs + sizeof truth->cpus.cores;
-  _Static_assert(offsetof(state_t, gpus) < offsetof(state_t, loads) &&
-                     offsetof(state_t, engines) + sizeof truth->engines == offsetof(state_t, cpus),
-                 "loads and engines lie between the GPUs and the processors");
+  _Static_assert(offsetof(state_t, gpus) < offsetof(state_t, loads), "the GPUs end what is copied in one piece");
   memcpy(draft, truth, offsetof(state_t, gpus) + spec->given.gpus * sizeof truth->gpus[0]);
   memcpy(&draft->cpus, &truth->cpus, offsetof(cpus_t, cores));
-  memcpy((char *)draft + rest, (const char *)truth + rest, sizeof *truth - rest);
+  memcpy(draft->cpus.pace, truth->cpus.pace, sizeof truth->cpus.pace);
   copy_running(truth, draft);
 }
 

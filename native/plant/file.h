@@ -46,7 +46,7 @@ typedef struct state {
   load_t loads[LOADS_MAX];
   engine_t engines[PLANT_GPUS_MAX];
   cpus_t cpus;
-  faults_t faults;
+  faults_t faults; /* this and what follows changes in no tick but in one that a fault is for (file_begin_tick) */
   plant_mig_t migs[PLANT_GPUS_MAX];
   plant_signals_t signals;
 } state_t;
@@ -63,6 +63,7 @@ typedef struct driver {
   pthread_mutex_t lock;
   plant_calls_t calls;
   uint64_t draws[PLANT_FAULT_KINDS]; /* readings that a fault of the kind might have struck */
+  int64_t unix_offset_ns;            /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, see session.c */
 } driver_t;
 
 /* The tables only grow. What lies behind the counts of the true state (for the watts: behind its tick) is not there yet

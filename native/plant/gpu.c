@@ -82,7 +82,7 @@ uint32_t gpu_enforced_mw(const gpu_t *gpu) {
 /* What the sensor's longer average reaches back over. */
 static void remember_idle(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, double energy_j) {
   const plant_model_t *model = &spec->given.model;
-  for (uint64_t i = 1; i <= SENSOR_PAST && i <= gpu->sensor.next; i++) {
+  for (uint64_t i = 1; i <= SENSOR_PAST; i++) { /* also before the host was made: numbers below 0 */
     uint64_t number = gpu->sensor.next - i;
     int64_t time_ns = sensor_time_ns(model, board, number);
     double back_s = (double)(tick * TICK_NS - time_ns) * 1e-9;
@@ -100,18 +100,18 @@ static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t t
   gpu->energy_j = energy_j;
   draw_steadily(gpu, idle_w(spec, gpu));
   cap_forget(spec, &gpu->cap);
-  gpu->busy_s = gpu->memory_s = 0;
+  gpu->busy_s = gpu->memory_s = gpu->busy_share = gpu->memory_share = 0;
   memset(gpu->busy, 0, sizeof gpu->busy);
   memset(gpu->memory, 0, sizeof gpu->memory);
   gpu->quiet_ticks = 0;
   gpu->asleep = 0;
-  gpu->awake_since = tick;
 }
 
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
   if (gpu->asleep) wake(spec, board, gpu, tick);
   gpu->resident = 1;
   gpu->step = model_top_step(&spec->physics);
+  gpu->heat.ceiling = gpu->step; /* what it was when the last process went says nothing of the heat that is left */
 }
 
 /* By the lower of clock lock and application clocks. */
@@ -121,11 +121,15 @@ static uint32_t wanted_step(const spec_t *spec, const gpu_t *gpu) {
   return mhz ? model_step(&spec->given.model, &spec->physics, mhz) : model_top_step(&spec->physics);
 }
 
-void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
-  const plant_model_t *model = &spec->given.model;
+void gpu_obey(const spec_t *spec, gpu_t *gpu, int64_t tick) {
   if (tick >= gpu->limit_from_tick) gpu->limit_acting_mw = gpu->limit_mw;
   if (gpu->outside_mw && gpu->outside_mw < gpu->limit_acting_mw) gpu->limit_acting_mw = gpu->outside_mw;
   if (tick >= gpu->lock_from_tick) gpu->wanted_step = wanted_step(spec, gpu);
+}
+
+void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick) {
+  const plant_model_t *model = &spec->given.model;
+  gpu_obey(spec, gpu, tick);
   if (!gpu->resident) {
     gpu->step = model_step(model, &spec->physics, model->clock_idle_mhz);
     cap_forget(spec, &gpu->cap);
@@ -180,6 +184,11 @@ static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {
   gpu->busy[bucket] = (float)gpu->busy_s;
   gpu->memory[bucket] = (float)gpu->memory_s;
   gpu->busy_s = gpu->memory_s = 0;
+  gpu->busy_share = gpu->memory_share = 0;
+  for (uint32_t i = 0; i < BUCKETS; i++) {
+    gpu->busy_share += gpu->busy[i];
+    gpu->memory_share += gpu->memory[i];
+  }
 }
 
 /* What it would draw if the load went on like this. */
@@ -225,10 +234,6 @@ void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
 }
 
 void gpu_utilisation(const gpu_t *gpu, double *busy, double *memory) {
-  *busy = *memory = 0;
-  if (gpu->asleep) return;
-  for (uint32_t i = 0; i < BUCKETS; i++) {
-    *busy += gpu->busy[i];
-    *memory += gpu->memory[i];
-  }
+  *busy = gpu->asleep ? 0 : gpu->busy_share;
+  *memory = gpu->asleep ? 0 : gpu->memory_share;
 }

@@ -28,7 +28,7 @@ typedef struct gpu {
   uint32_t dark;             /* without power: asleep, and draws nothing */
   uint32_t load;             /* 1 + index of the load that has this GPU, present or future; 0: none */
   uint32_t quiet_ticks;
-  int64_t asleep_since, awake_since; /* ticks */
+  int64_t asleep_since; /* tick */
 
   uint32_t limit_mw, limit_acting_mw;
   uint32_t outside_mw; /* a limit set past the driver; 0: none */
@@ -49,6 +49,7 @@ typedef struct gpu {
   sensor_past_t past;
   double busy_s, memory_s; /* in the present bucket */
   float busy[BUCKETS], memory[BUCKETS];
+  double busy_share, memory_share; /* of the last whole second: the sums of these */
   plant_knobs_t knobs;
   plant_throttle_t throttle;
 } gpu_t;
@@ -59,6 +60,8 @@ void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick);
 void gpu_on(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* A process comes: wake up, clocks up. */
 void gpu_occupy(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick);
+/* At a tick's beginning, and before a setting is changed: what was set and is due acts. */
+void gpu_obey(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* The first half of a tick: which clock it runs at. */
 void gpu_begin(const spec_t *spec, gpu_t *gpu, int64_t tick);
 /* The second half: what that cost. */

@@ -31,8 +31,9 @@ void plant_host_close(plant_host_t *host) {
 
 int plant_host_bind(plant_host_t *host) {
   session_t session;
-  int error = session_look_on(host, &session);
+  int error = session_look(host, &session); /* whatever life it was bound to before */
   if (error) return error;
+  if (session.state->supply.power != PLANT_POWER_ON) return session_end(&session, -ENODEV);
   host->boot = session.state->supply.boot;
   host->reloads = session.state->faults.reloads;
   return session_end(&session, 0);
@@ -153,9 +154,11 @@ static uint64_t next_write(session_t *session, uint32_t index, enum random_strea
   return random_bits(session->spec->given.seed, stream, index, session->draft->gpus[index].writes++);
 }
 
-/* The first tick in which a setting made now acts. */
-static int64_t acts_from(const session_t *session, double delay_s) {
-  return session->draft->tick + (int64_t)ceil(delay_s / TICK_S);
+/* The first tick in which a setting made now acts. One that is on its way already takes it along: who sets more often
+ * than settings act would never be obeyed. */
+static int64_t acts_from(const session_t *session, double delay_s, int64_t pending_tick) {
+  int64_t tick = session->draft->tick + (int64_t)ceil(delay_s / TICK_S);
+  return pending_tick > session->draft->tick && pending_tick < tick ? pending_tick : tick;
 }
 
 static double limit_delay_s(session_t *session, uint32_t index) {
@@ -181,8 +184,9 @@ int plant_host_set_power_limit(plant_host_t *host, uint32_t index, uint32_t limi
   gpu_t *gpu = &session.draft->gpus[index];
   plant_event_t event = {.kind = PLANT_WRITE_LIMIT, .gpu = index, .old_value = gpu->limit_mw, .new_value = limit_mw};
   session_log(&session, event);
+  gpu_obey(session.spec, gpu, session.draft->tick);
   gpu->limit_mw = limit_mw;
-  gpu->limit_from_tick = acts_from(&session, limit_delay_s(&session, index));
+  gpu->limit_from_tick = acts_from(&session, limit_delay_s(&session, index), gpu->limit_from_tick);
   return session_end(&session, 0);
 }
 
@@ -194,9 +198,10 @@ static int set_lock(plant_host_t *host, uint32_t index, uint32_t min_mhz, uint32
   gpu_t *gpu = &session.draft->gpus[index];
   plant_event_t event = {.kind = PLANT_WRITE_LOCK, .gpu = index, .min_mhz = min_mhz, .max_mhz = max_mhz};
   session_log(&session, event);
+  gpu_obey(session.spec, gpu, session.draft->tick);
   gpu->lock_min_mhz = min_mhz;
   gpu->lock_max_mhz = max_mhz;
-  gpu->lock_from_tick = acts_from(&session, clock_delay_s(&session, index));
+  gpu->lock_from_tick = acts_from(&session, clock_delay_s(&session, index), gpu->lock_from_tick);
   return session_end(&session, 0);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plant/random.h"
+#include "plant/sensor.h"
 #include "plant/supply.h"
 
 static int is_share(double x) {
@@ -36,12 +37,14 @@ static int control_valid(const plant_model_t *m) {
          m->stop_c >= m->slow_c && m->stop_c <= 250;
 }
 
-/* The window must fit into the energies that a GPU remembers (gpu.h), the period into the nap before deep idle. */
+/* The window must fit into the energies that a GPU remembers (gpu.h), the longer one, jitter and all, into the
+ * publications (sensor.h), the period into the nap before deep idle. */
 static int sensor_valid(const plant_model_t *m) {
   return m->sensor_period_s >= 0.01 && m->sensor_period_s <= 0.5 && m->sensor_window_s >= TICK_S &&
          m->sensor_window_s <= 0.12 && m->sensor_jitter >= 0 && m->sensor_jitter <= 0.1 &&
          is_range(m->sensor_gain, 0.5, 2) && is_range(m->sensor_offset_w, -50, 50) && m->sensor_noise_w >= 0 &&
          is_range(m->energy_gain, 0.9, 1.1) && m->average_window_s >= 0 && m->average_window_s <= 1 &&
+         m->average_window_s <= (SENSOR_PAST - 2) * m->sensor_period_s &&
          (!m->plain_is_average || m->average_window_s > 0) && m->sample_period_s >= TICK_S && m->sample_period_s <= 0.5;
 }
 

@@ -42,8 +42,22 @@ static sample_t idle(const spec_t *spec, const board_t *board, int64_t number) {
                     .clock_mhz = (uint16_t)model->clock_idle_mhz};
 }
 
-static int was_awake(const gpu_t *gpu, int64_t time_ns) {
-  return time_ns > gpu->awake_since * TICK_NS && (!gpu->asleep || time_ns <= gpu->asleep_since * TICK_NS);
+/* Of those that may be shown: the first's number, and the last's in *last. */
+static int64_t shown(const spec_t *spec, int64_t tick, int64_t *last) {
+  *last = tick * TICK_NS / period_ns(spec);
+  return *last - (int64_t)PLANT_SAMPLES + 1;
+}
+
+static int slept(const gpu_t *gpu, int64_t time_ns) {
+  return gpu->asleep && time_ns > gpu->asleep_since * TICK_NS;
+}
+
+void samples_wake(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, samples_t *samples) {
+  int64_t last, number = shown(spec, tick, &last);
+  for (; number <= last; number++) {
+    if (slept(gpu, number * period_ns(spec)))
+      samples->places[number & (SAMPLES_PLACES - 1)] = idle(spec, board, number);
+  }
 }
 
 int plant_host_samples(plant_host_t *host, uint32_t index, uint64_t after_us, plant_sample_t out[PLANT_SAMPLES],
@@ -54,15 +68,15 @@ int plant_host_samples(plant_host_t *host, uint32_t index, uint64_t after_us, pl
   if (error) return error;
   const spec_t *spec = session.spec;
   const gpu_t *gpu = &session.state->gpus[index];
-  int64_t last = session.state->tick * TICK_NS / period_ns(spec), number = last - (int64_t)PLANT_SAMPLES + 1;
+  int64_t last, number = shown(spec, session.state->tick, &last);
   int64_t first = session.state->supply.booted_ns / period_ns(spec) + 1;
   if (number < first) number = first;
   for (*count = 0; number <= last; number++) {
     int64_t time_ns = number * period_ns(spec);
     uint64_t time_us = session_unix_us(&session, time_ns);
     if (time_us <= after_us) continue;
-    sample_t sample = was_awake(gpu, time_ns) ? session.file->samples[index].places[number & (SAMPLES_PLACES - 1)]
-                                              : idle(spec, &spec->boards[index], number);
+    sample_t sample = slept(gpu, time_ns) ? idle(spec, &spec->boards[index], number)
+                                          : session.file->samples[index].places[number & (SAMPLES_PLACES - 1)];
     out[(*count)++] = (plant_sample_t){
         .time_us = time_us,
         .power_mw = trouble_sample_mw(session.state, index, time_ns, sample.power_mw),

@@ -2,7 +2,7 @@
  *
  * A sample's number follows from its time, and its place from its number, so writing one twice does no harm. Nor do
  * those of a process that dies before it publishes: they are too few to come round to the places that are shown. While
- * a GPU sleeps none is written: they are all alike.
+ * a GPU sleeps none is written: they are all alike, and those that are still shown when it wakes are written then.
  */
 #ifndef EAGENT_PLANT_SAMPLES_H
 #define EAGENT_PLANT_SAMPLES_H
@@ -25,5 +25,7 @@ typedef struct samples {
 /* At the end of an awake GPU's tick, which did `activity`. */
 void samples_take(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, const activity_t *activity,
                   samples_t *samples);
+/* At the beginning of the tick in which a sleeping GPU wakes. */
+void samples_wake(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, samples_t *samples);
 
 #endif

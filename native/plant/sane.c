@@ -31,8 +31,8 @@ int spec_is_sane(const spec_t *spec) {
          spec->physics.steps <= CLOCK_STEPS_MAX && model_cpu_is_sane(spec);
 }
 
-static int sensors_are_sane(const gpu_t *gpu) {
-  for (uint32_t i = 0; i < SENSOR_PAST; i++) {
+static int sensors_are_sane(const spec_t *spec, const gpu_t *gpu) {
+  for (uint32_t i = 0; i < SENSOR_PAST && spec->given.model.average_window_s > 0; i++) {
     if (!is_time(gpu->past.time_ns[i])) return 0;
   }
   return gpu->sensor.next < 1ull << 48 && is_time(gpu->sensor.time_ns);
@@ -45,12 +45,12 @@ static int throttle_is_sane(const plant_throttle_t *throttle) {
 
 static int gpu_is_sane(const spec_t *spec, const gpu_t *gpu) {
   if (gpu->step >= spec->physics.steps || gpu->wanted_step >= spec->physics.steps || gpu->load > LOADS_MAX) return 0;
-  if (!is_tick(gpu->asleep_since) || !is_tick(gpu->awake_since)) return 0;
+  if (!is_tick(gpu->asleep_since)) return 0;
   if (gpu->lock_min_mhz > CLOCK_MHZ || gpu->lock_max_mhz > CLOCK_MHZ || gpu->knobs.application_mhz > CLOCK_MHZ)
     return 0;
   if (!is_within(gpu->energy_j, ENERGY_J) || !is_within(gpu->counted_from_j, ENERGY_J)) return 0;
   if (!is_within(gpu->power_w, POWER_W) || !is_within(gpu->end_w, POWER_W)) return 0;
-  return cap_is_sane(&gpu->cap) && heat_is_sane(&gpu->heat) && sensors_are_sane(gpu) &&
+  return cap_is_sane(&gpu->cap) && heat_is_sane(&gpu->heat) && sensors_are_sane(spec, gpu) &&
          throttle_is_sane(&gpu->throttle);
 }
 
@@ -95,9 +95,12 @@ int state_is_sane(const spec_t *spec, const state_t *state) {
   if (!clocks_are_sane(state) || state->events > EVENTS_MAX || state->requests > REQUESTS_MAX) return 0;
   if (!cores_are_sane(spec, &state->cpus) || !supply_is_sane(&state->supply)) return 0;
   if (!trouble_is_sane(&state->faults)) return 0;
-  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
-    if (!gpu_is_sane(spec, &state->gpus[i]) || !load_is_sane(spec, &state->loads[i])) return 0;
-    if (!engine_is_sane(&state->engines[i]) || !mig_is_sane(spec, &state->migs[i])) return 0;
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    if (!load_is_sane(spec, &state->loads[i])) return 0;
+  }
+  for (uint32_t i = 0; i < spec->given.gpus; i++) {
+    if (!gpu_is_sane(spec, &state->gpus[i]) || !engine_is_sane(&state->engines[i])) return 0;
+    if (!mig_is_sane(spec, &state->migs[i])) return 0;
   }
   return 1;
 }

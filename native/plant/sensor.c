@@ -9,7 +9,7 @@
 int64_t sensor_time_ns(const plant_model_t *model, const board_t *board, uint64_t number) {
   uint64_t bits = random_bits(board->seed, RANDOM_SENSOR_JITTER, board->gpu, number);
   double jitter = random_between(-model->sensor_jitter, model->sensor_jitter, bits);
-  return board->sensor_phase_ns + (int64_t)llround(((double)number + jitter) * model->sensor_period_s * 1e9);
+  return board->sensor_phase_ns + (int64_t)llround(((double)(int64_t)number + jitter) * model->sensor_period_s * 1e9);
 }
 
 uint64_t sensor_number_at(const plant_model_t *model, const board_t *board, int64_t now_ns) {

@@ -29,6 +29,7 @@ typedef struct sensor_past {
   double energy_j[SENSOR_PAST];
 } sensor_past_t;
 
+/* A number below 0, wrapped, is one before the host was made. */
 int64_t sensor_time_ns(const plant_model_t *model, const board_t *board, uint64_t number);
 /* Not before: cheap, for the many times that nothing is due. */
 static inline int64_t sensor_earliest_ns(const plant_model_t *model, const board_t *board, uint64_t number) {

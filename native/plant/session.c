@@ -6,6 +6,7 @@
 
 #include "plant/advance.h"
 
+#define CLOCK_SET_NS     1000000ll           /* a wall clock that is off by more has been set */
 #define VIRTUAL_EPOCH_US 1767225600000000ull /* simulated time 0 of a virtual clock: 2026-01-01 */
 
 int session_look(plant_host_t *host, session_t *session) {
@@ -74,11 +75,22 @@ int session_end(session_t *session, int result) {
   return result;
 }
 
+/* Kept in the file, so that what was published bears the same time whoever looks, and measured anew once somebody has
+ * set the clock. The two clocks can't be read at once: what lies between the readings says nothing. */
+static int64_t unix_offset_ns(plant_file_t *file) {
+  struct timespec now;
+  int64_t before_ns = file_monotonic_ns();
+  clock_gettime(CLOCK_REALTIME, &now);
+  int64_t doubt_ns = file_monotonic_ns() - before_ns + CLOCK_SET_NS;
+  int64_t measured_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - before_ns;
+  int64_t *kept_ns = &file->driver.unix_offset_ns;
+  if (*kept_ns < measured_ns - doubt_ns || *kept_ns > measured_ns + doubt_ns) *kept_ns = measured_ns;
+  return *kept_ns;
+}
+
 uint64_t session_unix_us(const session_t *session, int64_t time_ns) {
   if (session->spec->given.clock == PLANT_CLOCK_VIRTUAL) return VIRTUAL_EPOCH_US + (uint64_t)(time_ns / 1000);
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_sec * 1000000 + (uint64_t)(now.tv_nsec / 1000 - (session->now_ns - time_ns) / 1000);
+  return (uint64_t)(unix_offset_ns(session->file) + session->state->origin_ns + time_ns) / 1000;
 }
 
 void session_log(session_t *session, plant_event_t event) {

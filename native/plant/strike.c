@@ -89,6 +89,7 @@ static void reload_driver(plant_file_t *file, state_t *state) {
 static void wrap_soon(const spec_t *spec, state_t *state, uint32_t index, double left_j) {
   package_t *package = &state->cpus.packages[index];
   double range_j = (double)spec->given.cpu.energy_range_uj * 1e-6, package_j, dram_j;
+  cores_update(spec, &state->cpus, state_resident(state), now_ns(state)); /* no counter begins in what is not settled */
   cores_energy_j(&state->cpus, index, now_ns(state), &package_j, &dram_j);
   package->counted_from_j = package_j - (range_j - left_j);
   package->dram_from_j = dram_j - (range_j - left_j);

@@ -98,12 +98,12 @@ void supply_off(plant_file_t *file, state_t *state, int64_t now_ns) {
   uint32_t limits_mw[PLANT_GPUS_MAX];
   supply_settle(spec, state, now_ns);
   if (state->supply.power == PLANT_POWER_ON) {
-    for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) {
+    for (uint32_t i = 0; i < spec->given.gpus; i++) {
       gpu_t *gpu = &state->gpus[i];
       limits_mw[i] = gpu->limit_mw;
-      if (i < spec->given.gpus && gpu->lock_max_mhz)
+      if (gpu->lock_max_mhz)
         file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_LOCK, .gpu = i});
-      if (i < spec->given.gpus && gpu->knobs.memory_max_mhz)
+      if (gpu->knobs.memory_max_mhz)
         file_enter(file, state, (plant_event_t){.time_ns = now_ns, .kind = PLANT_WRITE_MEMORY_LOCK, .gpu = i});
       gpu_off(spec, gpu, state->tick);
     }
@@ -129,7 +129,7 @@ int supply_is_due(const state_t *state) {
 
 void supply_on(plant_file_t *file, state_t *state) {
   int64_t now_ns = state->tick * TICK_NS;
-  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) gpu_on(&file->spec, &state->gpus[i], state->tick);
+  for (uint32_t i = 0; i < file->spec.given.gpus; i++) gpu_on(&file->spec, &state->gpus[i], state->tick);
   cores_on(&file->spec, &state->cpus, now_ns);
   trouble_cure(state, PLANT_FAULT_GPU_LOST, PLANT_NO_GPU);
   trouble_cure(state, PLANT_FAULT_RESET_REQUIRED, PLANT_NO_GPU);

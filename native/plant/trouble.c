@@ -11,13 +11,14 @@ static int is_time(int64_t time_ns) {
   return time_ns >= 0 && time_ns <= TIME_MAX_NS;
 }
 
-static int is_value(double value) {
+int trouble_is_value(double value) {
   return value >= 0 && value <= VALUE_MAX;
 }
 
 static int fault_is_sane(const plant_fault_t *given) {
   return given->kind < PLANT_FAULT_KINDS && given->target <= PLANT_FAULT_OF_PACKAGE && is_time(given->from_ns) &&
-         is_time(given->until_ns) && is_time(given->every_ns) && is_value(given->value[0]) && is_value(given->value[1]);
+         is_time(given->until_ns) && is_time(given->every_ns) && trouble_is_value(given->value[0]) &&
+         trouble_is_value(given->value[1]);
 }
 
 int trouble_is_sane(const faults_t *faults) {

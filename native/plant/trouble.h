@@ -7,6 +7,8 @@
 #define NEVER INT64_MAX
 
 int trouble_is_sane(const faults_t *faults);
+/* Whether it may stand in the table. */
+int trouble_is_value(double value);
 /* At a tick's beginning, or after a change to the table: what is due by then. */
 void trouble_step(plant_file_t *file, state_t *state);
 /* Make a fault end: one of the table's, which moves up; all of a kind that are of this GPU (PLANT_NO_GPU: of any). */

@@ -225,3 +225,42 @@ thread.join(10)
 nvmlInit()
 tell([status, after, still, answers, code(nvmlDeviceGetPowerUsage, gpu)])"""
     assert wall.nvml(script) == [7, 1, True, [0], 0]
+
+
+def test_a_call_that_waits_sleeps_on_when_a_signal_comes(wall: SimHost) -> None:
+    script = """
+import signal, time
+from eagent.sim._faults import Faults
+Faults(os.environ["EAGENT_SIM_HOST"]).inject("slow-calls", "gpu", 0, (0.5,))
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+before_s, began_s = time.process_time(), time.monotonic()
+nvmlDeviceGetPowerUsage(gpu)
+spent = [time.process_time() - before_s, time.monotonic() - began_s]
+signal.setitimer(signal.ITIMER_REAL, 0)
+tell(spent)"""
+    worked_s, took_s = wall.nvml(script)
+    assert took_s > 0.5
+    assert worked_s < 0.25
+
+
+def test_a_process_that_begins_anew_has_the_driver_of_now_though_a_call_of_its_old_one_hangs(wall: SimHost) -> None:
+    script = """
+from eagent.sim._faults import Faults
+faults = Faults(os.environ["EAGENT_SIM_HOST"])
+answers = []
+faults.inject("hung-calls", "gpu", 0)
+hung = threading.Thread(target=lambda: answers.append(code(nvmlDeviceGetPowerUsage, gpu)))
+hung.start()
+hung.join(0.2)
+faults.inject("driver-reload")
+nvmlShutdown()
+anew = threading.Thread(target=lambda: answers.append(code(nvmlInit)))
+anew.start()
+anew.join(0.2)
+waits = anew.is_alive()
+faults.clear()
+hung.join(10)
+anew.join(10)
+tell([waits, answers[-1], code(nvmlDeviceGetPowerUsage, gpu)])"""
+    assert wall.nvml(script) == [True, 0, 0]

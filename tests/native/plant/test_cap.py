@@ -79,6 +79,28 @@ def test_a_new_limit_acts_after_20_to_100_ms(lab: Lab) -> None:
         assert 0.02 <= delay_s <= 0.115  # and up to three ticks until the fast clamp has answered
 
 
+@pytest.mark.parametrize("every_s", [0.005, 0.05])
+def test_who_sets_a_limit_and_a_lock_more_often_than_they_act_is_obeyed_too(lab: Lab, every_s: float) -> None:
+    slow = {"cap": {"delay_s": [0.2, 1.0]}, "clocks": {"delay_s": [0.1, 0.5]}}
+    host = lab(gpus=2, **slow)
+    GEMM.start(host, [0, 1])
+    while host.time_s < 5.0:
+        host.set_power_limit(0, 150.0)
+        host.lock_clocks(1, 210, 900)
+        host.advance(host.time_s + every_s)
+    assert max(second_means(host, 3.0, 5.0)) < 150.0
+    assert host.view(1)["sm_clock_mhz"] == 900
+
+
+def test_a_limit_that_was_due_while_a_gpu_slept_is_held_until_the_next_one_acts(lab: Lab) -> None:
+    host = lab(cap={"delay_s": [1.0, 1.0]})
+    host.set_power_limit(0, 150.0)
+    host.advance(10.0)
+    host.set_power_limit(0, 160.0)
+    GEMM.start(host, [0])
+    assert max(tick_watts(host, 40)[10:]) < 250
+
+
 def test_the_fast_clamp_answers_within_10_ms(lab: Lab) -> None:
     host = lab()
     host.set_power_limit(0, 150.0)

@@ -215,7 +215,7 @@ def test_columns_are_plain_buffers_that_outlive_the_fleet() -> None:
             for share in ("compute", "memory", "compute_fraction", "busy")
             for value in (-0.1, 1.1, math.nan)
         ),
-        *(("burst_s", value) for value in (-0.1, math.nan)),
+        *(("burst_s", value) for value in (-0.1, math.nan, math.inf, 1e300)),
         *(("limit_w", value) for value in (0.0, 99.9, 400.1, math.nan)),
         *(("ceiling_mhz", value) for value in (-1.0, 209.0, 1411.0, math.nan)),
     ],

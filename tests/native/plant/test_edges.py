@@ -78,6 +78,18 @@ def test_a_gpu_that_is_too_hot_slows_down_says_so_and_recovers(lab: Lab) -> None
     assert (host.view(0)["event_reasons"], host.view(0)["sm_clock_mhz"]) == (0, 1410)
 
 
+def test_a_board_that_has_cooled_down_begins_at_full_clock(lab: Lab) -> None:
+    host = lab(heat={"slow_c": 45.0, "stop_c": 90.0})
+    GEMM.start(host, [0])
+    host.advance(200.0)
+    assert host.view(0)["sm_clock_mhz"] < 1410
+    host.stop_load()
+    host.advance(7200.0)  # nearly all of which it slept
+    Square(period_s=1e5, duty=0.0).start(host, [0])
+    host.advance(7200.005)
+    assert (host.view(0)["event_reasons"], host.view(0)["sm_clock_mhz"]) == (0, 1410)
+
+
 def test_a_gpu_at_its_last_threshold_runs_at_its_lowest_clock(lab: Lab) -> None:
     host = lab(heat={"slow_c": 40.0, "stop_c": 40.0})
     GEMM.start(host, [0])

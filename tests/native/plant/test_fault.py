@@ -158,6 +158,10 @@ def test_nothing_depends_on_who_looks_when(
         (("gpu-lost", "gpu", 0, (), 0.0, 0.0, 5.0), "there is no such fault"),  # what lasts does not come again
         (("energy-reset", "gpu", 0, (), 0.0, 0.0, 0.001), "there is no such fault"),  # more often than time is cut
         (("energy-reset", "gpu", 0, (), 0.0, 5.0), "there is no such fault"),  # what strikes once has no end
+        (("gpu-lost", "gpu", 0, (-1.0,)), "it takes no number"),
+        (("gpu-lost", "gpu", 0, (float("nan"),)), "it takes no number"),
+        (("hung-calls", "host", 0, (1e10,)), "it takes no number"),
+        (("xid", "gpu", 0, (79.0, float("nan")), 10.0), "from 1 to 999"),
         (("gpu-lost", "gpu", 0, (), float("nan")), "must be a time"),
         (("gpu-lost", "gpu", 0, (), -1.0), "must be a time"),
         (("gpu-lost", "gpu", 0, (), 9.0, 8.0), "there is no such fault"),
@@ -301,6 +305,17 @@ def test_the_counters_of_a_package_wrap_after_the_joules_that_were_left(struck: 
     assert spent_j > 100
     assert (late["energy_uj"] - early["energy_uj"]) % range_uj == pytest.approx(spent_j * 1e6, abs=2e6)
     assert late["energy_uj"] < early["energy_uj"]
+
+
+@pytest.mark.parametrize("left_j", [0.0, 100.0, 262_143.0])
+def test_the_counters_of_a_package_wrap_also_after_hours_without_a_change(struck: Struck, left_j: float) -> None:
+    host, faults = struck(cpu={})
+    host.advance(7200.0)  # in which a package draws more than its counter holds
+    faults.inject("rapl-wrap", values=(left_j,))
+    host.advance(7201.0)
+    range_uj = host.processor["energy_range_uj"] if host.processor else 0
+    spent_uj = (host.cpu_energy_true_j(0)[0] / 7201.0) * 1e6
+    assert host.rapl_view(0)["energy_uj"] == pytest.approx((range_uj - left_j * 1e6 + spent_uj) % range_uj, abs=1e6)
 
 
 # ---- a host that is switched off -------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -137,6 +139,37 @@ def test_a_log_that_is_full_says_so(lab: Lab) -> None:
     assert len(host.power_log()) == 144_000
 
 
+def looks(seconds: float) -> Iterator[None]:
+    """As many as find room in that time."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        yield
+
+
+def test_by_the_wall_clock_a_publication_keeps_its_time_however_often_it_is_looked_at(lab: Lab) -> None:
+    host = lab(clock="wall", sensor={"noise_w": 0.0})
+    Square(period_s=0.03).start(host, [0])
+    times: dict[int, set[int]] = {}
+    for _ in looks(0.4):
+        view = host.view(0)
+        times.setdefault(view["energy_mj"], set()).add(view["sensor_time_us"])
+    assert len(times) > 2
+    assert all(len(different) == 1 for different in times.values()), times
+
+
+def test_by_the_wall_clock_no_sample_is_handed_out_twice(lab: Lab) -> None:
+    host = lab(clock="wall")
+    Square(period_s=0.03).start(host, [0])
+    last_us, times = 0, []
+    for _ in looks(0.4):
+        fresh = host.samples(0, last_us)
+        times += [sample["time_us"] for sample in fresh]
+        last_us = times[-1] if times else 0
+    gaps = [late - early for early, late in itertools.pairwise(times)]
+    assert len(gaps) > 10
+    assert min(gaps) >= 16_699
+
+
 # --- The longer average, and the sample buffer ---
 
 AVERAGING = {**PERFECT, "average_window_s": 1.0, "plain": "average"}
@@ -160,6 +193,23 @@ def test_the_average_is_the_mean_of_the_second_before_its_publication(lab: Lab, 
         # Between publications the truth is taken for a straight line: up to a tenth of a square wave's height off.
         assert view["power_average_mw"] * 1e-3 == pytest.approx(last - first, abs=35 if duty else 0.01)
         assert view["power_plain_mw"] == view["power_average_mw"]
+
+
+def test_the_average_of_a_host_just_made_reaches_back_to_when_it_was_idle(lab: Lab) -> None:
+    host = lab(sensor=AVERAGING, power={"leak_w_per_k": 0.0, "rise_s": 0.0})
+    Square(period_s=1e5, duty=1.0, compute=0.5).start(host, [0])
+    host.advance(0.01)
+    busy_w = host.power_true_w(0)
+    for tick in range(20, 300):
+        host.advance(tick * 0.005)
+        view = host.view(0)
+        share = min(1.0, view["sensor_time_us"] * 1e-6 - 1767225600)
+        assert view["power_average_mw"] * 1e-3 == pytest.approx(52.0 + (busy_w - 52.0) * share, abs=1.0)
+
+
+def test_an_average_over_more_publications_than_are_remembered_is_refused(lab: Lab) -> None:
+    with pytest.raises(InputError):
+        lab(sensor={**AVERAGING, "period_s": 0.02, "window_s": 0.01})
 
 
 def test_a_board_without_an_average_says_so(lab: Lab) -> None:
@@ -192,6 +242,24 @@ def test_the_sample_buffer_of_a_sleeping_gpu_is_idle_and_begins_with_its_boot(la
     host.stop_load()
     host.advance(10.0)
     assert [sample["power_mw"] for sample in host.samples(0)] == [52_000] * 120
+
+
+def test_samples_stay_what_they_were_when_a_gpu_that_slept_wakes(lab: Lab) -> None:
+    host = lab(sensor=PERFECT)
+    for begin_s in (10.0, 20.0, 21.5):
+        host.advance(begin_s)
+        Square(duty=1.0).start(host, [0])
+        host.advance(begin_s + 0.2)
+        host.stop_load()
+        host.advance(begin_s + 1.45)  # it sleeps since a moment
+        before = {sample["time_us"]: sample for sample in host.samples(0)}
+        Square(duty=1.0).start(host, [0])
+        host.advance(begin_s + 1.5)
+        after = {sample["time_us"]: sample for sample in host.samples(0)}
+        both = before.keys() & after.keys()
+        assert len(both) > 100
+        assert [after[time_us] for time_us in both] == [before[time_us] for time_us in both]
+        host.stop_load()
 
 
 # --- A recorded truth ---
