@@ -8,7 +8,7 @@ from eagent.errors import InputError
 
 _WATTS = re.compile(r"(\d+(?:\.\d+)?) ?(k?w)?", re.ASCII | re.IGNORECASE)
 _NUMBER = r"(\d+(?:\.\d+)?)"
-_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?", re.ASCII)
+_DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?|{_NUMBER}ms", re.ASCII)
 
 MOST_W = 1_000_000
 MOST_OF_SITE_W = 1_000_000_000
@@ -49,16 +49,16 @@ def format_watts(watts: float | None) -> str:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `90`, `90s`, `10m`, `2h` or `1h30m`, to the millisecond.
+    """Seconds from `90`, `90s`, `10m`, `2h`, `1h30m` or `300ms`, to the millisecond.
 
     Raises:
         InputError: anything else, zero, or more than a year.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None or not text.strip():
-        raise InputError(f"{_shown(text)} is not a duration: write it as 90, 90s, 10m, 2h or 1h30m")
-    hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    total_s = round(hours * 3600 + minutes * 60 + seconds, 3)
+        raise InputError(f"{_shown(text)} is not a duration: write it as 90, 90s, 10m, 2h, 1h30m or 300ms")
+    hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
+    total_s = round(hours * 3600 + minutes * 60 + seconds + milliseconds / 1000, 3)
     if not 0 < total_s <= MOST_S:
         raise InputError(f"{_shown(text)}: a duration must be more than 0 and at most {MOST_S // 3600}h")
     return total_s
