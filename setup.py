@@ -59,6 +59,7 @@ setup(
             [
                 extension("eagent.hardware._loop", ["native/loop.pyx", *LOOP]),
                 extension("eagent.telemetry._ring", ["native/ringreader.pyx", "native/ring.c"]),
+                extension("eagent.sim._handle", ["native/plant/handle.pyx", *PLANT]),
                 extension("eagent.sim._plant", ["native/plant/plant.pyx", *PLANT]),
                 extension("eagent.sim._maker", ["native/plant/maker.pyx", *PLANT]),
                 extension("eagent.sim._bmc", ["native/plant/bmc.pyx", *PLANT]),
@@ -67,7 +68,7 @@ setup(
                 extension("eagent.sim._faults", ["native/plant/faults.pyx", *PLANT]),
                 extension("eagent.sim._driver", ["native/plant/driver.pyx", *PLANT]),
             ],
-            include_path=["native"],
+            include_path=["native", "."],
             compiler_directives={
                 "language_level": 3,
                 "boundscheck": BUILD == "debug",

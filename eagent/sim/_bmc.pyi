@@ -1,17 +1,11 @@
 """What native/plant/bmc.pyx offers. Times are seconds since the host was made; all watts and joules are simulated."""
 
-from os import PathLike
-from types import TracebackType
-from typing import Self, final
+from typing import final
+
+from eagent.sim._handle import Handle
 
 @final
-class Bmc:
-    def __init__(self, path: str | PathLike[str]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def close(self) -> None: ...
+class Bmc(Handle):
     def switch_on(self) -> None: ...
     def switch_off(self) -> None: ...
     @property

@@ -1,8 +1,8 @@
 """What native/plant/driver.pyx offers. Times are simulated seconds since the host was made."""
 
-from os import PathLike
-from types import TracebackType
-from typing import Any, Self, TypedDict, final, type_check_only
+from typing import Any, TypedDict, final, type_check_only
+
+from eagent.sim._handle import Handle
 
 @type_check_only
 class _Mig(TypedDict):
@@ -29,13 +29,7 @@ class _Throttle(TypedDict):
     below_base_ns: int
 
 @final
-class Driver:
-    def __init__(self, path: str | PathLike[str]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def close(self) -> None: ...
+class Driver(Handle):
     def divide(self, gpu: int, instances: int, slices: int = 1, memory_b: int = 0) -> None: ...
     def mig(self, gpu: int) -> _Mig: ...
     def knobs(self, gpu: int) -> _Knobs: ...

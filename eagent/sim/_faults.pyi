@@ -1,9 +1,9 @@
 """What native/plant/faults.pyx offers. Times are simulated seconds since the host was made."""
 
 from collections.abc import Sequence
-from os import PathLike
-from types import TracebackType
-from typing import Final, Self, TypedDict, final, type_check_only
+from typing import Final, TypedDict, final, type_check_only
+
+from eagent.sim._handle import Handle
 
 KINDS: Final[tuple[str, ...]]
 FOREIGN_PID: Final[int]
@@ -22,13 +22,7 @@ class _Fault(TypedDict):
     begun: bool
 
 @final
-class Faults:
-    def __init__(self, path: str | PathLike[str]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def close(self) -> None: ...
+class Faults(Handle):
     def inject(
         self,
         kind: str,

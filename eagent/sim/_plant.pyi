@@ -1,9 +1,9 @@
 """What native/plant/plant.pyx offers. Times are simulated seconds since the host was made; all watts are simulated."""
 
 from collections.abc import Sequence
-from os import PathLike
-from types import TracebackType
-from typing import Self, TypedDict, final, type_check_only
+from typing import TypedDict, final, type_check_only
+
+from eagent.sim._handle import Handle
 
 @type_check_only
 class _GpuView(TypedDict):
@@ -132,13 +132,7 @@ class Readings:
     def memory_utilisation_pct(self) -> memoryview: ...
 
 @final
-class Host:
-    def __init__(self, path: str | PathLike[str]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def close(self) -> None: ...
+class Host(Handle):
     @property
     def gpu_count(self) -> int: ...
     @property

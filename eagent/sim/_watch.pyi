@@ -1,8 +1,8 @@
 """What native/plant/watch.pyx offers. Times are simulated seconds since the host was made; all watts are simulated."""
 
-from os import PathLike
-from types import TracebackType
-from typing import Self, TypedDict, final, type_check_only
+from typing import TypedDict, final, type_check_only
+
+from eagent.sim._handle import Handle
 
 @type_check_only
 class _GpuTruth(TypedDict):
@@ -21,12 +21,6 @@ class _Truth(TypedDict):
     package_w: list[float]  # each with its DRAM
 
 @final
-class Watch:
-    def __init__(self, path: str | PathLike[str]) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-    def close(self) -> None: ...
+class Watch(Handle):
     def look(self) -> _Truth: ...
     def writes(self, start: int = 0) -> list[tuple[float, str, int, int, int, int, int, int]]: ...

@@ -1,14 +1,11 @@
 """The BMC of a simulated host: its switch, its meter at the wall, and the record of both. See native/plant/wall.h."""
 
-import os
-
 from cython cimport final
 
 from libc.stdint cimport uint32_t
 
-from eagent.errors import DriverError
-
-from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
+from eagent.sim._handle cimport Handle
+from plant.host cimport plant_host_t
 from plant.lab cimport PLANT_WRITE_POWER, plant_event_t, plant_host_events
 from plant.wall cimport *
 
@@ -18,47 +15,8 @@ _POWERS = ("off", "booting", "on")  # in the order of enum plant_power
 
 
 @final
-cdef class Bmc:
+cdef class Bmc(Handle):
     """A handle on a host's file, as eagent.sim._plant.Host is another. It answers whether the host is on or not."""
-
-    cdef plant_host_t *host
-    cdef object path
-
-    def __cinit__(self, path):
-        cdef int error = 0
-        cdef char[256] complaint
-        encoded = os.fsencode(path)
-        cdef const char *name = encoded
-        self.path = str(path)
-        with nogil:
-            self.host = plant_host_open(name, &error)
-        if self.host is NULL:
-            plant_host_complaint(name, error, complaint, sizeof(complaint))
-            raise DriverError(f"{path}: {complaint.decode()}")
-
-    def __dealloc__(self):
-        plant_host_close(self.host)
-
-    def close(self):
-        """Let go of the file. Idempotent."""
-        plant_host_close(self.host)
-        self.host = NULL
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    cdef int check(self, int code) except -1:
-        if code == 0:
-            return 0
-        raise DriverError(f"{self.path}: {os.strerror(-code)}")
-
-    cdef plant_host_t *open_host(self) except NULL:
-        if self.host is NULL:
-            raise DriverError(f"{self.path}: this handle is closed")
-        return self.host
 
     cdef plant_wall_t look(self) except *:
         cdef plant_host_t *host = self.open_host()

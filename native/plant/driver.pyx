@@ -10,7 +10,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from eagent.errors import DriverError, InputError
 
-from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
+from eagent.sim._handle cimport Handle
+from plant.host cimport plant_host_t
 from plant.knob cimport *
 from plant.lab cimport *
 from plant.mig cimport *
@@ -31,39 +32,10 @@ _RANGES = {PLANT_WRITE_LOCK: "locked_mhz", PLANT_WRITE_MEMORY_LOCK: "memory_lock
 
 
 @final
-cdef class Driver:
+cdef class Driver(Handle):
     """A handle on a host's file, as eagent.sim._plant.Host is another."""
 
-    cdef plant_host_t *host
-    cdef object path
-
-    def __cinit__(self, path):
-        cdef int error = 0
-        cdef char[256] complaint
-        encoded = os.fsencode(path)
-        cdef const char *name = encoded
-        self.path = str(path)
-        with nogil:
-            self.host = plant_host_open(name, &error)
-        if self.host is NULL:
-            plant_host_complaint(name, error, complaint, sizeof(complaint))
-            raise DriverError(f"{path}: {complaint.decode()}")
-
-    def __dealloc__(self):
-        plant_host_close(self.host)
-
-    def close(self):
-        """Let go of the file. Idempotent."""
-        plant_host_close(self.host)
-        self.host = NULL
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    cdef int check(self, int code, what) except -1:
+    cdef int expect(self, int code, what) except -1:
         if code == 0:
             return 0
         reason = {
@@ -76,21 +48,16 @@ cdef class Driver:
             raise InputError(f"{what}: {reason}")
         raise DriverError(f"{self.path}: {what}: {reason}")
 
-    cdef plant_host_t *open_host(self) except NULL:
-        if self.host is NULL:
-            raise DriverError(f"{self.path}: this handle is closed")
-        return self.host
-
     def divide(self, uint32_t gpu, uint32_t instances, uint32_t slices=1, uint64_t memory_b=0):
         """Turn MIG on, with `instances` of so many compute slices (of seven) and so much memory; 0 turns it off."""
         what = f"gpu {gpu}: {instances} instances of {slices} slices and {memory_b} bytes"
-        self.check(plant_host_divide(self.open_host(), gpu, instances, slices, memory_b), what)
+        self.expect(plant_host_divide(self.open_host(), gpu, instances, slices, memory_b), what)
 
     def mig(self, uint32_t gpu):
         """Keys and units as in native/plant/mig.h, and "ids" of the instances."""
         cdef plant_mig_t mig
         cdef char[48] name
-        self.check(plant_host_mig(self.open_host(), gpu, &mig), f"gpu {gpu}")
+        self.expect(plant_host_mig(self.open_host(), gpu, &mig), f"gpu {gpu}")
         ids = []
         for i in range(mig.instances):
             plant_host_mig_id(self.host, gpu, i, name)
@@ -100,20 +67,20 @@ cdef class Driver:
     def knobs(self, uint32_t gpu):
         """Keys and units as in native/plant/knob.h."""
         cdef plant_knobs_t knobs
-        self.check(plant_host_knobs(self.open_host(), gpu, &knobs), f"gpu {gpu}")
+        self.expect(plant_host_knobs(self.open_host(), gpu, &knobs), f"gpu {gpu}")
         return dict(knobs)
 
     def throttle(self, uint32_t gpu):
         """Keys and units as in native/plant/throttle.h."""
         cdef plant_throttle_t throttle
-        self.check(plant_host_throttle(self.open_host(), gpu, &throttle), f"gpu {gpu}")
+        self.expect(plant_host_throttle(self.open_host(), gpu, &throttle), f"gpu {gpu}")
         return dict(throttle)
 
     def signal(self, uint32_t gpu, type, uint64_t data=0):
         """Let the driver tell its clients of a "pstate", an "xid", a "clock", ...: see native/plant/signal.h."""
         if type not in _SIGNALS:
             raise InputError(f"signal {type!r}: must be one of {', '.join(_SIGNALS)}")
-        self.check(plant_host_signal(self.open_host(), gpu, _SIGNALS[type], data), f"gpu {gpu}")
+        self.expect(plant_host_signal(self.open_host(), gpu, _SIGNALS[type], data), f"gpu {gpu}")
 
     def signals(self):
         """The last that the driver told: (time_s, type, gpu, data)."""
@@ -124,7 +91,7 @@ cdef class Driver:
         names = {bits: name for name, bits in _SIGNALS.items()}
         out = []
         while True:
-            self.check(plant_host_next_signal(host, &number, &signal, &found), "signals")
+            self.expect(plant_host_next_signal(host, &number, &signal, &found), "signals")
             if not found:
                 return out
             out.append((signal.time_ns / 1e9, names.get(signal.type, "unknown"), signal.gpu, signal.data))
@@ -143,7 +110,7 @@ cdef class Driver:
         while True:
             with nogil:
                 code = plant_host_events(host, start, found, BATCH, &count)
-            self.check(code, "its log")
+            self.expect(code, "its log")
             for i in range(count):
                 if (change := read_change(found[i])) is not None:
                     out.append((found[i].time_ns / 1e9, found[i].gpu, *change, found[i].pid))

@@ -1,7 +1,6 @@
 """What goes wrong on a simulated host, and what its driver's calls cost. See native/plant/fault.h and calls.h."""
 
 import errno
-import os
 
 from cython cimport final
 
@@ -9,9 +8,10 @@ from libc.stdint cimport int64_t, uint32_t
 
 from eagent.errors import DriverError, InputError
 
+from eagent.sim._handle cimport Handle
 from plant.calls cimport plant_calls_t, plant_host_calls
 from plant.fault cimport *
-from plant.host cimport plant_host_close, plant_host_complaint, plant_host_open, plant_host_t
+from plant.host cimport plant_host_t
 
 # In the order of enum plant_fault_kind; the last eight strike, the others last.
 KINDS = (
@@ -63,47 +63,8 @@ cdef int64_t _to_ns(what, seconds) except? -1:
 
 
 @final
-cdef class Faults:
+cdef class Faults(Handle):
     """A handle on a host's file, as eagent.sim._plant.Host is another. It answers whether the host is on or not."""
-
-    cdef plant_host_t *host
-    cdef object path
-
-    def __cinit__(self, path):
-        cdef int error = 0
-        cdef char[256] complaint
-        encoded = os.fsencode(path)
-        cdef const char *name = encoded
-        self.path = str(path)
-        with nogil:
-            self.host = plant_host_open(name, &error)
-        if self.host is NULL:
-            plant_host_complaint(name, error, complaint, sizeof(complaint))
-            raise DriverError(f"{path}: {complaint.decode()}")
-
-    def __dealloc__(self):
-        plant_host_close(self.host)
-
-    def close(self):
-        """Let go of the file. Idempotent."""
-        plant_host_close(self.host)
-        self.host = NULL
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    cdef int check(self, int code) except -1:
-        if code == 0:
-            return 0
-        raise DriverError(f"{self.path}: {os.strerror(-code)}")
-
-    cdef plant_host_t *open_host(self) except NULL:
-        if self.host is NULL:
-            raise DriverError(f"{self.path}: this handle is closed")
-        return self.host
 
     def inject(self, kind, target="host", index=0, values=(), from_s=0.0, until_s=0.0, every_s=0.0):
         """Let something go wrong, and return the fault's number.

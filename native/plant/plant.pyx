@@ -9,8 +9,9 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from eagent.errors import DriverError, InputError
+from eagent.errors import InputError
 
+from eagent.sim._handle cimport Handle
 from plant.cpu cimport *
 from plant.description cimport to_milli
 from plant.failure cimport check
@@ -115,42 +116,8 @@ cdef class _Column:
 
 
 @final
-cdef class Host:
+cdef class Host(Handle):
     """A handle on a host's file. Any number of processes may hold one; each sees the same state."""
-
-    cdef plant_host_t *host
-    cdef object path
-
-    def __cinit__(self, path):
-        cdef int error = 0
-        cdef char[256] complaint
-        encoded = os.fsencode(path)
-        cdef const char *name = encoded
-        self.path = str(path)
-        with nogil:
-            self.host = plant_host_open(name, &error)
-        if self.host is NULL:
-            plant_host_complaint(name, error, complaint, sizeof(complaint))
-            raise DriverError(f"{path}: {complaint.decode()}")
-
-    def __dealloc__(self):
-        plant_host_close(self.host)
-
-    def close(self):
-        """Let go of the file. Idempotent."""
-        plant_host_close(self.host)
-        self.host = NULL
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    cdef plant_host_t *open_host(self) except NULL:
-        if self.host is NULL:
-            raise DriverError(f"{self.path}: this handle is closed")
-        return self.host
 
     @property
     def gpu_count(self):

@@ -1,15 +1,12 @@
 """What a person who watches a simulated host sees beside its sensors. See native/plant/truth.h."""
 
-import os
-
 from cython cimport final
 
 from libc.stdint cimport uint32_t
 
-from eagent.errors import DriverError
-
+from eagent.sim._handle cimport Handle
 from plant.cpu cimport plant_host_cpu_model
-from plant.host cimport plant_host_close, plant_host_complaint, plant_host_gpu_count, plant_host_open, plant_host_t
+from plant.host cimport plant_host_gpu_count, plant_host_t
 from plant.lab cimport *
 from plant.truth cimport plant_host_truth, plant_truth_t
 
@@ -24,47 +21,8 @@ _WRITES = {
 
 
 @final
-cdef class Watch:
+cdef class Watch(Handle):
     """A handle on a host's file, as eagent.sim._plant.Host is another. It looks, and changes nothing."""
-
-    cdef plant_host_t *host
-    cdef object path
-
-    def __cinit__(self, path):
-        cdef int error = 0
-        cdef char[256] complaint
-        encoded = os.fsencode(path)
-        cdef const char *name = encoded
-        self.path = str(path)
-        with nogil:
-            self.host = plant_host_open(name, &error)
-        if self.host is NULL:
-            plant_host_complaint(name, error, complaint, sizeof(complaint))
-            raise DriverError(f"{path}: {complaint.decode()}")
-
-    def __dealloc__(self):
-        plant_host_close(self.host)
-
-    def close(self):
-        """Let go of the file. Idempotent."""
-        plant_host_close(self.host)
-        self.host = NULL
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    cdef int check(self, int code) except -1:
-        if code == 0:
-            return 0
-        raise DriverError(f"{self.path}: {os.strerror(-code)}")
-
-    cdef plant_host_t *open_host(self) except NULL:
-        if self.host is NULL:
-            raise DriverError(f"{self.path}: this handle is closed")
-        return self.host
 
     def look(self):
         """The whole host at one instant. Power is of the last 5 ms; `writes` counts the entries of `writes()`."""

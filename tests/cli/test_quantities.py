@@ -72,7 +72,16 @@ def test_zero_watts_are_an_answer_only_where_they_are_asked_for(text: str) -> No
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90", 90), ("90s", 90), ("1.5s", 1.5), ("10m", 600), ("2h", 7200), ("1h30m15", 5415), ("0.5h", 1800), ("300ms", 0.3)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("1.5s", 1.5),
+        ("10m", 600),
+        ("2h", 7200),
+        ("1h30m15", 5415),
+        ("0.5h", 1800),
+        ("300ms", 0.3),
+    ],
 )
 def test_durations_are_read_as_people_write_them(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
@@ -89,7 +98,8 @@ def test_whole_seconds_are_shown_and_read_back(seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "s", "nan", "inf", "-5", "-5s", "5d", "30m1h", "1h 30m", "0", "0s", "99999h", "1e3", "0ms", "1s5ms"]
+    "text",
+    ["", " ", "s", "nan", "inf", "-5", "-5s", "5d", "30m1h", "1h 30m", "0", "0s", "99999h", "1e3", "0ms", "1s5ms"],
 )
 def test_what_is_no_fit_duration_is_one_line(text: str) -> None:
     with pytest.raises(InputError) as refusal:

@@ -1,0 +1,13 @@
+"""What native/plant/handle.pyx offers: a handle on a host's file, on which each face of the plant stands."""
+
+from os import PathLike
+from types import TracebackType
+from typing import Self
+
+class Handle:
+    def __init__(self, path: str | PathLike[str]) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def close(self) -> None: ...
