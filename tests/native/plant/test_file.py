@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import DriverError, InputError
@@ -115,13 +115,14 @@ def test_another_seed_gives_other_boards(lab: Lab) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0, 12), max_size=30), st.lists(st.sampled_from([3.0, 8.5, 9.001]), unique=True).map(sorted))
+@example([3.0], [3.0])
 def test_nothing_depends_on_who_looks_when(lab: Lab, looks: list[float], changes: list[float]) -> None:
     asked, left_alone = lab(gpus=6, cpu={}), lab(gpus=6, cpu={})
     for host, times in ((asked, looks), (left_alone, [])):
         load_everything(host)
-        for time_s in sorted([*times, *changes]):
+        for time_s, is_change in sorted([*((at_s, False) for at_s in times), *((at_s, True) for at_s in changes)]):
             host.advance(time_s)
-            if time_s in changes:
+            if is_change:
                 host.stop_load() if time_s == 8.5 else host.set_power_limit(1, 100 + 20 * time_s)
                 host.set_cpu_epp(9, int(20 * time_s))
             elif host is asked:
