@@ -60,7 +60,7 @@ ASAN := build/asan
 ASAN_TESTS := tests/native tests/sim tests/hardware tests/telemetry
 asan: $(VENV)/.dev ## run the native half's unit tests under address and undefined-behaviour sanitizers [ARGS='-k plant']
 	@mkdir -p $(ASAN)/eagent && rm -rf $(ASAN)/native $(ASAN)/tests && find $(ASAN)/eagent -name '*.py' -delete
-	@tar -c --exclude='*.so' --exclude=__pycache__ README.md LICENSE setup.py pyproject.toml eagent native benchmarks tests | tar -x -C $(ASAN)
+	@tar -c --exclude='*.so' --exclude=__pycache__ README.md LICENSE setup.py pyproject.toml eagent native benchmarks config docs tests | tar -x -C $(ASAN)
 	@cd $(ASAN) && EAGENT_BUILD=asan ../../$(BIN)/python setup.py --quiet build_ext --inplace > /dev/null
 	@cd $(ASAN) && LD_PRELOAD="$$(gcc -print-file-name=libasan.so):$$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc PYTHONPATH="$$PWD" \
