@@ -24,7 +24,7 @@ from tests.integration.hammer import CPUS, GPUS, HAMMERS, LIMIT_UW, LOCK_SPAN_MH
 
 SEED = int(os.environ.get("EAGENT_DEATHS_SEED", "0")) or random.SystemRandom().randrange(1, 2**31)
 WEDGED_S = 20.0  # nobody holds the lock for a hundredth of that, but the machine may run other tests
-ROUNDS_PER_HOST = 10  # then its log would soon be full
+ENTRIES_PER_HOST = 20_000  # of its log, which holds 65,536: a quick machine writes some thousand in a round
 HAMMERS_AT_ONCE = 8
 MOST_W = 700.0  # more than any GPU of the model draws, by far
 LOCK_AT, OWNER_DIED = 64, 0x40000000  # in the file, the word of its mutex; in that, what the kernel sets
@@ -206,13 +206,14 @@ class Storm:
         self._make, self._directory, self.rng = make, directory, random.Random(seed)
         self.deaths = self.deaths_with_lock = 0
 
-    def host(self, rounds: int) -> None:
+    def host(self, rounds: int) -> int:
+        """At most so many rounds on a new host. Returns how many there were."""
         made = self._make(gpus=GPUS, boot_s=0.02)
         clients = Clients(made, self._directory)
         pids: set[int] = set()
         before = None
         try:
-            for _ in range(rounds):
+            for done in range(1, rounds + 1):
                 while len(clients.living) < HAMMERS_AT_ONCE:
                     pids.add(clients.start(self.rng.choice(HAMMERS), self.rng.randrange(2**31)))
                 quiet = self.rng.random() < 0.5
@@ -224,6 +225,9 @@ class Storm:
                 if quiet:
                     check_quiet(seen)
                 before = seen
+                if sum(len(seen[name]) for name in ("limits", "locks", "cpu", "power")) > ENTRIES_PER_HOST:
+                    return done
+            return rounds
         finally:
             clients.close()
 
@@ -249,8 +253,8 @@ def storm(sim_host: SimHostFactory, tmp_path: Path) -> Callable[[int], None]:
     def run(rounds: int) -> None:
         print(f"EAGENT_DEATHS_SEED={SEED}")
         deaths = Storm(sim_host, tmp_path, SEED)
-        for done in range(0, rounds, ROUNDS_PER_HOST):
-            deaths.host(min(ROUNDS_PER_HOST, rounds - done))
+        while rounds > 0:
+            rounds -= deaths.host(rounds)
         print(
             f"{deaths.deaths} deaths; after {deaths.deaths_with_lock} times all were killed the lock was a dead one's"
         )
