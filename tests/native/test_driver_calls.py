@@ -209,6 +209,7 @@ from eagent.sim._faults import Faults
 faults = Faults(os.environ["EAGENT_SIM_HOST"])
 answers = []
 faults.inject("hung-calls", "gpu", 0)
+while not faults.all()[0]["begun"]: pass  # it begins with a tick
 thread = threading.Thread(target=lambda: answers.append(code(nvmlDeviceGetPowerUsage, gpu)))
 thread.start()
 thread.join(2)  # under the sanitizers on a busy machine it takes a while until it hangs
@@ -250,10 +251,12 @@ from eagent.sim._faults import Faults
 faults = Faults(os.environ["EAGENT_SIM_HOST"])
 answers = []
 faults.inject("hung-calls", "gpu", 0)
+while not faults.all()[0]["begun"]: pass  # it begins with a tick
 hung = threading.Thread(target=lambda: answers.append(code(nvmlDeviceGetPowerUsage, gpu)))
 hung.start()
 hung.join(2)  # likewise
 faults.inject("driver-reload")
+while len(faults.all()) > 1: pass  # it strikes with a tick
 nvmlShutdown()
 anew = threading.Thread(target=lambda: answers.append(code(nvmlInit)))
 anew.start()
