@@ -261,9 +261,8 @@ nvmlShutdown()
 anew = threading.Thread(target=lambda: answers.append(code(nvmlInit)))
 anew.start()
 anew.join(0.2)
-waits = anew.is_alive()
 faults.clear()
 hung.join(10)
 anew.join(10)
-tell([waits, answers[-1], code(nvmlDeviceGetPowerUsage, gpu)])"""
-    assert wall.nvml(script) == [True, 0, 0]
+tell([answers[-1], code(nvmlDeviceGetPowerUsage, gpu)])"""
+    assert wall.nvml(script) == [0, 0]  # whether it waited for the old call depends on which of them was first
