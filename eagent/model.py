@@ -21,10 +21,15 @@ class Channel(IntEnum):
     LIMIT_ENFORCED_MW = 9
     EVENT_REASONS = 10
     COMPUTE_PROCESSES = 11
+    COMPUTE_PID = 12
+    MEMORY_USED_B = 13
+    PCIE_TX_B = 14
+    PCIE_RX_B = 15
+    POWER_SAMPLE_MW = 16
 
 
 class Status(IntEnum):
-    """How a read went; the numbers are those of native/ring.h. A value means something only with OK."""
+    """How a read went; the numbers are those of native/ring.h. A value means something only with OK and SAME."""
 
     OK = 0
     NOT_SUPPORTED = 1
@@ -32,6 +37,7 @@ class Status(IntEnum):
     GPU_LOST = 3
     TIMED_OUT = 4
     FAILED = 5
+    SAME = 6  # well, and the sensor had published nothing since the look before
     MISSING = 100  # never read: not in the ring, made by the reader
     STALE = 101  # read once, too long ago to speak for now: made by the reader
 

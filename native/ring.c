@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 _Static_assert(sizeof(ring_record_t) == 24, "the record's layout is part of RING_VERSION");
-_Static_assert(sizeof(ring_header_t) == 256, "the header's layout is part of RING_VERSION");
+_Static_assert(sizeof(ring_header_t) == 512, "the header's layout is part of RING_VERSION");
 _Static_assert((RING_CAPACITY & (RING_CAPACITY - 1)) == 0, "slots are found with a mask");
 
 static const size_t RING_BYTES = sizeof(ring_header_t) + RING_CAPACITY * sizeof(ring_record_t);

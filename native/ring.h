@@ -9,9 +9,12 @@
 
 #include <stdint.h>
 
-#define RING_MAGIC    0x31474e4952474145ull /* "EAGRING1" */
-#define RING_VERSION  1u
-#define RING_CAPACITY 32768u /* records; a power of two; 8 GPUs at 20 Hz fill it in about a minute */
+#define RING_MAGIC       0x31474e4952474145ull /* "EAGRING1" */
+#define RING_VERSION     2u
+#define RING_CAPACITY    65536u  /* records; a power of two; 8 GPUs whose sensors publish at 50 Hz fill it in a minute */
+#define RING_AGE_UNIT    10000   /* nanoseconds */
+#define RING_AGE_UNKNOWN 0xffffu /* also an age that does not fit */
+#define RING_LATENESSES  20u     /* the n-th counts wake-ups less than 2^n us late, the last one all others */
 
 /* What a record tells. Numbers are append-only. The unit is in the name. */
 enum ring_channel {
@@ -26,9 +29,14 @@ enum ring_channel {
   RING_LIMIT_ENFORCED_MW = 9,
   RING_EVENT_REASONS = 10,     /* NVML's clocks event reasons, a bit mask */
   RING_COMPUTE_PROCESSES = 11, /* processes that hold a compute context */
+  RING_COMPUTE_PID = 12,       /* one of them; a record each, after their number */
+  RING_MEMORY_USED_B = 13,
+  RING_PCIE_TX_B = 14, /* counters of bytes */
+  RING_PCIE_RX_B = 15,
+  RING_POWER_SAMPLE_MW = 16, /* of the driver's sample buffer: time_ns is when it was taken, not when it was read */
 };
 
-/* How the read went. Numbers are append-only. A value is meaningful only with RING_OK. */
+/* How the read went. Numbers are append-only. A value is meaningful only with RING_OK and RING_SAME. */
 enum ring_status {
   RING_OK = 0,
   RING_NOT_SUPPORTED = 1,
@@ -36,6 +44,7 @@ enum ring_status {
   RING_GPU_LOST = 3,
   RING_TIMED_OUT = 4,
   RING_FAILED = 5,
+  RING_SAME = 6, /* it went well, and the sensor had published nothing since the record before */
 };
 
 typedef struct ring_record {
@@ -44,7 +53,7 @@ typedef struct ring_record {
   uint16_t device; /* the warden's device number, as in its hello */
   uint16_t channel;
   uint16_t status;
-  uint16_t reserved;
+  uint16_t age; /* of the value at time_ns: since the sensor published it, as far as its times have been learnt */
 } ring_record_t;
 
 /* The loop's own cost and health; counters since the loop started. */
@@ -52,12 +61,17 @@ typedef struct ring_stats {
   int64_t started_ns;
   int64_t heartbeat_ns; /* end of the last step */
   uint64_t steps;
-  uint64_t missed; /* periods that began late by more than a period */
+  uint64_t missed; /* wake-ups that came after the next one was due, too */
   uint64_t lateness_max_ns;
-  uint64_t read_ns;  /* time spent inside NVML's getters */
-  uint64_t write_ns; /* time spent inside NVML's setters and their read-back */
+  uint64_t lateness[RING_LATENESSES]; /* of wake-ups against their deadline */
+  uint64_t read_ns;                   /* time spent inside NVML's getters */
+  uint64_t write_ns;                  /* time spent inside NVML's setters and their read-back */
+  uint64_t cpu_ns;                    /* of the loop's threads */
   uint64_t reads, writes;
   uint64_t read_errors, write_errors;
+  uint64_t refreshes, refreshes_missed; /* of busy GPUs' power sensors: seen, and not seen, as far as they were learnt */
+  uint64_t refreshes_shed;              /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
+  int64_t shed_since_ns;                /* since when refreshes are passed over; 0: they are not */
 } ring_stats_t;
 
 typedef struct ring_header {
@@ -68,7 +82,7 @@ typedef struct ring_header {
   uint32_t writer_pid;
   uint64_t head; /* records ever published */
   ring_stats_t stats;
-  uint8_t padding[256 - 32 - sizeof(ring_stats_t)];
+  uint8_t padding[512 - 32 - sizeof(ring_stats_t)];
 } ring_header_t;
 
 typedef struct ring {

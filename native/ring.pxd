@@ -6,6 +6,9 @@ cdef extern from "ring.h" nogil:
     enum:
         RING_CAPACITY
         RING_VERSION
+        RING_AGE_UNIT
+        RING_AGE_UNKNOWN
+        RING_LATENESSES
 
     enum ring_channel:
         RING_POWER_INSTANT_MW
@@ -19,6 +22,11 @@ cdef extern from "ring.h" nogil:
         RING_LIMIT_ENFORCED_MW
         RING_EVENT_REASONS
         RING_COMPUTE_PROCESSES
+        RING_COMPUTE_PID
+        RING_MEMORY_USED_B
+        RING_PCIE_TX_B
+        RING_PCIE_RX_B
+        RING_POWER_SAMPLE_MW
 
     enum ring_status:
         RING_OK
@@ -27,6 +35,7 @@ cdef extern from "ring.h" nogil:
         RING_GPU_LOST
         RING_TIMED_OUT
         RING_FAILED
+        RING_SAME
 
     ctypedef struct ring_record_t:
         int64_t time_ns
@@ -34,7 +43,7 @@ cdef extern from "ring.h" nogil:
         uint16_t device
         uint16_t channel
         uint16_t status
-        uint16_t reserved
+        uint16_t age
 
     ctypedef struct ring_stats_t:
         int64_t started_ns
@@ -42,12 +51,18 @@ cdef extern from "ring.h" nogil:
         uint64_t steps
         uint64_t missed
         uint64_t lateness_max_ns
+        uint64_t lateness[RING_LATENESSES]
         uint64_t read_ns
         uint64_t write_ns
+        uint64_t cpu_ns
         uint64_t reads
         uint64_t writes
         uint64_t read_errors
         uint64_t write_errors
+        uint64_t refreshes
+        uint64_t refreshes_missed
+        uint64_t refreshes_shed
+        int64_t shed_since_ns
 
     ctypedef struct ring_header_t:
         uint32_t version

@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.errno cimport EPROTO
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ring cimport *
 
@@ -60,13 +60,15 @@ cdef class RingReader:
         """All records published since the last drain, oldest first; not more than the ring holds, give or take a chunk.
 
         Returns:
-            A list of (time_ns, value, device, channel, status).
+            A list of (time_ns, value, device, channel, status, age_ns); an age of -1 is not known.
 
         Raises:
             UnavailableError: the reader is closed.
         """
         cdef ring_record_t chunk[CHUNK]
+        cdef ring_record_t *one
         cdef uint32_t taken, i
+        cdef int64_t age_ns
         cdef uint64_t end
         cdef list records = []
         self._check()
@@ -75,7 +77,9 @@ cdef class RingReader:
         while self._cursor < end:
             taken = ring_drain(&self._ring, &self._cursor, chunk, CHUNK, &self._lost)
             for i in range(taken):
-                records.append((chunk[i].time_ns, chunk[i].value, chunk[i].device, chunk[i].channel, chunk[i].status))
+                one = &chunk[i]
+                age_ns = -1 if one.age == RING_AGE_UNKNOWN else <int64_t> one.age * RING_AGE_UNIT
+                records.append((one.time_ns, one.value, one.device, one.channel, one.status, age_ns))
         return records
 
     @property

@@ -42,6 +42,7 @@ static void publish(sampler_t *sampler, uint32_t i, uint16_t channel, nvmlReturn
       .device = (uint16_t)i,
       .channel = channel,
       .status = status_of(code),
+      .age = RING_AGE_UNKNOWN,
   };
   ring_push(sampler->ring, &record);
   sampler->ring->header->stats.reads++;

@@ -48,7 +48,7 @@ class Fold:
     def add(self, records: Iterable[Record]) -> None:
         """Take records in the order of the ring. Unknown channels and devices are those of a newer warden: skipped."""
         self._asked = None
-        for time_ns, value, place, channel, status in records:
+        for time_ns, value, place, channel, status, _ in records:
             if place < len(self._devices):
                 self._devices[place].add(time_ns, value, channel, status)
 
@@ -135,7 +135,7 @@ def _as_read(value: int, status: int) -> tuple[int, int]:
 
 def _power(value: int, status: int) -> tuple[int, int]:
     """What is powered never draws nothing: drivers that are polled hard have been seen to say 0."""
-    return value, Status.FAILED if status == Status.OK and value <= 0 else status
+    return value, Status.FAILED if status in (Status.OK, Status.SAME) and value <= 0 else status
 
 
 def _capped(value: int, status: int) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-Record = tuple[int, int, int, int, int]  # time_ns, value, device (its place in the warden's hello), channel, status
+# time_ns, value, device (its place in the warden's hello), channel, status, age_ns of the value at time_ns (-1: unknown)
+Record = tuple[int, int, int, int, int, int]
 
 
 class RingStats(TypedDict):
@@ -15,9 +16,15 @@ class RingStats(TypedDict):
     steps: int
     missed: int
     lateness_max_ns: int
+    lateness: list[int]
     read_ns: int
     write_ns: int
+    cpu_ns: int
     reads: int
     writes: int
     read_errors: int
     write_errors: int
+    refreshes: int
+    refreshes_missed: int
+    refreshes_shed: int
+    shed_since_ns: int

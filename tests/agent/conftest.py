@@ -139,15 +139,20 @@ class FakeRing:
     """A ring of records that a test has put there."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[int, int, int, int, int]] = []
+        self.records: list[tuple[int, int, int, int, int, int]] = []
         self.stats: Any = dict.fromkeys(
-            ("started_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns", "reads", "writes"), 0
-        ) | {"heartbeat_ns": 0, "read_errors": 0, "write_errors": 0}
+            (
+                *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns", "cpu_ns"),
+                *("reads", "writes", "read_errors", "write_errors"),
+                *("refreshes", "refreshes_missed", "refreshes_shed", "shed_since_ns"),
+            ),
+            0,
+        ) | {"lateness": [0] * 20}
         self.lost = 0
         self.gone = False
         self.closed = False
 
-    def drain(self) -> list[tuple[int, int, int, int, int]]:
+    def drain(self) -> list[tuple[int, int, int, int, int, int]]:
         drained, self.records = self.records, []
         return drained
 
@@ -166,9 +171,9 @@ class FakeRing:
         for quarter in range(49):
             at_ns = until_ns - (48 - quarter) * SECOND_NS // 4
             self.records += [
-                (at_ns, int(watts * 1000), place, Channel.POWER_INSTANT_MW, Status.OK),
-                (at_ns, reasons, place, Channel.EVENT_REASONS, Status.OK),
-                (at_ns, int(limit_w * 1000), place, Channel.LIMIT_REQUESTED_MW, Status.OK),
+                (at_ns, int(watts * 1000), place, Channel.POWER_INSTANT_MW, Status.OK, -1),
+                (at_ns, reasons, place, Channel.EVENT_REASONS, Status.OK, -1),
+                (at_ns, int(limit_w * 1000), place, Channel.LIMIT_REQUESTED_MW, Status.OK, -1),
             ]
 
 

@@ -57,7 +57,7 @@ def file(directory: Path, name: str, content: str) -> str:
 
 def told(reader: RingReader, channel: int) -> list[tuple[int, int]]:
     """Value and status of what a package's channel told."""
-    return [(value, status) for _, value, place, kind, status in reader.drain() if place == 1 and kind == channel]
+    return [(value, status) for _, value, place, kind, status, _ in reader.drain() if place == 1 and kind == channel]
 
 
 def test_an_energy_counter_that_wraps_counts_on(bench: Bench, tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_an_energy_counter_that_wraps_counts_on(bench: Bench, tmp_path: Path) ->
     bench.step(2)
     records = reader.drain()
     reader.close()
-    joules = [value for _, value, place, kind, _ in records if place == 1 and kind == ENERGY_MJ]
-    powers = [value for _, value, place, kind, _ in records if place == 1 and kind == POWER_MW]
+    joules = [value for _, value, place, kind, _, _ in records if place == 1 and kind == ENERGY_MJ]
+    powers = [value for _, value, place, kind, _, _ in records if place == 1 and kind == POWER_MW]
     assert joules == [999_000, 1_004_000]
     assert powers == [50_000]  # 5 J in 100 ms; the first reading has no past
 
@@ -88,12 +88,12 @@ def test_an_energy_counter_that_began_anew_is_no_wrap(bench: Bench, tmp_path: Pa
     bench.step(2)
     records = reader.drain()
     reader.close()
-    assert [value for _, value, place, kind, _ in records if place == 1 and kind == ENERGY_MJ] == [
+    assert [value for _, value, place, kind, _, _ in records if place == 1 and kind == ENERGY_MJ] == [
         500_000,
         500_000,
         510_000,
     ]
-    assert [value for _, value, place, kind, _ in records if place == 1 and kind == POWER_MW] == [100_000]
+    assert [value for _, value, place, kind, _, _ in records if place == 1 and kind == POWER_MW] == [100_000]
 
 
 @pytest.mark.parametrize(("content", "status"), [(None, 1), ("", 5), ("12x", 5), ("-3", 5), ("9" * 30, 5)])
@@ -214,7 +214,7 @@ def counts(bench: Bench, reader: RingReader, plant: Host, seconds: float) -> Cou
     for _ in range(round(seconds * 20)):
         plant.advance(plant.time_s + 0.05)
         bench.step()
-    return Counter(channel for _, _, place, channel, _ in reader.drain() if place == 0)
+    return Counter(channel for _, _, place, channel, _, _ in reader.drain() if place == 0)
 
 
 def test_a_busy_gpu_is_read_each_period_and_an_idle_one_once_a_second(bench: Bench) -> None:

@@ -11,6 +11,7 @@ static ring_record_t numbered(uint64_t number) {
       .device = (uint16_t)(number % 65521),
       .channel = (uint16_t)(number % 251),
       .status = (uint16_t)(number % 7),
+      .age = (uint16_t)number,
   };
 }
 

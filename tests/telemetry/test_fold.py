@@ -15,7 +15,7 @@ OTHER = replace(GPU, uuid="GPU-bb", index=1, pci_bus_id="00000000:3C:00.0")
 
 
 def ok(at_s: float, channel: int, value: int, place: int = 0) -> Record:
-    return int(at_s * SECOND_NS), value, place, channel, Status.OK
+    return int(at_s * SECOND_NS), value, place, channel, Status.OK, -1
 
 
 def a_second_of(channel: int, *values: int, place: int = 0, begin_s: float = 0.0) -> list[Record]:
@@ -94,7 +94,7 @@ def test_a_power_reading_that_averages_a_second_is_called_so() -> None:
 
 def test_energy_without_a_counter_is_the_integral_of_power_and_says_so() -> None:
     fold = Fold([GPU])
-    fold.add([(0, 0, 0, Channel.ENERGY_MJ, Status.NOT_SUPPORTED), *a_second_of(Channel.POWER_INSTANT_MW, 250_000)])
+    fold.add([(0, 0, 0, Channel.ENERGY_MJ, Status.NOT_SUPPORTED, -1), *a_second_of(Channel.POWER_INSTANT_MW, 250_000)])
     energy = fold.states(SECOND_NS)[0].energy_j
     assert energy.value == pytest.approx(250.0)
     assert energy.sensor == "integral of nvml instant"

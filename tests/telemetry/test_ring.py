@@ -18,15 +18,17 @@ from hypothesis import strategies as st
 from eagent.errors import ProtocolError, UnavailableError
 from eagent.telemetry._ring import RingReader
 
-CAPACITY = 32768
+CAPACITY = 65536
 HELD = CAPACITY - 1  # the slot that the writer fills next is never read
 STRESS_MS = 600
 
 
-def numbered(number: int) -> tuple[int, int, int, int, int]:
+def numbered(number: int) -> tuple[int, int, int, int, int, int]:
     """The record that ring_writer.c makes of a number."""
     value = (number * 2654435761) % 2**64
-    return number, value - 2**64 if value >= 2**63 else value, number % 65521, number % 251, number % 7
+    age = number % 65536
+    age_ns = -1 if age == 65535 else age * 10_000
+    return number, value - 2**64 if value >= 2**63 else value, number % 65521, number % 251, number % 7, age_ns
 
 
 def test_a_reader_sees_what_was_pushed_in_order(writer: Any) -> None:
@@ -109,9 +111,11 @@ def test_the_stats_of_the_loop_are_told(writer: Any) -> None:
     assert reader.stats["heartbeat_ns"] == 2**40
     assert reader.stats["reads"] == 3
     assert set(reader.stats) == {
-        *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns"),
-        *("reads", "writes", "read_errors", "write_errors"),
+        *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "lateness"),
+        *("read_ns", "write_ns", "cpu_ns", "reads", "writes", "read_errors", "write_errors"),
+        *("refreshes", "refreshes_missed", "refreshes_shed", "shed_since_ns"),
     }
+    assert len(reader.stats["lateness"]) == 20
     assert reader.writer_pid == os.getpid()
 
 
