@@ -143,7 +143,7 @@ def test_a_missing_ring_is_unavailable_in_one_line(tmp_path: Path) -> None:
     [
         pytest.param(lambda path: path.write_bytes(b""), id="empty"),
         pytest.param(lambda path: _overwrite(path, 0, b"EAGRING0"), id="magic"),
-        pytest.param(lambda path: _overwrite(path, 8, struct.pack("<I", 2)), id="version"),
+        pytest.param(lambda path: _overwrite(path, 8, struct.pack("<I", 1)), id="version"),
         pytest.param(lambda path: _overwrite(path, 12, struct.pack("<I", 32)), id="record size"),
         pytest.param(lambda path: _overwrite(path, 16, struct.pack("<I", CAPACITY // 2)), id="capacity"),
     ],
@@ -153,7 +153,7 @@ def test_a_ring_of_another_form_is_refused_by_its_version(writer: Any, damage: C
     copy.write_bytes(writer.path.read_bytes())
     RingReader(copy).close()
     damage(copy)
-    with pytest.raises(ProtocolError, match="not a ring of version 1"):
+    with pytest.raises(ProtocolError, match="not a ring of version 2"):
         RingReader(copy)
 
 
