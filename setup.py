@@ -33,7 +33,13 @@ STRICT = ["-Wall", "-Wextra", "-Werror"]  # our own C only: Cython's output is n
 LINK = [flag for flag in FLAGS[BUILD] if flag.startswith("-fsanitize")]
 MACROS = [("CYTHON_TRACE_NOGIL", "1")] if BUILD == "trace" else []
 HEADERS = [str(path) for path in Path("native").rglob("*.h")]
-LOOP = [f"native/{stem}.c" for stem in ("attribute", "ceiling", "govern", "nvml", "ring", "sampler", "setting", "zone")]
+LOOP = [
+    f"native/{stem}.c"
+    for stem in (
+        *("hotloop", "sampler", "reads", "channel", "shed", "ring"),
+        *("actuator", "govern", "ceiling", "setting", "zone", "attribute", "nvml"),
+    )
+]
 PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())
 NVMLSIM = [*sorted(str(path) for path in Path("native/nvmlsim").glob("*.c")), *PLANT]
 NAMES_OF_535 = "native/nvmlsim/driver535.map"

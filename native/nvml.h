@@ -38,6 +38,8 @@
   X(compute_processes, nvmlDeviceGetComputeRunningProcesses_v3) \
   X(utilisation, nvmlDeviceGetUtilizationRates)                 \
   X(temperature, nvmlDeviceGetTemperature)                      \
+  X(memory, nvmlDeviceGetMemoryInfo)                            \
+  X(samples, nvmlDeviceGetSamples)                              \
   X(event_reasons, nvmlDeviceGetCurrentClocksEventReasons)
 
 typedef struct nvml {

@@ -138,6 +138,8 @@ typedef unsigned int nvmlDeviceArchitecture_t;
 #define NVML_FI_DEV_POWER_CURRENT_LIMIT           190u /* the enforced one */
 #define NVML_FI_DEV_ENERGY                        191u /* as 83 */
 #define NVML_FI_DEV_POWER_REQUESTED_LIMIT         192u
+#define NVML_FI_DEV_PCIE_COUNT_TX_BYTES           197u /* sent since the driver was loaded */
+#define NVML_FI_DEV_PCIE_COUNT_RX_BYTES           198u
 
 #define NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN       269u /* nanoseconds */
 #define NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN       270u

@@ -59,3 +59,12 @@ int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t 
   }
   return settings->writes != writes;
 }
+
+void settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]) {
+  for (uint32_t i = 0; i < settings->count; i++) {
+    const setting_t *setting = &settings->each[i];
+    memcpy(out[i].held, setting->held, sizeof out[i].held);
+    out[i].error = setting->error;
+    out[i].foreign_ns = setting->foreign_ns;
+  }
+}

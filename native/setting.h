@@ -22,6 +22,13 @@ typedef struct setting {
   int64_t foreign_ns; /* when it was last found changed by somebody else; 0: never */
 } setting_t;
 
+/* What of one is told. */
+typedef struct setting_shown {
+  setting_text_t held;
+  int error;
+  int64_t foreign_ns;
+} setting_shown_t;
+
 typedef struct settings {
   setting_t each[SETTINGS_MAX];
   uint32_t count, next; /* next: whose turn it is */
@@ -32,5 +39,7 @@ typedef struct settings {
 /* Take one turn towards the wishes (empty: leave it alone) at the monotonic time now_ns. A turn is bounded in calls of
  * the kernel, so that many CPUs don't keep the caller long. Returns whether anything was written. */
 int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t now_ns);
+
+void settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]);
 
 #endif

@@ -15,6 +15,11 @@ cdef extern from "setting.h" nogil:
         int error
         int64_t foreign_ns
 
+    ctypedef struct setting_shown_t:
+        char held[24]
+        int error
+        int64_t foreign_ns
+
     ctypedef struct settings_t:
         setting_t each[4096]
         uint32_t count

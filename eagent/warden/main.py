@@ -66,9 +66,10 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         packages = _find_packages(paths.sysfs)
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz, packages)
         found_mw = [limit[0] for limit in loop.limits()]
-        thread = threading.Thread(target=loop.run, name="hot loop")
-        thread.start()
-        stack.callback(thread.join)
+        for body in (loop.sample, loop.actuate):
+            thread = threading.Thread(target=body, name=f"hot loop: {body.__name__}")
+            thread.start()
+            stack.callback(thread.join)
         stack.callback(loop.stop)
         stack.callback(_let_go, warden)
         yield Host(warden, loop, found_mw, entered)

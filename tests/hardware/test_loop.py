@@ -128,18 +128,6 @@ def test_many_settings_are_written_over_several_turns_and_all_are(bench: Bench, 
     assert [held for held, *_ in bench.loop.settings()] == ["2"] * 100
 
 
-def test_a_slow_loop_takes_no_longer_over_many_settings(bench: Bench, tmp_path: Path) -> None:
-    paths = [file(tmp_path, f"s{n}", "1") for n in range(100)]
-    bench.loop.close()
-    bench.loop = Loop(str(bench.made.dir / "lib" / "libnvidia-ml.so.1"), str(bench.ring), 1000, True)
-    bench.loop.add_settings(paths)
-    bench.hold(*["2"] * 100)
-    for _ in range(2):
-        bench.now_ns += 1_000_000_000
-        bench.loop.step(bench.now_ns)
-    assert [held for held, *_ in bench.loop.settings()] == ["2"] * 100
-
-
 def test_a_setting_with_an_empty_wish_is_left_alone(bench: Bench, tmp_path: Path) -> None:
     path = file(tmp_path, "s", "1")
     bench.loop.add_settings([path])

@@ -346,9 +346,9 @@ def test_energy_and_power_of_packages_are_in_the_ring(host: Any) -> None:
     reader = RingReader(host.made.dir / "run" / "ring")
     host.step(1.0)
     records = [record for record in reader.drain() if record[2] == 1]
-    watts = [value / 1000 for _, value, _, channel, status in records if channel == 1 and status == 0]
-    joules = [value / 1000 for _, value, _, channel, status in records if channel == 3 and status == 0]
-    limits = {value for _, value, _, channel, status in records if channel == 8 and status == 0}
+    watts = [value / 1000 for _, value, _, channel, status, _ in records if channel == 1 and status == 0]
+    joules = [value / 1000 for _, value, _, channel, status, _ in records if channel == 3 and status == 0]
+    limits = {value for _, value, _, channel, status, _ in records if channel == 8 and status == 0}
     reader.close()
     assert 9 <= len(watts) <= 11
     assert all(watt == pytest.approx(65, rel=0.05) for watt in watts)  # two idle packages of 65 W
