@@ -7,8 +7,8 @@
 /* Learning. */
 static const uint32_t EDGES_NEW = 16, EDGES_KNOWN = 4; /* changes that it takes; with a period that is known */
 static const int64_t SPAN_NEW_NS = 1500000000;         /* and over this time: the period must be right to 0.1 % */
-static const int64_t GIVE_UP_NS = 4000000000;
-static const int64_t AGAIN_NS = 60000000000; /* try again what could not be learnt */
+static const int64_t GIVE_UP_NS = 5000000000;
+static const int64_t AGAIN_NS = 15000000000; /* try again what could not be learnt */
 static const uint32_t LOOKS_LEAST = 40;      /* before it can be said that nearly each of them showed a change */
 static const double SLACK_NS = 0.5e6, SLACK_SHARE = 0.03; /* of a period: jitter seen is 1 % */
 static const double STEPS_LEAST = 2.5;                    /* looks in a period, or nothing can be said of it */
@@ -20,7 +20,8 @@ static const int64_t PROBE_EVERY_NS = 200000000;
 static const uint32_t PROBE_LEAST = 5;                      /* publications */
 static const double NUDGE_NS = 1e5, NUDGE_SHARE = 1. / 300; /* of a period, for the phase ... */
 static const double NUDGE_PERIOD = 1. / 64;                 /* ... and of that, for the period */
-static const uint32_t RUN_MOST = 12;                        /* probes in a row to one side: the phase is lost */
+static const double RUN_STEPS = 6;
+static const uint32_t RUN_MOST = 12;                  /* probes in a row to one side: the phase is lost */
 static const uint32_t LATE_MOST = 2, SILENT_MOST = 4; /* looks for one publication; publications that never came */
 
 static double guard_ns(const channel_t *channel) {
@@ -128,12 +129,18 @@ static void try_to_track(channel_t *channel, int64_t now_ns) {
   track(channel, period_ns, channel->edge[0].after_ns + (int64_t)(offset_ns + (last + 1) * period_ns));
 }
 
+/* What is older than the time that it takes: a change that was seen late must not spoil all later tries. */
+static void forget(channel_t *channel, int64_t now_ns) {
+  const int is_enough = channel->edges >= EDGES_NEW && now_ns - channel->edge[1].by_ns >= SPAN_NEW_NS;
+  if (is_enough || channel->edges == CHANNEL_EDGES)
+    memmove(channel->edge, channel->edge + 1, --channel->edges * sizeof *channel->edge);
+}
+
 static channel_seen_t learn(channel_t *channel, int64_t now_ns, int changed) {
   channel_seen_t seen = {CHANNEL_AGE_UNKNOWN, 0};
   channel->looks++;
   if (changed && channel->looked_ns) {
-    if (channel->edges == CHANNEL_EDGES)
-      memmove(channel->edge, channel->edge + 1, --channel->edges * sizeof *channel->edge);
+    forget(channel, now_ns);
     channel->edge[channel->edges++] = (channel_edge_t){channel->looked_ns, now_ns};
     channel->changes++;
     seen.age_ns = (now_ns - channel->looked_ns) / 2;
@@ -147,12 +154,14 @@ static channel_seen_t learn(channel_t *channel, int64_t now_ns, int changed) {
 
 /* --- Tracking --- */
 
+/* The longer all to one side, the more. */
 static void nudge(channel_t *channel, int later) {
-  const double step_ns = (later ? 1 : -1) * (NUDGE_NS + channel->period_ns * NUDGE_SHARE);
-  channel->next_ns += (int64_t)step_ns;
-  channel->period_ns += step_ns * NUDGE_PERIOD;
   channel->run = later == channel->run_later ? channel->run + 1 : 1;
   channel->run_later = later;
+  const double least_ns = NUDGE_NS + channel->period_ns * NUDGE_SHARE;
+  const double step_ns = (later ? 1 : -1) * least_ns * fmin(channel->run, RUN_STEPS);
+  channel->next_ns += (int64_t)step_ns;
+  channel->period_ns += step_ns * NUDGE_PERIOD;
 }
 
 static void pass(channel_t *channel, double publications) {

@@ -21,6 +21,7 @@ typedef struct wakes {
 
 typedef struct story {
   uint64_t published, caught, missed, looks;
+  uint64_t untracked, begun; /* looks while not tracking; times that learning began */
   double tracking_since_s, age_p95_s, age_error_p95_s, period_s;
   int32_t mode, reserved;
 } story_t;
@@ -71,9 +72,12 @@ void play(const sensor_t *sensor, const wakes_t *wakes, double step_s, double fr
       if (now_s >= from_s) out->published++;
     }
     int changed = shown != last_shown;
+    const int was_learning = channel.mode == CHANNEL_LEARNING;
     channel_seen_t seen = channel_look(&channel, 1000000000 + (int64_t)(now_s * 1e9), changed);
     if (channel.mode == CHANNEL_TRACKING && out->tracking_since_s < 0) out->tracking_since_s = now_s;
+    if (channel.mode == CHANNEL_LEARNING && !was_learning) out->begun++;
     if (now_s >= from_s) {
+      out->untracked += channel.mode != CHANNEL_TRACKING;
       out->looks++;
       out->missed += seen.missed;
       if (changed) {
