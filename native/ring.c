@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define RING_WORDS (sizeof(ring_record_t) / sizeof(uint64_t))
+
 _Static_assert(sizeof(ring_record_t) == 24, "the record's layout is part of RING_VERSION");
 _Static_assert(sizeof(ring_header_t) == 512, "the header's layout is part of RING_VERSION");
 _Static_assert((RING_CAPACITY & (RING_CAPACITY - 1)) == 0, "slots are found with a mask");
@@ -67,29 +69,40 @@ void ring_close(ring_t *ring) {
   *ring = (ring_t){.fd = -1};
 }
 
+/* A record is copied word by word. Whoever sees a word of a new one sees with it the head as it was when the slot was
+ * given up, and knows by its second look at the head that the copy may be torn. */
+static void put(ring_record_t *slot, const ring_record_t *record) {
+  uint64_t words[RING_WORDS];
+  memcpy(words, record, sizeof words);
+  for (uint32_t i = 0; i < RING_WORDS; i++) __atomic_store_n((uint64_t *)slot + i, words[i], __ATOMIC_RELEASE);
+}
+
+static void get(const ring_record_t *slot, ring_record_t *record) {
+  uint64_t words[RING_WORDS];
+  for (uint32_t i = 0; i < RING_WORDS; i++) words[i] = __atomic_load_n((const uint64_t *)slot + i, __ATOMIC_ACQUIRE);
+  memcpy(record, words, sizeof words);
+}
+
 void ring_push(ring_t *ring, const ring_record_t *record) {
-  uint64_t head = ring->header->head; /* only this thread writes it */
-  /* The last publication must be seen before this slot changes: the reader's second look at head relies on it. */
-  __atomic_thread_fence(__ATOMIC_RELEASE);
-  ring->records[head & (RING_CAPACITY - 1)] = *record;
+  const uint64_t head = ring->header->head; /* only this thread writes it */
+  put(&ring->records[head & (RING_CAPACITY - 1)], record);
   __atomic_store_n(&ring->header->head, head + 1, __ATOMIC_RELEASE);
 }
 
 uint32_t ring_drain(const ring_t *ring, uint64_t *cursor, ring_record_t *out, uint32_t room, uint64_t *lost) {
-  uint64_t head = __atomic_load_n(&ring->header->head, __ATOMIC_ACQUIRE);
+  const uint64_t head = __atomic_load_n(&ring->header->head, __ATOMIC_ACQUIRE);
   uint64_t first = *cursor;
   if (head > RING_CAPACITY - 1 && first < head - (RING_CAPACITY - 1)) {
     *lost += head - (RING_CAPACITY - 1) - first;
     first = head - (RING_CAPACITY - 1);
   }
-  uint32_t count = head - first < room ? (uint32_t)(head - first) : room;
-  for (uint32_t i = 0; i < count; i++) out[i] = ring->records[(first + i) & (RING_CAPACITY - 1)];
+  const uint32_t count = head - first < room ? (uint32_t)(head - first) : room;
+  for (uint32_t i = 0; i < count; i++) get(&ring->records[(first + i) & (RING_CAPACITY - 1)], &out[i]);
 
   /* What the writer may have overwritten while we copied is not to be trusted. */
-  __atomic_thread_fence(__ATOMIC_ACQUIRE);
-  uint64_t now = __atomic_load_n(&ring->header->head, __ATOMIC_RELAXED);
-  uint64_t oldest = now > RING_CAPACITY - 1 ? now - (RING_CAPACITY - 1) : 0;
-  uint32_t torn = oldest > first ? (oldest - first < count ? (uint32_t)(oldest - first) : count) : 0;
+  const uint64_t now = __atomic_load_n(&ring->header->head, __ATOMIC_RELAXED);
+  const uint64_t oldest = now > RING_CAPACITY - 1 ? now - (RING_CAPACITY - 1) : 0;
+  const uint32_t torn = oldest > first ? (oldest - first < count ? (uint32_t)(oldest - first) : count) : 0;
   if (torn) {
     memmove(out, out + torn, (count - torn) * sizeof *out);
     *lost += torn;
