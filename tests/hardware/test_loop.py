@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from eagent.errors import DriverError
 from eagent.hardware._loop import Loop
+from eagent.model import Channel, Status
 from eagent.sim._plant import Host
 from eagent.sim.workload import Square
 from eagent.telemetry._ring import RingReader
@@ -41,12 +44,24 @@ class Bench:
 
 
 @pytest.fixture
-def bench(sim_host: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    made = sim_host(gpus=1, clock="virtual")
-    monkeypatch.setenv("EAGENT_SIM_HOST", str(made.plant))
-    one = Bench(made, tmp_path)
-    yield one
-    one.loop.close()
+def make_bench(
+    sim_host: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Bench]]:
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Bench:
+            made = sim_host(gpus=1, clock="virtual", **options)
+            monkeypatch.setenv("EAGENT_SIM_HOST", str(made.plant))
+            one = Bench(made, tmp_path)
+            stack.callback(one.loop.close)
+            return one
+
+        yield make
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    return make_bench()
 
 
 def file(directory: Path, name: str, content: str) -> str:
@@ -232,3 +247,48 @@ def test_work_with_short_pauses_is_not_idle(bench: Bench) -> None:
         Square(period_s=1.0, duty=0.1).start(plant, [0])
         counts(bench, reader, plant, 2)
         assert counts(bench, reader, plant, 5)[POWER_MW] >= 95
+
+
+def follow(bench: Bench, plant: Host, seconds: float) -> None:
+    """Let time pass and the loop take a turn whenever it asks for one, as it does in real time."""
+    end_ns = bench.now_ns + int(seconds * 1e9)
+    while bench.now_ns < end_ns:
+        ahead_ns = max(100_000, min(bench.loop.step(bench.now_ns), end_ns) - bench.now_ns)
+        bench.now_ns += ahead_ns
+        plant.advance(plant.time_s + ahead_ns / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("model", "period_s"), [("v100-pcie-16gb", 0.02023), ("a100-sxm4-80gb", 0.1), ("h100-sxm5-80gb", 0.1)]
+)
+def test_each_publication_of_a_busy_gpus_sensor_is_read_once_soon_and_with_its_age(
+    make_bench: Callable[..., Bench], model: str, period_s: float
+) -> None:
+    bench = make_bench(gpu_model=model)
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        Square(period_s=0.37, duty=0.6).start(plant, [0])
+        follow(bench, plant, 6)
+        reader.drain()
+        before = reader.stats
+        follow(bench, plant, 20)
+        looks = [record for record in reader.drain() if record[3] == POWER_MW]
+        after = reader.stats
+    new = [(time_ns, age_ns) for time_ns, _, _, _, status, age_ns in looks if status == Status.OK]
+    assert len(new) == pytest.approx(20 / period_s, abs=2)
+    assert len(looks) <= 1.15 * len(new)
+    assert all(0 <= age_ns <= 15_000_000 for _, age_ns in new)
+    published = [time_ns - age_ns for time_ns, age_ns in new]
+    gaps = [(later - earlier) / 1e9 for earlier, later in pairwise(published)]
+    assert all(gap == pytest.approx(period_s, abs=0.0015 + 0.02 * period_s) for gap in gaps)
+    assert after["refreshes"] - before["refreshes"] == len(new)
+    assert after["refreshes_missed"] == before["refreshes_missed"]
+
+
+def test_who_holds_a_gpu_is_told_by_process(bench: Bench) -> None:
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        Square(period_s=1.0, duty=1.0).start(plant, [0], pid=os.getpid())
+        follow(bench, plant, 3)
+        records = reader.drain()
+    assert {value for _, value, _, channel, _, _ in records if channel == Channel.COMPUTE_PID} == {os.getpid()}
+    assert any(channel == Channel.MEMORY_USED_B and value > 0 for _, value, _, channel, _, _ in records)
+    assert not any(channel in (Channel.PCIE_TX_B, Channel.PCIE_RX_B) for *_, channel, _, _ in records), "it has none"

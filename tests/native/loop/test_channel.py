@@ -1,4 +1,4 @@
-"""The learning of a sensor's times, on sensors whose times are known: it loses none, and knows how old each reading is."""
+"""The learning of a sensor's times, on sensors whose times are known: none is lost, and every age is right."""
 
 from __future__ import annotations
 
