@@ -127,7 +127,7 @@ class Governed(Ungoverned):
     def set_budget(self, envelope_w: float, safe_w: float) -> None:
         """Put the GPUs under a budget."""
         caps_w = {device.uuid: safe_w for device in self.warden.devices}
-        self.warden.budget_set(Budget(envelope_w, 0.0, caps_w), 0)
+        self.warden.budget_set(Budget(envelope_w, 0.0, caps_w))
 
     def advance(self, to_s: float) -> None:
         """Let time pass, step by step, with the agent's turns in between."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from eagent.errors import ConfigError
 from eagent.options import Devices, File, Gangs, Listen, Mode, Names, Number, Option, PublicKey, Text, hint
 
+LET_GO_S, RAMPED_LET_GO_S = 5.0, 60.0
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
 PROC = Path("/proc")
 
@@ -152,6 +153,7 @@ class Config:
     safe_cap_w: float | None = None
     gangs: tuple[tuple[str, ...], ...] = ()
     gpu_clock_baseline_mhz: int | None = None
+    ramp_w_per_s: float = 0.0
     mode_budget: str = "act"
     mode_idle: str = "observe"
     idle_consent: tuple[str, ...] = ()
@@ -164,6 +166,11 @@ class Config:
     sleep_consent: tuple[str, ...] = ()
     mesh: Mesh | None = None
 
+    @property
+    def let_go_s(self) -> float:
+        """How long an orderly end of the warden waits for the knobs to be back: longer where limits rise by a ramp."""
+        return RAMPED_LET_GO_S if self.ramp_w_per_s else LET_GO_S
+
 
 # One line an option: section, key, what it takes. A new one is a field in Config, a line here and one in eagent.toml.
 OPTIONS: dict[str, dict[str, Option]] = {
@@ -173,6 +180,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "cpu_safe_cap_w": Number(1, 10_000, "watts"),
         "gangs": Gangs(),
         "gpu_clock_baseline_mhz": Number(100, 10_000, "MHz", whole=True),
+        "ramp_w_per_s": Number(0, 1_000_000, "watts a second"),
     },
     "policy": {
         "mode_budget": Mode(),
@@ -260,6 +268,10 @@ def parse(text: str, name: str) -> Config:
         raise ConfigError(
             f"{name}: [agent] decide_period_ms = {config.decide_period_ms}: must be at most a third of lease_ttl_s "
             f"({config.lease_ttl_s:g} s), else leases end between two turns"
+        )
+    if 0 < config.ramp_w_per_s < 1:
+        raise ConfigError(
+            f"{name}: [host] ramp_w_per_s = {config.ramp_w_per_s:g}: must be 0 (no ramp) or at least 1 watt a second"
         )
     return config
 

@@ -103,8 +103,10 @@ void actuator_turn(actuator_t *actuator, int64_t now_ns) {
   const int leased = now_ns < setpoints->lease_until_ns;
   const vector_t *wanted = leased ? &setpoints->lease : &setpoints->fallback;
   const int64_t begun_ns = clock_now_ns();
-  int wrote = limits_govern(&actuator->limits, wanted->limit_mw, leased, setpoints->envelope_mw, now_ns);
-  wrote |= ceilings_govern(&actuator->ceilings, wanted->clock_mhz, now_ns);
+  purse_fill(&actuator->purse, now_ns);
+  int wrote = limits_govern(&actuator->limits, leased ? setpoints->lease.limit_mw : NULL, setpoints->fallback.limit_mw,
+                            setpoints->envelope_mw, now_ns);
+  wrote |= ceilings_govern(&actuator->ceilings, wanted->clock_mhz, leased, now_ns);
   if (wrote) count(&actuator->cost.write_ns, actuator->cost.write_ns + (uint64_t)(clock_now_ns() - begun_ns));
   settings_govern(&actuator->settings, wanted->text, now_ns);
   look_at_limits(actuator, now_ns);

@@ -34,6 +34,7 @@ typedef struct actuator {
   /* Its thread's own. */
   limits_t limits;
   ceilings_t ceilings;
+  purse_t purse; /* of the time for their writes */
   settings_t settings;
   zone_t zones[LIMITS_MAX];
   int64_t look_ns[LIMITS_MAX]; /* when each limit is read, whatever else happens: a foreign writer shows in a second */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "nvml.h"
+#include "purse.h"
 
 #define CEILINGS_MAX 64u
 #define CEILING_FREE 0xffffffffu /* as a wish: no lock */
@@ -26,11 +27,13 @@ typedef struct ceilings {
   const nvml_t *nvml;
   ceiling_t devices[CEILINGS_MAX];
   uint32_t count;
+  purse_t *purse;
   uint64_t writes, write_errors;
 } ceilings_t;
 
-/* Take one turn towards the wishes (0: leave the device alone) at the monotonic time now_ns. Returns whether anything
- * was written. */
-int ceilings_govern(ceilings_t *ceilings, const uint32_t *wanted_mhz, int64_t now_ns);
+/* Take one turn towards the wishes (0: leave the device alone) at the monotonic time now_ns. Under a lease a new
+ * ceiling waits for the purse, the greatest change first; taking one off does not. Returns whether anything was
+ * written. */
+int ceilings_govern(ceilings_t *ceilings, const uint32_t *wanted_mhz, int leased, int64_t now_ns);
 
 #endif

@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
+from purse cimport purse_t
 
 cdef extern from "ceiling.h" nogil:
     enum:
@@ -20,7 +21,8 @@ cdef extern from "ceiling.h" nogil:
         const nvml_t *nvml
         ceiling_t devices[64]
         uint32_t count
+        purse_t *purse
         uint64_t writes
         uint64_t write_errors
 
-    int ceilings_govern(ceilings_t *ceilings, const uint32_t *wanted_mhz, int64_t now_ns)
+    int ceilings_govern(ceilings_t *ceilings, const uint32_t *wanted_mhz, int leased, int64_t now_ns)

@@ -2,10 +2,15 @@
 
 #include <errno.h>
 
-static const int64_t RETRY_NS = 1000000000;          /* after a write that failed or did not hold */
-static const int64_t RAISE_EVERY_NS = 1000000000;    /* per device: the hardware averages over a second */
-static const uint32_t RAISE_LEAST_PERCENT = 3;       /* a smaller raise under a lease is not worth a call ... */
-static const int64_t RAISE_PATIENCE_NS = 5000000000; /* ... until it has been wanted for this long */
+#include "scale.h"
+
+static const int64_t RETRY_NS = 1000000000;           /* after a write that failed or did not hold */
+static const int64_t RAISE_EVERY_NS = 1000000000;     /* per device: the hardware averages over a second */
+static const uint32_t LEAST_PERCENT = 3;              /* a smaller change under a lease is not worth a call ... */
+static const int64_t RAISE_PATIENCE_NS = 5000000000;  /* ... until it has been wanted for this long: work waits, ... */
+static const int64_t LOWER_PATIENCE_NS = 10000000000; /* ... and here nothing does */
+static const uint32_t CUT_PERCENT = 10;               /* a lowering by so much does not wait */
+static const uint32_t WATT_MW = 1000;
 
 nvmlReturn_t limits_code(int error) {
   switch (error) {
@@ -43,32 +48,14 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   unsigned int mw = 0;
   limit->requested_code = get_limit(limits->nvml, limit, &mw);
   limit->requested_mw = limit->requested_code == NVML_SUCCESS ? mw : 0;
-  if (limit->held_mw && limit->requested_mw && (limit->requested_mw != limit->held_mw || limit->is_uneven)) {
+  if (limit->settled_mw && limit->requested_mw && (limit->requested_mw != limit->settled_mw || limit->is_uneven)) {
     limit->foreign++;
     limit->foreign_ns = now_ns;
-    limit->held_mw = 0;
+    limit->held_mw = limit->settled_mw = 0;
   }
   limit->enforced_code = get_enforced(limits->nvml, limit, &mw);
   limit->enforced_mw = limit->enforced_code == NVML_SUCCESS ? mw : 0;
   limit->fresh = 1;
-}
-
-/* Write one limit and read it back. Returns whether it is in force; else the next try is in RETRY_NS. */
-static int write_limit(limits_t *limits, uint32_t i, uint32_t limit_mw, int64_t now_ns) {
-  limit_t *limit = &limits->devices[i];
-  limit->write_code = set_limit(limits->nvml, limit, limit_mw);
-  if (limit->write_code == NVML_SUCCESS) limit->written_mw = limit_mw;
-  limit->held_mw = 0; /* what is read next is ours, or a failure of ours */
-  limits_read(limits, i, now_ns);
-  limits->writes++;
-  limit->disagrees = limit->write_code == NVML_SUCCESS && (limit->requested_mw != limit_mw || limit->is_uneven);
-  if (limit->write_code == NVML_SUCCESS && !limit->disagrees) {
-    limit->held_mw = limit_mw;
-    return 1;
-  }
-  limits->write_errors++;
-  limit->retry_ns = now_ns + RETRY_NS;
-  return 0;
 }
 
 /* What a device may draw as far as we know. */
@@ -76,46 +63,188 @@ static uint32_t in_force_mw(const limit_t *limit) {
   return limit->requested_mw ? limit->requested_mw : limit->highest_mw;
 }
 
-static int fits(const limits_t *limits, uint32_t i, uint32_t wanted_mw, uint64_t envelope_mw) {
-  uint64_t sum_mw = wanted_mw;
-  for (uint32_t j = 0; j < limits->count; j++)
-    if (j != i && limits->devices[j].capped) sum_mw += in_force_mw(&limits->devices[j]);
-  return envelope_mw == 0 || sum_mw <= envelope_mw;
+static uint64_t sum_in_force_mw(const limits_t *limits) {
+  uint64_t sum_mw = 0;
+  for (uint32_t i = 0; i < limits->count; i++)
+    if (limits->devices[i].capped) sum_mw += in_force_mw(&limits->devices[i]);
+  return sum_mw;
 }
 
-/* Under a lease raises are paced; what goes back to where it belongs goes at once and exactly. */
-static int worth_raising(const limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
-  return now_ns >= limit->raised_ns + RAISE_EVERY_NS &&
-         ((uint64_t)wanted_mw * 100 >= (uint64_t)limit->requested_mw * (100 + RAISE_LEAST_PERCENT) ||
-          now_ns >= limit->short_ns + RAISE_PATIENCE_NS);
+/* What one turn goes by. */
+typedef struct turn {
+  limits_t *limits;
+  uint32_t wanted_mw[LIMITS_MAX]; /* 0: left alone */
+  int leased;
+  uint64_t envelope_mw; /* 0: no budget */
+  int64_t now_ns;
+} turn_t;
+
+/* Say where each device is to be. */
+static void want(turn_t *turn, const uint32_t *lease_mw, const uint32_t *safe_mw) {
+  const limits_t *limits = turn->limits;
+  uint32_t counted_mw[LIMITS_MAX] = {0};
+  for (uint32_t i = 0; i < limits->count; i++) {
+    turn->wanted_mw[i] = lease_mw && lease_mw[i] ? lease_mw[i] : safe_mw[i];
+    if (limits->devices[i].capped) counted_mw[i] = turn->wanted_mw[i];
+  }
+  if (!lease_mw || !turn->envelope_mw) return;
+  scale_limits(counted_mw, safe_mw, limits->count, turn->envelope_mw);
+  for (uint32_t i = 0; i < limits->count; i++) {
+    if (counted_mw[i] == 0 || counted_mw[i] == turn->wanted_mw[i]) continue;
+    const uint32_t whole_mw = counted_mw[i] - counted_mw[i] % WATT_MW; /* a package takes no other */
+    turn->wanted_mw[i] = !limits->devices[i].zone ? counted_mw[i] : whole_mw > safe_mw[i] ? whole_mw : safe_mw[i];
+  }
+}
+
+/* Write one limit and read it back. Returns whether it is in force; else the next try is in RETRY_NS. */
+static int write_limit(turn_t *turn, uint32_t i, uint32_t limit_mw, urgency_t urgency) {
+  limits_t *limits = turn->limits;
+  limit_t *limit = &limits->devices[i];
+  const int64_t begun_ns = purse_clock_ns(limits->purse, turn->now_ns);
+  limit->write_code = set_limit(limits->nvml, limit, limit_mw);
+  if (limit->write_code == NVML_SUCCESS) limit->written_mw = limit_mw;
+  limit->held_mw = limit->settled_mw = 0; /* what is read next is ours, or a failure of ours */
+  limits_read(limits, i, turn->now_ns);
+  if (!limit->zone) purse_charge(limits->purse, begun_ns, urgency);
+  limits->writes++;
+  limit->disagrees = limit->write_code == NVML_SUCCESS && (limit->requested_mw != limit_mw || limit->is_uneven);
+  if (limit->write_code == NVML_SUCCESS && !limit->disagrees) {
+    limit->settled_mw = limit_mw;
+    limit->held_mw = limit_mw == turn->wanted_mw[i] ? limit_mw : 0; /* a ramp may be on its way to it */
+    return 1;
+  }
+  limits->write_errors++;
+  limit->retry_ns = turn->now_ns + RETRY_NS;
+  return 0;
 }
 
 static int is_short(const limit_t *limit, uint32_t wanted_mw) {
   return wanted_mw > limit->requested_mw || (wanted_mw == limit->requested_mw && limit->is_uneven);
 }
 
-/* Note how a limit stands to its wish; returns whether there is something to do. */
-static int is_due(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
+/* Note how a limit stands to its wish. */
+static void note(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
   limit->held_mw = wanted_mw && wanted_mw == limit->requested_mw && !limit->is_uneven ? wanted_mw : 0;
+  if (limit->held_mw || !wanted_mw) limit->settled_mw = limit->held_mw;
   limit->short_ns = !is_short(limit, wanted_mw) ? 0 : limit->short_ns ? limit->short_ns : now_ns;
-  return wanted_mw && !limit->held_mw;
+  limit->long_ns = wanted_mw >= in_force_mw(limit) ? 0 : limit->long_ns ? limit->long_ns : now_ns;
 }
 
-int limits_govern(limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns) {
-  int due = 0;
-  for (uint32_t i = 0; i < limits->count; i++) due |= is_due(&limits->devices[i], wanted_mw[i], now_ns);
-  if (!due) return 0;
+/* Whether a change under a lease is too small to be worth a call. Who is not where we have put it is brought there. */
+static int is_small(const limit_t *limit, uint32_t change_mw) {
+  return limit->settled_mw && (uint64_t)change_mw * 100 < (uint64_t)limit->settled_mw * LEAST_PERCENT;
+}
 
-  for (uint32_t i = 0; i < limits->count; i++) {
-    if (wanted_mw[i] == 0 || now_ns < limits->devices[i].retry_ns) continue;
-    if (wanted_mw[i] < in_force_mw(&limits->devices[i])) write_limit(limits, i, wanted_mw[i], now_ns);
+static uint32_t fall_mw(const turn_t *turn, uint32_t i) {
+  const limit_t *limit = &turn->limits->devices[i];
+  if (turn->wanted_mw[i] == 0 || turn->now_ns < limit->retry_ns) return 0;
+  return turn->wanted_mw[i] < in_force_mw(limit) ? in_force_mw(limit) - turn->wanted_mw[i] : 0;
+}
+
+/* At least 1 where something is to be raised, and may be now. Under a lease raises are paced; what goes back to where
+ * it belongs goes at once and exactly. */
+static uint32_t rise_mw(const turn_t *turn, uint32_t i) {
+  const limit_t *limit = &turn->limits->devices[i];
+  if (!is_short(limit, turn->wanted_mw[i]) || limit->requested_mw == 0 || turn->now_ns < limit->retry_ns) return 0;
+  const uint32_t rise = turn->wanted_mw[i] - limit->requested_mw;
+  if (turn->leased) {
+    if (turn->now_ns < limit->raised_ns + RAISE_EVERY_NS) return 0;
+    if (is_small(limit, rise) &&
+        (turn->now_ns < limit->short_ns + RAISE_PATIENCE_NS || !purse_is_rich(turn->limits->purse)))
+      return 0;
   }
-  for (uint32_t i = 0; i < limits->count; i++) {
-    limit_t *limit = &limits->devices[i];
-    if (!is_short(limit, wanted_mw[i]) || limit->requested_mw == 0 || now_ns < limit->retry_ns) continue;
-    if (leased && !worth_raising(limit, wanted_mw[i], now_ns)) continue;
-    if (!fits(limits, i, wanted_mw[i], envelope_mw)) continue;
-    if (write_limit(limits, i, wanted_mw[i], now_ns)) limit->raised_ns = now_ns;
+  return rise ? rise : 1;
+}
+
+/* A fall that nothing asks for but the wish itself. */
+static uint32_t idle_fall_mw(const turn_t *turn, uint32_t i) {
+  const limit_t *limit = &turn->limits->devices[i];
+  const uint32_t fall = fall_mw(turn, i);
+  if (fall && is_small(limit, fall) &&
+      (turn->now_ns < limit->long_ns + LOWER_PATIENCE_NS || !purse_is_rich(turn->limits->purse)))
+    return 0;
+  return fall;
+}
+
+/* The device with the greatest change of those in `open`, a bit each; or LIMITS_MAX if none has any. */
+static uint32_t greatest(const turn_t *turn, uint64_t open, uint32_t (*change_mw)(const turn_t *, uint32_t)) {
+  uint32_t found = LIMITS_MAX, most_mw = 0;
+  for (uint32_t i = 0; i < turn->limits->count; i++) {
+    const uint32_t change = open >> i & 1 ? change_mw(turn, i) : 0;
+    if (change > most_mw) {
+      most_mw = change;
+      found = i;
+    }
+  }
+  return found;
+}
+
+/* Lower what may not wait: all while the sum is above the envelope or no lease runs, else what falls by much. */
+static void cut(turn_t *turn) {
+  uint32_t i;
+  for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, fall_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
+    const int over = turn->envelope_mw && sum_in_force_mw(turn->limits) > turn->envelope_mw;
+    const uint64_t least_mw = (uint64_t)in_force_mw(&turn->limits->devices[i]) * CUT_PERCENT;
+    if (over || !turn->leased) {
+      write_limit(turn, i, turn->wanted_mw[i], URGENCY_LIMIT);
+    } else if ((uint64_t)fall_mw(turn, i) * 100 >= least_mw) {
+      write_limit(turn, i, turn->wanted_mw[i], URGENCY_WORK);
+    }
+  }
+}
+
+/* Have so much free under the envelope, and lower what is above its wish for that, the greatest first. Returns whether
+ * it is free. */
+static int make_room(turn_t *turn, uint32_t rise) {
+  uint64_t sum_mw = sum_in_force_mw(turn->limits), falls_mw = 0;
+  if (!turn->envelope_mw || sum_mw + rise <= turn->envelope_mw) return 1;
+  for (uint32_t i = 0; i < turn->limits->count; i++)
+    if (turn->limits->devices[i].capped) falls_mw += fall_mw(turn, i);
+  if (sum_mw + rise > turn->envelope_mw + falls_mw) return 0;
+  for (uint64_t open = UINT64_MAX; sum_mw + rise > turn->envelope_mw; sum_mw = sum_in_force_mw(turn->limits)) {
+    const uint32_t i = greatest(turn, open, fall_mw);
+    if (i == LIMITS_MAX || (turn->leased && !purse_is_open(turn->limits->purse))) return 0;
+    open &= ~(1ull << i);
+    if (turn->limits->devices[i].capped) write_limit(turn, i, turn->wanted_mw[i], URGENCY_NONE);
   }
   return 1;
+}
+
+static void raise(turn_t *turn) {
+  limits_t *limits = turn->limits;
+  uint32_t i;
+  for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, rise_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
+    limit_t *limit = &limits->devices[i];
+    if (turn->leased && !purse_is_open(limits->purse)) return;
+    const uint32_t wish = turn->wanted_mw[i] - limit->requested_mw;
+    const uint32_t rise = ramp_allows_mw(&limits->ramp, wish, turn->now_ns);
+    if (wish && !rise) return;
+    if (limit->capped && !make_room(turn, rise)) continue;
+    if (turn->leased && !purse_is_open(limits->purse)) return; /* making room has emptied it */
+    const uint32_t before_mw = limit->requested_mw;
+    const int held = write_limit(turn, i, before_mw + rise, turn->leased ? URGENCY_NONE : URGENCY_LIMIT);
+    ramp_count(&limits->ramp, rise, purse_clock_ns(limits->purse, turn->now_ns));
+    if (held) limit->raised_ns = turn->now_ns;
+  }
+}
+
+/* What nobody waits for comes last. */
+static void tidy(turn_t *turn) {
+  uint32_t i;
+  for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, idle_fall_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
+    if (!purse_is_open(turn->limits->purse)) return;
+    write_limit(turn, i, turn->wanted_mw[i], URGENCY_NONE);
+  }
+}
+
+int limits_govern(limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw,
+                  int64_t now_ns) {
+  const uint64_t writes = limits->writes;
+  turn_t turn = {.limits = limits, .leased = lease_mw != NULL, .envelope_mw = envelope_mw, .now_ns = now_ns};
+  want(&turn, lease_mw, safe_mw);
+  for (uint32_t i = 0; i < limits->count; i++) note(&limits->devices[i], turn.wanted_mw[i], now_ns);
+  cut(&turn);
+  raise(&turn);
+  tidy(&turn);
+  return limits->writes != writes;
 }

@@ -1,7 +1,8 @@
 /* Power limits of GPUs and CPU packages: as driver and kernel hold them, and brought to where they should be.
  *
  * Wishes are applied in one order: lower, read back, then raise, and a raise only into watts that reading back has
- * shown to be free under the envelope.
+ * shown to be free under the envelope. Under a lease what can wait is paid for from a purse, the greatest change first.
+ * No lowering waits while the limits in force are above the envelope, and no raise goes faster than the ramp.
  */
 #ifndef EAGENT_GOVERN_H
 #define EAGENT_GOVERN_H
@@ -9,6 +10,8 @@
 #include <stdint.h>
 
 #include "nvml.h"
+#include "purse.h"
+#include "ramp.h"
 #include "zone.h"
 
 #define LIMITS_MAX 64u
@@ -26,9 +29,10 @@ typedef struct limit {
   int fresh;           /* read since the caller last cleared this */
   int capped;          /* whether it can be set at all; else the caller has taken it out of the envelope */
   uint32_t held_mw;    /* the wish that was read back in force; 0: none */
-  uint64_t foreign;    /* times that a held limit was found changed by somebody else, the last of them at foreign_ns */
+  uint32_t settled_mw; /* where we have put it, by the last read-back; 0: nowhere, or somebody else has moved it */
+  uint64_t foreign;    /* times that it was found moved by somebody else, the last of them at foreign_ns */
   int64_t foreign_ns;
-  int64_t short_ns; /* since when it has been below its wish; 0: it is not */
+  int64_t short_ns, long_ns; /* since when it has been below its wish, and above; 0: it is not */
   int64_t raised_ns, retry_ns;
 } limit_t;
 
@@ -36,6 +40,8 @@ typedef struct limits {
   const nvml_t *nvml;
   limit_t devices[LIMITS_MAX];
   uint32_t count;
+  purse_t *purse;
+  ramp_t ramp;
   uint64_t writes, write_errors;
 } limits_t;
 
@@ -45,8 +51,11 @@ nvmlReturn_t limits_code(int error);
 /* Read what device i's limit is, at the monotonic time now_ns. */
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
 
-/* Take one turn towards the wishes (0: leave the device alone) at the monotonic time now_ns. Under a lease raises are
- * paced. The sum of limits does not pass envelope_mw (0: no budget). Returns whether anything was to be done. */
-int limits_govern(limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns);
+/* Take one turn towards the leased limits (NULL: no lease runs) or the safe ones, at the monotonic time now_ns.
+ *
+ * A device whose leased limit is 0 goes to its safe one, and is left alone where that is 0, too. A lease that does not
+ * fit the envelope (0: no budget) is scaled towards the safe limits. Returns whether anything was written. */
+int limits_govern(limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw,
+                  int64_t now_ns);
 
 #endif

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
+from purse cimport purse_t
+from ramp cimport ramp_t
 from zone cimport zone_t
 
 cdef extern from "govern.h" nogil:
@@ -32,10 +34,12 @@ cdef extern from "govern.h" nogil:
         const nvml_t *nvml
         limit_t devices[64]
         uint32_t count
+        purse_t *purse
+        ramp_t ramp
         uint64_t writes
         uint64_t write_errors
 
     void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
     int limits_govern(
-        limits_t *limits, const uint32_t *wanted_mw, int leased, uint64_t envelope_mw, int64_t now_ns
+        limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw, int64_t now_ns
     )

@@ -14,7 +14,8 @@ void hotloop_init(hotloop_t *loop, uint32_t gpus, const nvmlDevice_t *handles, i
   actuator->limits.nvml = actuator->ceilings.nvml = sampler->reader.nvml = &loop->nvml;
   actuator->gpus = actuator->limits.count = actuator->ceilings.count = sampler->gpus = sampler->devices = gpus;
   sampler->reader.ring = &loop->ring;
-  sampler->reader.virtual_time = virtual_time;
+  sampler->reader.virtual_time = actuator->purse.virtual_time = virtual_time;
+  actuator->limits.purse = actuator->ceilings.purse = &actuator->purse;
   sampler->zones = actuator->zones;
   sampler->free_ns = free_ns;
   for (uint32_t i = 0; i < gpus; i++) {

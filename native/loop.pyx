@@ -10,7 +10,9 @@ from ceiling cimport *
 from govern cimport *
 from hotloop cimport *
 from nvml cimport *
+from ramp cimport *
 from ring cimport *
+from scale cimport *
 from setting cimport *
 from zone cimport *
 
@@ -27,6 +29,26 @@ cdef enum:
 cdef int64_t TURN_NS = 50_000_000  # of the actuator
 
 CLOCK_FREE = CEILING_FREE  # as a clock: not locked
+
+
+def scaled(list limits_mw, list safe_mw, uint64_t envelope_mw):
+    """What the loop makes of leased limits whose sum is above the envelope; scale.h says how.
+
+    Args:
+        limits_mw: One per device that counts, 0: it is not in the lease.
+        safe_mw: Where each of them falls back to.
+        envelope_mw: What they may sum to.
+    """
+    cdef uint32_t limit_mw[LIMITS_MAX]
+    cdef uint32_t fallback_mw[LIMITS_MAX]
+    cdef uint32_t i, count = len(limits_mw)
+    if count > LIMITS_MAX:
+        raise DriverError(f"{count} devices; eagent governs at most {LIMITS_MAX} on a host")
+    memset(fallback_mw, 0, sizeof(fallback_mw))
+    for i in range(count):
+        limit_mw[i], fallback_mw[i] = limits_mw[i], safe_mw[i]
+    scale_limits(limit_mw, fallback_mw, count, envelope_mw)
+    return [limit_mw[i] for i in range(count)]
 
 
 cdef _copy(char *into, str text, size_t room):
@@ -47,7 +69,9 @@ cdef class Loop:
     cdef hotloop_t _loop
     cdef bint _open, _made
 
-    def __cinit__(self, str library, str ring_path, int period_ms, bint virtual_time=False):
+    def __cinit__(
+        self, str library, str ring_path, int period_ms, bint virtual_time=False, uint64_t ramp_mw_per_s=0
+    ):
         """Open the library and make the ring.
 
         Args:
@@ -55,6 +79,7 @@ cdef class Loop:
             ring_path: Where the sample ring is made; an older one is replaced.
             period_ms: How often power is read where it can't be learnt when its sensor publishes.
             virtual_time: Times are those given to `step`, never the clock's.
+            ramp_mw_per_s: How fast the sum of limits may rise; 0: as fast as it goes.
 
         Raises:
             DriverError: no usable NVML, no device, or the ring can't be made.
@@ -79,6 +104,7 @@ cdef class Loop:
         if code:
             raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
         hotloop_init(&self._loop, count, handles, <int64_t> period_ms * 1_000_000, virtual_time)
+        self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
         self._made = True
 
     def __dealloc__(self):

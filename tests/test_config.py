@@ -49,6 +49,8 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
         ("[driver]\nsample_period_ms = 1", "sample_period_ms = 1: must be a whole number from 5 to 1000 milliseconds"),
         ("[host]\ngangs = [['gpu0', 'gpu1'], ['gpu1', 'gpu2']]", "gpu1 stands in it twice"),
         ("[host]\ngangs = [['gpu0']]", "must be a list of lists of at least two devices"),
+        ("[host]\nramp_w_per_s = 0.5", "ramp_w_per_s = 0.5: must be 0 (no ramp) or at least 1 watt a second"),
+        ("[host]\nramp_w_per_s = -1", "ramp_w_per_s = -1: must be a number from 0 to 1e+06 watts a second"),
         ("[agent]\ndecide_period_ms = 1500", "must be at most a third of lease_ttl_s (3 s)"),
         ("host = 3", "x.toml: host: must be a section, [host]"),
         ("[host", "x.toml: not TOML:"),

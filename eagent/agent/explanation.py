@@ -118,5 +118,5 @@ def _note(device: Device, limit: Json, decision: Decision | None) -> str:
     if decision and requested_w is not None:
         wanted_w = watts(limit_mw(device, decision.value))
         if wanted_w != requested_w:
-            return f"on its way from {requested_w:g} W to {wanted_w:g} W: raises are paced, and small ones wait"
+            return f"on its way from {requested_w:g} W to {wanted_w:g} W: raises are paced, and small changes wait"
     return str(limit["why"] or "")

@@ -222,7 +222,7 @@ class Governor:
         async with self._turn:
             before = self.budget
             if before is not None and budget.envelope_w < before.envelope_w:
-                # A lease that does not fit into it would end, and all would fall to their safe caps for a while.
+                # The warden scales a lease that does not fit into it; who is to give is better decided by demand.
                 self.budget = budget
                 self._policies.forget()
                 self._decide(now_ns)

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         from eagent.warden import restore  # only here: a client of the agent needs none of it
 
         if restore.is_alive(context.paths):
-            lines = restore.restore_through_warden(context.paths, clear_budget=args.clear_budget)
+            lines = restore.restore_through_warden(context.paths, context.config(), clear_budget=args.clear_budget)
         else:
             lines = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
     print("\n".join(lines))

@@ -28,7 +28,7 @@ READY_S = 20.0  # the first import of a cold disk included
 RESTART_S = 1.0  # less than a lease's time to live: under a budget, an agent that crashes once moves no knob
 RESTART_MAX_S = 30.0
 STEADY_S = 60.0  # who ran this long has earned a quick restart again
-STOP_S = 10.0  # the warden waits up to 5 s for the knobs to be back
+STOP_S = 5.0  # beyond what the warden waits for the knobs to be back
 POLL_S = 0.05
 
 
@@ -87,6 +87,7 @@ class _Child:
         self._command.append(role)
         self._listens_at = listens_at
         self._kind = kind
+        self._stop_s = context.config().let_go_s + STOP_S
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._wait_s = RESTART_S
@@ -151,12 +152,12 @@ class _Child:
             self.start()
 
     def stop(self) -> None:
-        """End it in order, or after STOP_S in any way."""
+        """End it in order, or when it has had its time in any way."""
         if self._process is None or not self.alive:
             return
         self._process.terminate()
         try:
-            self._process.wait(STOP_S)
+            self._process.wait(self._stop_s)
         except subprocess.TimeoutExpired:
             print(f"eagent: the {self.role} does not stop; killed; `eagent restore` finishes its work", file=sys.stderr)
             self._process.kill()

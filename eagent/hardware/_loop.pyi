@@ -16,8 +16,12 @@ class Facts(TypedDict):
 
 CLOCK_FREE: int
 
+def scaled(limits_mw: list[int], safe_mw: list[int], envelope_mw: int) -> list[int]: ...
+
 class Loop:
-    def __init__(self, library: str, ring_path: str, period_ms: int, virtual_time: bool = False) -> None: ...
+    def __init__(
+        self, library: str, ring_path: str, period_ms: int, virtual_time: bool = False, ramp_mw_per_s: int = 0
+    ) -> None: ...
     @property
     def simulated_host(self) -> str | None: ...
     @property

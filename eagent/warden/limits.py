@@ -8,7 +8,7 @@ from dataclasses import replace
 from eagent.errors import DriverError, RefusedError
 from eagent.hardware import nvml, rapl
 from eagent.hardware import package as packages
-from eagent.hardware._loop import Loop
+from eagent.hardware._loop import Loop, scaled
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden.budget import safe_cap_mw, uncapped_mw
@@ -136,16 +136,33 @@ class Limits:
             if package:
                 self._loop.own(i, owner_uw)
 
-    def wish(self, limits_mw: Mapping[str, int], budget: Budget | None) -> list[int]:
-        """Per device, in the loop's terms, what to hold under a lease of these; they are in the journal."""
+    def wish(self, limits_mw: Mapping[str, int]) -> list[int]:
+        """Per device, in the loop's terms, what to hold under a lease of these; they are in the journal.
+
+        0: it is not in the lease, and goes where it does without one.
+        """
         wished = []
         for device in self._devices:
-            limit_mw = limits_mw.get(device.uuid) or self._fallback(device, budget)
+            limit_mw = limits_mw.get(device.uuid, 0)
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             if entry and device.uuid in self._packages:
                 limit_mw = min(limit_mw, entry.prior)  # its owner may have lowered it since it was described
             wished.append(limit_mw)
         return wished
+
+    def _held(self, limits_mw: Mapping[str, int], budget: Budget | None, envelope_mw: int) -> list[int]:
+        """Per device, what a lease of these comes to: the loop scales one that a later budget is too small for."""
+        safe_mw = self.fallback(budget)
+        asked_mw = [asked or safe for asked, safe in zip(self.wish(limits_mw), safe_mw, strict=True)]
+        if not budget:
+            return asked_mw
+        counted = [device.power_limit.writable for device in self._devices]
+        counted_mw = [asked if counts else 0 for asked, counts in zip(asked_mw, counted, strict=True)]
+        held_mw = scaled(counted_mw, safe_mw, max(envelope_mw - uncapped_mw(budget, self._devices), 0))
+        return [
+            _whole(held, safe) if held < asked and device.uuid in self._packages else held or asked
+            for device, held, asked, safe in zip(self._devices, held_mw, asked_mw, safe_mw, strict=True)
+        ]
 
     def fallback(self, budget: Budget | None) -> list[int]:
         """Per device, in the loop's terms, where it goes without a lease."""
@@ -190,22 +207,29 @@ class Limits:
         )
 
     def status(
-        self, leased_mw: Mapping[str, int] | None, budget: Budget | None, now_ns: int
+        self, leased_mw: Mapping[str, int] | None, budget: Budget | None, envelope_mw: int, now_ns: int
     ) -> tuple[list[Message], list[str]]:
-        """Per device what is known of its limit, and the alarms. `leased_mw` is None without a lease."""
+        """Per device what is known of its limit, and the alarms.
+
+        Args:
+            leased_mw: Per UUID, the limits of the lease; None without one.
+            budget: The one that stands.
+            envelope_mw: What it leaves for all devices.
+            now_ns: Monotonic time.
+        """
         rows, alarms = [], []
-        for device, limit in zip(self._devices, self._loop.limits(), strict=True):
-            requested_mw, enforced_mw, foreign_ns, problem, held_mw = limit
+        held_mw = self.fallback(budget) if leased_mw is None else self._held(leased_mw, budget, envelope_mw)
+        for device, limit, ours_mw in zip(self._devices, self._loop.limits(), held_mw, strict=True):
+            requested_mw, enforced_mw, foreign_ns, problem, settled_mw = limit
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            ours_mw = self._fallback(device, budget) if leased_mw is None else leased_mw.get(device.uuid, 0)
             if not device.power_limit.writable:
                 state = "unwritable"
-            elif leased_mw is not None and ours_mw:
+            elif leased_mw is not None and device.uuid in leased_mw:
                 state = "leased"
             elif budget:
                 state = "safe"
             else:
-                state = "restoring" if entry and entry.prior != held_mw else "baseline"
+                state = "restoring" if entry and entry.prior != settled_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
             if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
@@ -230,6 +254,11 @@ class Limits:
 
 def _unwritable(device: Device, why: str) -> Device:
     return replace(device, power_limit=Knob(False, why))
+
+
+def _whole(limit_mw: int, safe_mw: int) -> int:
+    """A scaled limit of a package, which takes whole watts, as the loop rounds it."""
+    return max(limit_mw - limit_mw % 1000, safe_mw)
 
 
 def _ceiling_mw(limits_uw: Collection[int]) -> int:

@@ -29,8 +29,6 @@ from eagent.warden.warden import SETTLE_S, Warden
 
 log = logging.getLogger("eagent.warden")
 
-LET_GO_S = 5.0  # how long an orderly end waits for the knobs to be back
-
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -56,7 +54,9 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         make_directory(paths.run, 0o750)
         make_directory(paths.state, 0o750)
         stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
-        loop = Loop(config.library, str(paths.ring), config.sample_period_ms)
+        loop = Loop(
+            config.library, str(paths.ring), config.sample_period_ms, ramp_mw_per_s=round(config.ramp_w_per_s * 1000)
+        )
         stack.callback(paths.ring.unlink, missing_ok=True)
         stack.callback(loop.close)
         for claim in _claim(loop):
@@ -71,7 +71,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
             thread.start()
             stack.callback(thread.join)
         stack.callback(loop.stop)
-        stack.callback(_let_go, warden)
+        stack.callback(_let_go, warden, config.let_go_s)
         yield Host(warden, loop, found_mw, entered)
 
 
@@ -102,9 +102,9 @@ def _open_journal(directory: Path) -> Journal:
         ) from None
 
 
-def _let_go(warden: Warden) -> None:
+def _let_go(warden: Warden, most_s: float) -> None:
     warden.release()
-    if not wait(warden.at_rest, LET_GO_S):
+    if not wait(warden.at_rest, most_s):
         log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
     with contextlib.suppress(OSError):  # the entries stand, and the next start retires them
         warden.tick(time.monotonic_ns())

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from eagent.config import Config, Paths
 from eagent.errors import RefusedError, UnavailableError
 from eagent.model import KnobName
-from eagent.warden.main import LET_GO_S, take_over, wait
+from eagent.warden.main import take_over, wait
 from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
 
@@ -23,7 +23,7 @@ def is_alive(paths: Paths) -> bool:
         return probe.connect_ex(str(paths.warden_socket)) == 0
 
 
-def restore_through_warden(paths: Paths, *, clear_budget: bool = False) -> list[str]:
+def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool = False) -> list[str]:
     """Ask a living warden to let its lease go and, if told, its budget; wait until every knob is back.
 
     Returns:
@@ -40,7 +40,7 @@ def restore_through_warden(paths: Paths, *, clear_budget: bool = False) -> list[
             if clear_budget:
                 _ask(connection, "budget_clear")
             _ask(connection, "release")
-            deadline = time.monotonic() + LET_GO_S
+            deadline = time.monotonic() + config.let_go_s
             while True:
                 status = _ask(connection, "status")
                 late = _late(status)
@@ -98,7 +98,7 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
         warden = host.warden
         if clear_budget and warden.budget:
             warden.budget_clear()
-        wait(warden.at_rest, LET_GO_S)
+        wait(warden.at_rest, config.let_go_s)
         status = warden.status(time.monotonic_ns())
         after = status["knobs"]
         damaged = {uuid for uuid, knob in warden.damaged if knob is KnobName.POWER_LIMIT}

@@ -52,7 +52,7 @@ def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
         case {"op": "release"}:
             return warden.release()
         case {"op": "budget_set"}:
-            return warden.budget_set(unpack_budget(request), now_ns)
+            return warden.budget_set(unpack_budget(request))
         case {"op": "budget_clear"}:
             return warden.budget_clear()
     raise ProtocolError(f"no such request, or not of its form: op {request.get('op')!r}")

@@ -3,7 +3,8 @@
 Three things can stand, from strong to weak:
 
     budget     durable, until it is cleared: limits never sum above its envelope, and fall to its safe caps
-    lease      the agent's whole vector, until its time: what the devices are held at
+    lease      the agent's whole vector, until its time: what the devices are held at, or towards, if a budget that came
+               later leaves less
     baseline   what each knob held before eagent: where it goes back to when nothing else stands
 
 The hot loop applies them; this class only tells it. Every prior value is on the disk before the loop may write a knob.
@@ -179,7 +180,9 @@ class Warden:
         """Every knob as it is, and what stands."""
         leased = self.leased(now_ns)
         clocks_mhz, preferences = (self._lease_mhz, self._lease_preferences) if leased else ({}, {})
-        knobs, limit_alarms = self._limits.status(self._lease_mw if leased else None, self.budget, now_ns)
+        knobs, limit_alarms = self._limits.status(
+            self._lease_mw if leased else None, self.budget, self._envelope_mw(), now_ns
+        )
         gpu_clocks, gpu_alarms = self._clocks.status(clocks_mhz)
         cpu_clocks, cpu_preferences, cpu_alarms = self._processors.status(clocks_mhz, preferences, now_ns)
         alarms = [*self._alarms, *self._journal.damaged.values(), *limit_alarms, *gpu_alarms, *cpu_alarms]
@@ -244,7 +247,7 @@ class Warden:
         finally:  # before the lease: it is where the lease ends; and what was entered for a refused one goes back there
             self._tell_fallback()
         until_ns = now_ns + int(ttl_s * 1e9)
-        self._loop.lease(self._limits.wish(limits_mw, self.budget), wished_mhz, texts, until_ns)
+        self._loop.lease(self._limits.wish(limits_mw), wished_mhz, texts, until_ns)
         self._lease_mw, self._lease_mhz, self._lease_preferences = dict(limits_mw), asked_mhz, preferences
         self._lease_until_ns = until_ns
         return {"until_ns": until_ns}
@@ -255,7 +258,7 @@ class Warden:
         self._loop.release()
         return {}
 
-    def budget_set(self, budget: Budget, now_ns: int) -> Message:
+    def budget_set(self, budget: Budget) -> Message:
         """Put a budget in force and keep it, whatever dies, until it is cleared.
 
         Returns:
@@ -276,11 +279,7 @@ class Warden:
             raise
         self.budget = budget
         self._alarms.clear()
-        self._tell_fallback()
-        envelope_mw = self._envelope_mw() - self._uncapped_mw()
-        is_whole = self._lease_mw.keys() == self._limits.writable().keys()
-        if self.leased(now_ns) and not (is_whole and sum(self._lease_mw.values()) <= envelope_mw):
-            self.release()  # who is not in it would stay where it was
+        self._tell_fallback()  # the loop scales a lease that does not fit; who is not in it falls to its safe cap
         return {"in_force": self._settle(self._in_force)}
 
     def budget_clear(self) -> Message:

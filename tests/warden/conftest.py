@@ -21,7 +21,10 @@ PERIOD_S = 0.05
 class Rig:
     """A host and, one after another, the wardens that govern it."""
 
-    def __init__(self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool) -> None:
+    def __init__(
+        self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool, ramp_w_per_s: int = 0
+    ) -> None:
+        self.ramp_w_per_s = ramp_w_per_s
         self.clock_baseline_mhz = clock_baseline_mhz
         self.sysfs: Path | None = made.sysfs if has_sysfs else None  # a test may put a tree of plain files here
         self.made = made
@@ -40,7 +43,7 @@ class Rig:
         """A new warden, as after a restart; the one before is simply gone."""
         self.die()
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
-        self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True)
+        self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True, self.ramp_w_per_s * 1000)
         journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
         packages = discover(self.sysfs) if self.sysfs else ()
         self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
@@ -91,13 +94,19 @@ def rig(sim_host: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """Makes rigs: `rig(gpus=4, permission="anyone")`, with a warden started; `sysfs=True` with CPUs to govern."""
     made: list[Rig] = []
 
-    def make(gpus: int = 4, clock_baseline_mhz: int | None = None, sysfs: bool = False, **options: Any) -> Rig:
+    def make(
+        gpus: int = 4,
+        clock_baseline_mhz: int | None = None,
+        sysfs: bool = False,
+        ramp_w_per_s: int = 0,
+        **options: Any,
+    ) -> Rig:
         for earlier in made:  # a process has one NVML library, and it one host at a time
             earlier.die()
         maker = request.getfixturevalue("served_host") if sysfs else sim_host
         host = maker(gpus=gpus, clock="virtual", **options)
         monkeypatch.setenv("EAGENT_SIM_HOST", str(host.dir / "plant"))
-        made.append(Rig(host, gpus, clock_baseline_mhz, sysfs))
+        made.append(Rig(host, gpus, clock_baseline_mhz, sysfs, ramp_w_per_s))
         made[-1].start()
         return made[-1]
 

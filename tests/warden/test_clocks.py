@@ -87,7 +87,7 @@ def test_a_lease_of_clocks_alone_leaves_power_limits_to_their_owner(rig: MakeRig
 
 def test_ceilings_are_retired_also_while_a_budget_stands(rig: MakeRig, journalled: Journalled) -> None:
     host = rig(gpus=1)
-    host.warden.budget_set(host.budget(300), host.now_ns)
+    host.warden.budget_set(host.budget(300))
     host.lease(300)
     host.step()
     host.warden.lease({host.warden.devices[0].uuid: 300_000}, 1, host.now_ns, {host.warden.devices[0].uuid: 705})

@@ -158,7 +158,7 @@ def test_what_was_journalled_for_a_lease_that_was_refused_is_retired(host: Any, 
     assert (journalled(host.state), host.plant.lock_log()) == (0, [])
     (host.state / "budget.json").mkdir()
     with pytest.raises(RefusedError, match="can't be stored"):
-        host.warden.budget_set(Budget(2000, 0, {gpu: 100}), host.now_ns)
+        host.warden.budget_set(Budget(2000, 0, {gpu: 100}))
     host.step(SETTLED_S)
     host.warden.tick(host.now_ns)
     assert journalled(host.state) == 0
@@ -277,7 +277,7 @@ def test_limits_that_are_switched_off_or_not_there_can_t_be_set(rig: MakeRig) ->
 
 def test_a_budget_counts_packages_at_their_limits_and_lowers_before_it_raises(host: Any) -> None:
     gpu = host.warden.devices[0].uuid
-    host.warden.budget_set(Budget(1700, 1000, {gpu: 100, CPU0: 150, CPU1: 150}), host.now_ns)
+    host.warden.budget_set(Budget(1700, 1000, {gpu: 100, CPU0: 150, CPU1: 150}))
     assert limits_uw(host, 0) == limits_uw(host, 1) == [150_000_000, 150_000_000]
     with pytest.raises(RefusedError, match="above the envelope of 700 W"):
         host.warden.lease({gpu: 300_000, CPU0: 201_000, CPU1: 200_000}, 3, host.now_ns)
@@ -292,14 +292,14 @@ def test_a_budget_counts_packages_at_their_limits_and_lowers_before_it_raises(ho
 def test_unless_a_budget_says_so_a_package_counts_in_full_and_is_not_slowed(host: Any) -> None:
     gpu = host.warden.devices[0].uuid
     with pytest.raises(RefusedError, match="700 W of safe caps"):
-        host.warden.budget_set(Budget(699, 0, {gpu: 100}), host.now_ns)
-    host.warden.budget_set(Budget(700, 0, {gpu: 100}), host.now_ns)
+        host.warden.budget_set(Budget(699, 0, {gpu: 100}))
+    host.warden.budget_set(Budget(700, 0, {gpu: 100}))
     assert limits_uw(host, 0) == [250_000_000, 300_000_000]
 
 
 def test_a_package_that_was_capped_when_the_budget_was_made_counts_in_full_when_it_can_t_be_any_more(host: Any) -> None:
     gpu = host.warden.devices[0].uuid
-    host.warden.budget_set(Budget(700, 0, {gpu: 100, CPU0: 150, CPU1: 150}), host.now_ns)
+    host.warden.budget_set(Budget(700, 0, {gpu: 100, CPU0: 150, CPU1: 150}))
     host.plant.set_rapl_enabled(0, False)
     host.start()
     with pytest.raises(RefusedError, match="above the envelope"):
@@ -313,7 +313,7 @@ def test_packages_that_a_budget_counts_are_reserved_while_the_kernel_does_not_sh
     host: Any, tmp_path: Path
 ) -> None:
     gpu = host.warden.devices[0].uuid
-    host.warden.budget_set(Budget(700, 0, {gpu: 100, CPU0: 300, CPU1: 300}), host.now_ns)
+    host.warden.budget_set(Budget(700, 0, {gpu: 100, CPU0: 300, CPU1: 300}))
     seen, host.sysfs = host.sysfs, tmp_path / "nothing"
     host.start()
     assert any("not here" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
@@ -332,7 +332,7 @@ def test_packages_that_a_budget_counts_are_reserved_while_the_kernel_does_not_sh
 
 def test_a_safe_cap_is_kept_though_its_owner_has_raised_a_package_since(host: Any) -> None:
     gpu = host.warden.devices[0].uuid
-    host.warden.budget_set(Budget(400, 0, {gpu: 100, CPU0: 150, CPU1: 150}), host.now_ns)
+    host.warden.budget_set(Budget(400, 0, {gpu: 100, CPU0: 150, CPU1: 150}))
     host.die()
     for term in (0, 1):
         host.plant.set_rapl_limit_uw(0, term, 400_000_000)

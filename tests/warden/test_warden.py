@@ -43,12 +43,28 @@ def test_a_lease_is_applied_and_ends_at_the_prior_value(rig: MakeRig, journalled
     assert journalled(host.state) == 0
 
 
-def test_a_budget_ends_a_lease_that_leaves_devices_out(rig: MakeRig) -> None:
+def test_under_a_budget_who_is_not_in_a_lease_that_runs_goes_to_its_safe_cap(rig: MakeRig) -> None:
     host = rig()
-    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 60, host.now_ns)
+    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns)
     host.step()
-    assert host.warden.budget_set(host.budget(800), host.now_ns)["in_force"]
+    assert host.warden.budget_set(host.budget(800))["in_force"]
+    assert host.limits_w() == [250, 150, 150, 150]
+    knobs = host.warden.status(host.now_ns)["knobs"]
+    assert [(knob["state"], knob["ours_mw"]) for knob in knobs] == [("leased", 250_000), *[("safe", 150_000)] * 3]
+    host.step(3)
     assert host.limits_w() == [150] * 4
+
+
+def test_a_device_on_its_way_back_goes_to_its_safe_cap_when_a_budget_comes(rig: MakeRig) -> None:
+    host = rig()
+    first, second = (device.uuid for device in host.warden.devices[:2])
+    host.warden.lease({first: 250_000, second: 250_000}, 3, host.now_ns)
+    host.step()
+    host.warden.lease({first: 250_000}, 3, host.now_ns)
+    host.step()
+    assert host.limits_w() == [250, 400, 400, 400]
+    assert host.warden.budget_set(host.budget(1000))["in_force"]
+    assert host.limits_w() == [250, 150, 150, 150]
 
 
 def test_what_a_lease_leaves_out_is_its_owners_once_it_is_back(rig: MakeRig, journalled: Journalled) -> None:
@@ -166,8 +182,8 @@ def test_a_device_that_cannot_be_capped_counts_at_its_greatest(rig: MakeRig) -> 
     (host.state / "journal" / f"{host.warden.devices[1].uuid}.power_limit.json").write_text("torn")
     host.start()
     with pytest.raises(RefusedError, match="400 W of devices that can't be capped"):
-        host.warden.budget_set(host.budget(500), host.now_ns)
-    assert host.warden.budget_set(host.budget(700), host.now_ns) == {"in_force": True}
+        host.warden.budget_set(host.budget(500))
+    assert host.warden.budget_set(host.budget(700)) == {"in_force": True}
     host.warden.lease({host.warden.devices[0].uuid: 300_000}, 3, host.now_ns)
     host.step(1.5)
     assert host.limits_w() == [300, 222]
@@ -180,14 +196,14 @@ def test_a_budget_of_absurd_numbers_is_refused_and_not_stored(rig: MakeRig, budg
     host = rig()
     caps_w = {device.uuid: 150.0 for device in host.warden.devices}
     with pytest.raises(RefusedError, match="must be above 0"):
-        host.warden.budget_set(Budget(budget_w, fixed_w, caps_w), host.now_ns)
+        host.warden.budget_set(Budget(budget_w, fixed_w, caps_w))
     assert not (host.state / "budget.json").exists()
 
 
 def test_safe_caps_for_strangers_are_refused(rig: MakeRig) -> None:
     host = rig()
     with pytest.raises(RefusedError, match="devices that are not here, such as GPU-stranger"):
-        host.warden.budget_set(Budget(5000, 0, {"GPU-stranger": 100.0}), host.now_ns)
+        host.warden.budget_set(Budget(5000, 0, {"GPU-stranger": 100.0}))
 
 
 def test_an_empty_budget_file_is_damage_and_not_no_budget(rig: MakeRig) -> None:
@@ -199,14 +215,14 @@ def test_an_empty_budget_file_is_damage_and_not_no_budget(rig: MakeRig) -> None:
 
 def test_a_budget_is_in_force_when_set_returns(rig: MakeRig) -> None:
     host = rig()
-    reply = host.warden.budget_set(host.budget(1000), host.now_ns)
+    reply = host.warden.budget_set(host.budget(1000))
     assert reply == {"in_force": True}
     assert host.limits_w() == [150] * 4
 
 
 def test_limits_never_sum_above_the_envelope_while_leases_come_and_go(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     begun = len(host.sums_w())
     for limits_w in ((400, 200, 200, 200), (200, 400, 200, 200), (100, 100, 400, 400), (250, 250, 250, 250)):
         host.lease(*limits_w)
@@ -219,7 +235,7 @@ def test_limits_never_sum_above_the_envelope_while_leases_come_and_go(rig: MakeR
 
 def test_lowering_comes_before_raising_in_the_drivers_own_log(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     host.lease(400, 200, 200, 200)
     host.step(1.5)
     before = len(host.plant.limit_log())
@@ -250,7 +266,7 @@ def test_raises_are_paced_and_small_ones_wait(rig: MakeRig) -> None:
 
 def test_a_budget_survives_the_wardens_death_and_its_own_restart(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     host.lease(400, 200, 200, 200)
     host.step(1.5)
     host.die()
@@ -265,7 +281,7 @@ def test_clearing_a_budget_goes_back_to_the_prior_values(rig: MakeRig, journalle
     host = rig()
     host.plant.set_power_limit(1, 300.0)
     host.step(1.1)
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     host.start()
     host.warden.budget_clear()
     host.step()
@@ -276,21 +292,47 @@ def test_clearing_a_budget_goes_back_to_the_prior_values(rig: MakeRig, journalle
     assert host.warden.budget is None
 
 
-def test_a_smaller_budget_ends_a_lease_that_does_not_fit_it(rig: MakeRig) -> None:
+def test_a_smaller_budget_scales_a_lease_that_does_not_fit_it(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
-    host.lease(400, 200, 200, 200)
+    host.warden.budget_set(host.budget(1000))
+    host.lease(400, 240, 210, 150)
     host.step(1.5)
-    assert host.warden.budget_set(host.budget(800), host.now_ns)["in_force"]
+    assert host.warden.budget_set(host.budget(800))["in_force"]
+    assert host.limits_w() == [275, 195, 180, 150]
+    knobs = host.warden.status(host.now_ns)["knobs"]
+    assert [(knob["state"], knob["ours_mw"]) for knob in knobs] == [
+        ("leased", round(limit_w * 1000)) for limit_w in host.limits_w()
+    ]
+    host.step(3)
     assert host.limits_w() == [150] * 4
+
+
+def test_limits_rise_by_the_ramp_under_a_lease_at_its_end_and_when_they_are_put_back(rig: MakeRig) -> None:
+    host = rig(gpus=2, ramp_w_per_s=100)
+    host.warden.budget_set(Budget(800, 0, {device.uuid: 200.0 for device in host.warden.devices}))
+    host.step()
+    assert host.limits_w() == [200] * 2  # down at once
+    host.lease(350, 100)
+    host.step(2.5)
+    assert host.limits_w() == [350, 100]
+    host.step(3.0)
+    assert host.limits_w() == [200] * 2
+    host.warden.budget_clear()
+    host.step(5.0)
+    assert host.limits_w() == [400] * 2
+    rises, limits_w = [], [400.0] * 2
+    for at_s, gpu, _, new_w, _ in host.plant.limit_log():
+        rises.append((at_s, max(new_w - limits_w[gpu], 0.0)))
+        limits_w[gpu] = new_w
+    assert max(sum(w for at_s, w in rises if begin_s <= at_s < begin_s + 0.99) for begin_s, _ in rises) == 100
 
 
 def test_a_greater_budget_leaves_a_lease_alone(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     host.lease(400, 200, 200, 200)
     host.step(1.5)
-    host.warden.budget_set(host.budget(1200), host.now_ns)
+    host.warden.budget_set(host.budget(1200))
     assert host.limits_w() == [400, 200, 200, 200]
 
 
@@ -308,7 +350,7 @@ def test_a_budget_that_could_not_be_kept_is_refused_and_nothing_changes(
 ) -> None:
     host = rig()
     with pytest.raises(RefusedError, match=re.escape(line)):
-        host.warden.budget_set(host.budget(envelope_w, safe_w), host.now_ns)
+        host.warden.budget_set(host.budget(envelope_w, safe_w))
     assert host.limits_w() == [400] * 4
     assert host.warden.budget is None
     assert journalled(host.state) == 0
@@ -330,7 +372,7 @@ def test_a_lease_that_breaks_a_promise_is_refused_whole(
     rig: MakeRig, limits_w: tuple[float, ...], ttl_s: float, line: str
 ) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     named = {device.uuid: round(w * 1000) for device, w in zip(host.warden.devices, limits_w, strict=False)}
     with pytest.raises(RefusedError, match=line):
         host.warden.lease(named, ttl_s, host.now_ns)
@@ -344,7 +386,7 @@ def test_without_permission_nothing_is_written_and_everything_says_so(rig: MakeR
     assert (knob["state"], knob["writable"]) == ("unwritable", False)
     assert "Insufficient Permissions" in knob["why"]
     with pytest.raises(RefusedError, match=r"no power limit can be set .*gpu0 power limit: the driver refuses"):
-        host.warden.budget_set(host.budget(1000), host.now_ns)
+        host.warden.budget_set(host.budget(1000))
     with pytest.raises(RefusedError, match="whose power limit can't be set"):
         host.lease(250, 250, 250, 250)
     assert host.plant.limit_log() == []
@@ -375,7 +417,7 @@ def test_a_damaged_entry_costs_its_own_knob(rig: MakeRig) -> None:
 
 def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     (host.state / "budget.json").write_text("torn")
     host.start()
     assert host.limits_w() == [100] * 4
@@ -384,7 +426,7 @@ def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(rig: MakeR
 
 def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(rig: MakeRig) -> None:
     host = rig()
-    host.warden.budget_set(host.budget(1000), host.now_ns)
+    host.warden.budget_set(host.budget(1000))
     host.step(1)
     host.plant.set_power_limit(1, 400.0)
     host.step(1.1)
@@ -413,7 +455,7 @@ def test_any_course_of_leases_deaths_and_budgets_keeps_every_promise(rig: MakeRi
             host.warden.release()
         elif act == "budget":
             envelope_w = data.draw(st.integers(450, 1200))
-            assert host.warden.budget_set(host.budget(envelope_w), host.now_ns)["in_force"]
+            assert host.warden.budget_set(host.budget(envelope_w))["in_force"]
             begun = len(host.sums_w()) - 1
         elif act == "clear":
             host.warden.budget_clear()
