@@ -31,6 +31,8 @@ typedef struct actuator_cost {
 } actuator_cost_t;
 
 typedef struct actuator {
+  gate_t gate; /* the sampler's: its readings go first */
+
   /* Its thread's own. */
   limits_t limits;
   ceilings_t ceilings;

@@ -10,6 +10,7 @@ static nvmlReturn_t set_ceiling(const nvml_t *nvml, const ceiling_t *ceiling, ui
 
 static void write_ceiling(ceilings_t *ceilings, uint32_t i, uint32_t wanted_mhz, urgency_t urgency, int64_t now_ns) {
   ceiling_t *ceiling = &ceilings->devices[i];
+  gate_let_readings_pass(ceilings->gate);
   const int64_t begun_ns = purse_clock_ns(ceilings->purse, now_ns);
   ceiling->code = set_ceiling(ceilings->nvml, ceiling, wanted_mhz);
   purse_charge(ceilings->purse, begun_ns, urgency);

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "gate.h"
 #include "nvml.h"
 #include "purse.h"
 
@@ -27,6 +28,7 @@ typedef struct ceilings {
   const nvml_t *nvml;
   ceiling_t devices[CEILINGS_MAX];
   uint32_t count;
+  const gate_t *gate;
   purse_t *purse;
   uint64_t writes, write_errors;
 } ceilings_t;

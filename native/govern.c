@@ -100,6 +100,7 @@ static void want(turn_t *turn, const uint32_t *lease_mw, const uint32_t *safe_mw
 static int write_limit(turn_t *turn, uint32_t i, uint32_t limit_mw, urgency_t urgency) {
   limits_t *limits = turn->limits;
   limit_t *limit = &limits->devices[i];
+  if (!limit->zone) gate_let_readings_pass(limits->gate);
   const int64_t begun_ns = purse_clock_ns(limits->purse, turn->now_ns);
   limit->write_code = set_limit(limits->nvml, limit, limit_mw);
   if (limit->write_code == NVML_SUCCESS) limit->written_mw = limit_mw;

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "gate.h"
 #include "nvml.h"
 #include "purse.h"
 #include "ramp.h"
@@ -40,6 +41,7 @@ typedef struct limits {
   const nvml_t *nvml;
   limit_t devices[LIMITS_MAX];
   uint32_t count;
+  const gate_t *gate;
   purse_t *purse;
   ramp_t ramp;
   uint64_t writes, write_errors;

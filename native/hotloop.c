@@ -15,6 +15,7 @@ void hotloop_init(hotloop_t *loop, uint32_t gpus, const nvmlDevice_t *handles, i
   actuator->gpus = actuator->limits.count = actuator->ceilings.count = sampler->gpus = sampler->devices = gpus;
   sampler->reader.ring = &loop->ring;
   sampler->reader.virtual_time = actuator->purse.virtual_time = virtual_time;
+  actuator->limits.gate = actuator->ceilings.gate = &actuator->gate;
   actuator->limits.purse = actuator->ceilings.purse = &actuator->purse;
   sampler->zones = actuator->zones;
   sampler->free_ns = free_ns;
@@ -58,7 +59,9 @@ static void account(hotloop_t *loop) {
 
 static int64_t sample_once(hotloop_t *loop, int64_t now_ns) {
   ring_stats_t *stats = &loop->ring.header->stats;
+  gate_begin_reading(&loop->actuator.gate);
   const int64_t next_ns = sampler_turn(&loop->sampler, now_ns);
+  gate_end_reading(&loop->actuator.gate);
   collect(loop, now_ns);
   account(loop);
   stats->steps++;
