@@ -177,11 +177,21 @@ cdef class Faults(Handle):
             name: (calls.count[i], calls.held_ns[i] / 1e9, calls.waited_ns[i] / 1e9) for i, name in enumerate(_CALLS)
         }
 
+    def worked_s(self):
+        """How much of processors' time clients have spent within these calls, by kind: the simulator's own, estimated.
+
+        One call in 17 is weighed and stands for all. Nothing on a virtual clock.
+        """
+        cdef plant_calls_t calls
+        self.check(plant_host_calls(self.open_host(), &calls))
+        return {name: calls.worked_ns[i] / 1e9 for i, name in enumerate(_CALLS)}
+
     def shown(self):
         """What clients have been shown of each GPU's power sensor so far, and what it has published by now.
 
-        "ages" counts publications by their age when they were first shown, in whole milliseconds, the last all that
-        were older; "age_s" is the sum of these ages. Both see each publication once; see native/plant/shown.h.
+        "published" and "last" are the numbers of the last publication, and of the last that was shown. "ages" counts
+        those shown by their age then, in whole milliseconds, its last all that were older; "age_s" is the sum of their
+        ages. Each counts once; see native/plant/shown.h.
         """
         cdef plant_host_t *host = self.open_host()
         cdef plant_shown_t shown
@@ -194,5 +204,7 @@ cdef class Faults(Handle):
                 code = plant_host_shown(host, gpu, &shown, &published)
             self.check(code)
             ages = tuple(shown.ages[i] for i in range(PLANT_SHOWN_AGES))
-            found.append({"published": published, "ages": ages, "age_s": shown.age_ns / 1e9})
+            found.append(
+                {"published": published, "last": shown.last, "ages": ages, "age_s": shown.age_ns / 1e9}
+            )
         return tuple(found)

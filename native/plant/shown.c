@@ -13,8 +13,8 @@ void plant_host_show(plant_host_t *host, uint32_t gpu, const plant_gpu_view_t *v
   uint64_t last = __atomic_load_n(&shown->last, __ATOMIC_RELAXED);
   do {
     if (view->sensor_number <= last) return;
-  } while (!__atomic_compare_exchange_n(&shown->last, &last, view->sensor_number, 1, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED));
+  } while (
+      !__atomic_compare_exchange_n(&shown->last, &last, view->sensor_number, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   const int64_t age_ns = view->sensor_age_ns > 0 ? view->sensor_age_ns : 0;
   const uint64_t age_ms = (uint64_t)age_ns / MILLISECOND_NS;
   const uint64_t place = age_ms < PLANT_SHOWN_AGES ? age_ms : PLANT_SHOWN_AGES - 1;

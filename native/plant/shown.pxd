@@ -8,6 +8,7 @@ cdef extern from "plant/shown.h" nogil:
     const uint32_t PLANT_SHOWN_AGES
 
     ctypedef struct plant_shown_t:
+        uint64_t last
         uint64_t[128] ages
         int64_t age_ns
 

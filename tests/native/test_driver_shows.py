@@ -52,8 +52,8 @@ def shown(host: SimHost) -> tuple[Any, ...]:
 def test_a_reading_of_the_sensor_shows_its_last_publication_once(h100: SimHost, reading: str) -> None:
     h100.nvml(f"for _ in range(3): {reading}\ntell(0)")
     asked, other = shown(h100)
-    assert sum(asked["ages"]) == 1 < asked["published"]
-    assert sum(other["ages"]) == 0 < other["published"]
+    assert sum(asked["ages"]) == 1 < asked["published"] == asked["last"]
+    assert sum(other["ages"]) == other["last"] == 0 < other["published"]
     assert len(asked["ages"]) == AGES
 
 
