@@ -11,8 +11,8 @@
 
 #define RING_MAGIC       0x31474e4952474145ull /* "EAGRING1" */
 #define RING_VERSION     2u
-#define RING_CAPACITY    65536u  /* records; a power of two; 8 GPUs whose sensors publish at 50 Hz fill it in a minute */
-#define RING_AGE_UNIT    10000   /* nanoseconds */
+#define RING_CAPACITY    65536u /* records; a power of two; 8 GPUs whose sensors publish at 50 Hz fill it in a minute */
+#define RING_AGE_UNIT    10000  /* nanoseconds */
 #define RING_AGE_UNKNOWN 0xffffu /* also an age that does not fit */
 #define RING_LATENESSES  20u     /* the n-th counts wake-ups less than 2^n us late, the last one all others */
 
@@ -69,9 +69,10 @@ typedef struct ring_stats {
   uint64_t cpu_ns;                    /* of the loop's threads */
   uint64_t reads, writes;
   uint64_t read_errors, write_errors;
-  uint64_t refreshes, refreshes_missed; /* of busy GPUs' power sensors: seen, and not seen, as far as they were learnt */
-  uint64_t refreshes_shed;              /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
-  int64_t shed_since_ns;                /* since when refreshes are passed over; 0: they are not */
+  uint64_t refreshes,
+      refreshes_missed;    /* of busy GPUs' power sensors: seen, and not seen, as far as they were learnt */
+  uint64_t refreshes_shed; /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
+  int64_t shed_since_ns;   /* since when refreshes are passed over; 0: they are not */
 } ring_stats_t;
 
 typedef struct ring_header {

@@ -21,6 +21,13 @@ class _Fault(TypedDict):
     every_s: float | None
     begun: bool
 
+@type_check_only
+class _Shown(TypedDict):
+    published: int
+    last: int
+    ages: tuple[int, ...]
+    age_s: float
+
 @final
 class Faults(Handle):
     def inject(
@@ -37,3 +44,5 @@ class Faults(Handle):
     def all(self) -> tuple[_Fault, ...]: ...
     def file_errno(self, writes: bool, target: str, index: int) -> int: ...
     def calls(self) -> dict[str, tuple[int, float, float]]: ...
+    def worked_s(self) -> dict[str, float]: ...
+    def shown(self) -> tuple[_Shown, ...]: ...

@@ -6,10 +6,14 @@
 #define SPIN_MOST_NS 100000ll   /* a sleep ends about this late: shorter waits spin */
 #define SLICE_NS     10000000ll /* so often a call that is held up looks whether it still is */
 
-static int64_t monotonic_ns(void) {
+static int64_t clock_ns(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static int64_t monotonic_ns(void) {
+  return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void wait_until(int64_t time_ns) {
@@ -48,6 +52,7 @@ int call_begin(call_t *call, plant_host_t *host, uint32_t gpu, enum plant_call k
   }
   call->begun_ns = takes_time ? monotonic_ns() : 0;
   call->waited_ns = call->begun_ns - asked_ns;
+  call->cpu_ns = plant_host_weighs(host, kind) ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : -1;
   call->takes_ns = plant_host_call_ns(host, kind);
   be_held_up(call, gpu);
   return plant_host_answer(host, gpu, kind);
@@ -62,4 +67,6 @@ void call_end(call_t *call) {
   }
   plant_host_charge(call->host, call->kind, held_ns, call->waited_ns);
   plant_host_leave_driver(call->host);
+  if (call->cpu_ns >= 0)
+    plant_host_charge_work(call->host, call->kind, clock_ns(CLOCK_THREAD_CPUTIME_ID) - call->cpu_ns);
 }

@@ -11,6 +11,7 @@ typedef struct call {
   enum plant_call kind;
   int64_t begun_ns, waited_ns; /* when it got the lock, and how long after it asked */
   int64_t takes_ns;            /* how long it holds the lock, at least */
+  int64_t cpu_ns;              /* its thread's processor time when it got the lock; -1: it is not weighed */
 } call_t;
 
 /* Wait for the lock, and as long as faults hold the call up; `gpu` may be PLANT_NO_GPU. 0, or -errno for what a fault

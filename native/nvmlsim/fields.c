@@ -1,6 +1,7 @@
 /* Values asked for by number, several in one call. */
 #include "nvmlsim/library.h"
 #include "nvmlsim/reasons.h"
+#include "plant/shown.h"
 
 /* What one call looks at. */
 typedef struct looked {
@@ -60,12 +61,23 @@ static nvmlReturn_t give_field(nvmlFieldValue_t *field, const looked_t *looked) 
   return reasons_held_ns(&looked->throttle, id, &held_ns) ? give_long(field, held_ns) : NVML_ERROR_NOT_SUPPORTED;
 }
 
-static nvmlReturn_t look(nvmlDevice_t device, const void *out, looked_t *looked) {
+/* Whether an answer to one of them comes from the sensor. */
+static bool is_of_sensor(const nvmlFieldValue_t *values, int count) {
+  for (int i = 0; i < count; i++) {
+    const uint32_t id = values[i].fieldId;
+    const bool is_power = id == NVML_FI_DEV_POWER_AVERAGE || id == NVML_FI_DEV_POWER_INSTANT;
+    if (is_power || id == NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION || id == NVML_FI_DEV_ENERGY) return true;
+  }
+  return false;
+}
+
+static nvmlReturn_t look(nvmlDevice_t device, const nvmlFieldValue_t *values, int count, looked_t *looked) {
   plant_host_t *host;
   uint32_t gpu;
-  const nvmlReturn_t status = library_read_begin(device, out, PLANT_CALL_POWER, &host, &gpu);
+  const nvmlReturn_t status = library_read_begin(device, values, PLANT_CALL_POWER, &host, &gpu);
   if (status != NVML_SUCCESS) return status;
   int error = plant_host_view(host, gpu, &looked->view);
+  if (!error && is_of_sensor(values, count)) plant_host_show(host, gpu, &looked->view);
   if (!error) error = plant_host_throttle(host, gpu, &looked->throttle);
   if (!error) error = plant_host_now_us(host, &looked->now_us);
   return library_read_end(error);
@@ -74,7 +86,7 @@ static nvmlReturn_t look(nvmlDevice_t device, const void *out, looked_t *looked)
 /* SUCCESS says that the answers are in; how each went is in its own nvmlReturn. */
 nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values) {
   looked_t looked;
-  const nvmlReturn_t status = look(device, values, &looked);
+  const nvmlReturn_t status = look(device, values, count, &looked);
   if (status != NVML_SUCCESS) return status;
   if (count < 1) return NVML_ERROR_INVALID_ARGUMENT;
   for (int i = 0; i < count; i++) {

@@ -13,6 +13,7 @@
 
 #include "nvmlsim/call.h"
 #include "plant/knob.h"
+#include "plant/shown.h"
 
 static struct {
   pthread_mutex_t lock; /* of what is here; never held while a call waits for the driver, which may be for ever */
@@ -185,6 +186,7 @@ nvmlReturn_t library_sense(nvmlDevice_t device, const void *out, enum plant_call
   nvmlReturn_t status = enter(&call, check(device, out), library_gpu(device), kind);
   if (status != NVML_SUCCESS) return status;
   status = from_plant(plant_host_view(call.host, library_gpu(device), view));
+  if (status == NVML_SUCCESS && kind == PLANT_CALL_POWER) plant_host_show(call.host, library_gpu(device), view);
   leave(&call);
   return status;
 }

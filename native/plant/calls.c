@@ -54,6 +54,15 @@ void plant_host_charge(plant_host_t *host, enum plant_call kind, int64_t held_ns
   __atomic_fetch_add(&calls->waited_ns[kind], waited_ns, __ATOMIC_RELAXED);
 }
 
+int plant_host_weighs(plant_host_t *host, enum plant_call kind) {
+  const uint64_t number = __atomic_load_n(&host->file->driver.calls.count[kind], __ATOMIC_RELAXED);
+  return number % PLANT_WEIGHED == 0 && plant_host_calls_take_time(host);
+}
+
+void plant_host_charge_work(plant_host_t *host, enum plant_call kind, int64_t worked_ns) {
+  __atomic_fetch_add(&host->file->driver.calls.worked_ns[kind], worked_ns * PLANT_WEIGHED, __ATOMIC_RELAXED);
+}
+
 int plant_host_calls_take_time(const plant_host_t *host) {
   return host->file->spec.given.clock == PLANT_CLOCK_WALL;
 }

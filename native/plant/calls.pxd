@@ -11,5 +11,6 @@ cdef extern from "plant/calls.h" nogil:
         uint64_t[7] count
         int64_t[7] held_ns
         int64_t[7] waited_ns
+        int64_t[7] worked_ns
 
     int plant_host_calls(plant_host_t *host, plant_calls_t *out)

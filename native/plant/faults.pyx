@@ -1,17 +1,21 @@
-"""What goes wrong on a simulated host, and what its driver's calls cost. See native/plant/fault.h and calls.h."""
+"""What goes wrong on a simulated host, and what its driver's calls cost and show.
+
+See native/plant/fault.h, calls.h and shown.h.
+"""
 
 import errno
 
 from cython cimport final
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from eagent.errors import DriverError, InputError
 
 from eagent.sim._handle cimport Handle
 from plant.calls cimport plant_calls_t, plant_host_calls
 from plant.fault cimport *
-from plant.host cimport plant_host_t
+from plant.host cimport plant_host_gpu_count, plant_host_t
+from plant.shown cimport PLANT_SHOWN_AGES, plant_host_shown, plant_shown_t
 
 # In the order of enum plant_fault_kind; the last eight strike, the others last.
 KINDS = (
@@ -172,3 +176,35 @@ cdef class Faults(Handle):
         return {
             name: (calls.count[i], calls.held_ns[i] / 1e9, calls.waited_ns[i] / 1e9) for i, name in enumerate(_CALLS)
         }
+
+    def worked_s(self):
+        """How much of processors' time clients have spent within these calls, by kind: the simulator's own, estimated.
+
+        One call in 17 is weighed and stands for all. Nothing on a virtual clock.
+        """
+        cdef plant_calls_t calls
+        self.check(plant_host_calls(self.open_host(), &calls))
+        return {name: calls.worked_ns[i] / 1e9 for i, name in enumerate(_CALLS)}
+
+    def shown(self):
+        """What clients have been shown of each GPU's power sensor so far, and what it has published by now.
+
+        "published" and "last" are the numbers of the last publication, and of the last that was shown. "ages" counts
+        those shown by their age then, in whole milliseconds, its last all that were older; "age_s" is the sum of their
+        ages. Each counts once; see native/plant/shown.h.
+        """
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_shown_t shown
+        cdef uint64_t published = 0
+        cdef uint32_t gpu
+        cdef int code
+        found = []
+        for gpu in range(plant_host_gpu_count(host)):
+            with nogil:
+                code = plant_host_shown(host, gpu, &shown, &published)
+            self.check(code)
+            ages = tuple(shown.ages[i] for i in range(PLANT_SHOWN_AGES))
+            found.append(
+                {"published": published, "last": shown.last, "ages": ages, "age_s": shown.age_ns / 1e9}
+            )
+        return tuple(found)

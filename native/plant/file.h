@@ -9,11 +9,12 @@
 #include "plant/load.h"
 #include "plant/mig.h"
 #include "plant/samples.h"
+#include "plant/shown.h"
 #include "plant/signal.h"
 #include "plant/wall.h"
 
 #define FILE_MAGIC   0x31544e414c504145ull /* "EAPLANT1" */
-#define FILE_VERSION 7u
+#define FILE_VERSION 8u
 #define EVENTS_MAX   65536u
 #define REQUESTS_MAX 262144u
 #define ROWS_MAX     144000u /* of the power log: four hours */
@@ -62,6 +63,7 @@ static inline uint32_t state_resident(const state_t *state) {
 typedef struct driver {
   pthread_mutex_t lock;
   plant_calls_t calls;
+  plant_shown_t shown[PLANT_GPUS_MAX];
   uint64_t draws[PLANT_FAULT_KINDS]; /* readings that a fault of the kind might have struck */
   int64_t unix_offset_ns;            /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, see session.c */
 } driver_t;

@@ -43,7 +43,9 @@ typedef struct plant_gpu_view {
   uint32_t pids[PLANT_PIDS_MAX],
       pid_count; /* processes that hold a context; the caller drops those that no longer live */
   uint32_t persistence_mode;
-  uint32_t mig_mode; /* 1: divided into MIG instances (mig.h), or to be divided */
+  uint32_t mig_mode;      /* 1: divided into MIG instances (mig.h), or to be divided */
+  uint64_t sensor_number; /* the lab's, which no client sees: which publication this is, counted from 1; ... */
+  int64_t sensor_age_ns;  /* ... and how long ago it was made, whatever a fault makes of sensor_time_us */
 } plant_gpu_view_t;
 
 /* Open an existing host file. Returns NULL with *error = errno-style positive code: EINVAL: no simulated host,

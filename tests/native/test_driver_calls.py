@@ -109,6 +109,24 @@ tell(time.monotonic() - before)"""
     assert held_s == pytest.approx(300 * (low_s + high_s) / 2, rel=0.1)
 
 
+def test_what_a_client_works_within_calls_is_charged_and_not_what_it_sleeps(wall: SimHost) -> None:
+    script = """
+import time
+def spent(work):
+    before_s = time.process_time()
+    work()
+    return time.process_time() - before_s
+tell([spent(lambda: [nvmlDeviceGetMemoryInfo(gpu) for _ in range(17 * 300)]),
+      spent(lambda: [nvmlDeviceSetPowerManagementLimit(gpu, 300000 + i) for i in range(2 * 17)])])"""
+    reads_s, writes_s = wall.nvml(script)
+    with Faults(wall.plant) as faults:
+        worked_s, calls = faults.worked_s(), faults.calls()
+    assert 0.8 * 17 * 300 * CALLS["memory_s"] <= worked_s["memory"] <= 1.05 * reads_s
+    assert worked_s["set"] < 0.5 * calls["set"][1]
+    assert writes_s < 0.5 * calls["set"][1]
+    assert worked_s["clock"] == 0.0
+
+
 def test_the_same_calls_are_charged_the_same_for_the_same_seed(sim_host: SimHostFactory) -> None:
     script = "for _ in range(50): nvmlDeviceGetPowerUsage(gpu), nvmlDeviceGetUtilizationRates(gpu)\ntell(0)"
     charges = []
