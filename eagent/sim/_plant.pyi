@@ -23,6 +23,7 @@ class _GpuView(TypedDict):
     power_instant_mw: int
     power_average_mw: int
     has_average: int
+    has_counter: int
     power_plain_mw: int
     sensor_time_us: int
     energy_mj: int

@@ -127,6 +127,7 @@ KEYS: Sections = {
         "energy_gain": _range(0.9, 1.1),
         "average_window_s": Number(0, 1),
         "plain": Word(("instant", "average")),
+        "counter": Word(("yes", "no")),
         "sample_period_s": Number(0.005, 0.5),
     },
     "calls": {

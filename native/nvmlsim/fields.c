@@ -55,6 +55,7 @@ static nvmlReturn_t give_field(nvmlFieldValue_t *field, const looked_t *looked) 
   if (field->scopeId != NVML_POWER_SCOPE_GPU) return NVML_ERROR_NOT_SUPPORTED;
   if (is_power) return give_power(field, &looked->view);
   if (is_energy) {
+    if (!looked->view.has_counter) return NVML_ERROR_NOT_SUPPORTED;
     field->timestamp = (long long)looked->view.sensor_time_us;
     return give_long(field, looked->view.energy_mj);
   }

@@ -14,8 +14,10 @@ nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power_mw
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *energy_mj) {
   plant_gpu_view_t view;
   const nvmlReturn_t status = library_sense(device, energy_mj, PLANT_CALL_POWER, &view);
-  if (status == NVML_SUCCESS) *energy_mj = view.energy_mj;
-  return status;
+  if (status != NVML_SUCCESS) return status;
+  if (!view.has_counter) return NVML_ERROR_NOT_SUPPORTED;
+  *energy_mj = view.energy_mj;
+  return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned int *limit_mw) {

@@ -52,6 +52,7 @@ cdef inline int read_model(plant_model_t *out, object model) except -1:
     read_pair(out.sensor_offset_w, sensor["offset_w"])
     read_pair(out.energy_gain, sensor["energy_gain"])
     out.average_window_s, out.sample_period_s = sensor["average_window_s"], sensor["sample_period_s"]
+    out.has_counter = sensor["counter"] == "yes"
     out.plain_is_average = sensor["plain"] == "average"
     out.call_power_s, out.call_clock_s = calls["power_s"], calls["clock_s"]
     out.call_utilisation_s, out.call_memory_s = calls["utilisation_s"], calls["memory_s"]

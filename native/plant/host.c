@@ -133,6 +133,7 @@ void readings_view(const session_t *session, uint32_t index, plant_gpu_view_t *v
   view->power_instant_mw = sensor.power_mw;
   view->power_average_mw = sensor.average_mw;
   view->has_average = spec->given.model.average_window_s > 0;
+  view->has_counter = spec->given.model.has_counter;
   view->power_plain_mw = spec->given.model.plain_is_average ? sensor.average_mw : sensor.power_mw;
   view->energy_mj = sensor.energy_mj;
   view->sensor_time_us = session_unix_us(session, sensor.time_ns);

@@ -19,7 +19,7 @@ cdef extern from "plant/host.h" nogil:
         uint32_t pci_domain, pci_bus, pci_device, pci_device_id, pci_subsystem_id
         uint32_t architecture, brand, compute_major, compute_minor
         uint64_t memory_total_b, memory_used_b
-        uint32_t power_instant_mw, power_average_mw, has_average, power_plain_mw
+        uint32_t power_instant_mw, power_average_mw, has_average, has_counter, power_plain_mw
         uint64_t sensor_time_us, energy_mj
         uint32_t limit_requested_mw, limit_enforced_mw, limit_min_mw, limit_max_mw, limit_default_mw
         uint32_t sm_clock_mhz, sm_clock_min_mhz, sm_clock_max_mhz, sm_clock_base_mhz

@@ -47,6 +47,7 @@ typedef struct plant_model {
 
   double sensor_period_s, sensor_window_s, sensor_jitter; /* jitter: share of the period, to both sides */
   double average_window_s;                                /* of the average field; 0: there is none */
+  uint32_t has_counter;                                   /* of energy */
   uint32_t plain_is_average;                              /* what the plain power reading gives: average or instant */
   double sample_period_s;                                 /* of the driver's sample buffer */
   double sensor_gain[2], sensor_offset_w[2], sensor_noise_w, energy_gain[2]; /* ranges over boards */

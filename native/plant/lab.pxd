@@ -30,7 +30,7 @@ cdef extern from "plant/lab.h" nogil:
         uint32_t cap_steps
         double[2] limit_delay_s, clock_delay_s
         double sensor_period_s, sensor_window_s, sensor_jitter, average_window_s, sample_period_s
-        uint32_t plain_is_average
+        uint32_t has_counter, plain_is_average
         double[2] sensor_gain, sensor_offset_w
         double sensor_noise_w
         double[2] energy_gain

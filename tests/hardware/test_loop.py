@@ -16,7 +16,10 @@ import pytest
 from eagent.errors import DriverError
 from eagent.hardware._loop import Loop
 from eagent.model import Channel, Status
+from eagent.sim import host as simulated
 from eagent.sim._plant import Host
+from eagent.sim.description.description import Description
+from eagent.sim.description.parts import Gpus
 from eagent.sim.workload import Square
 from eagent.telemetry._ring import RingReader
 
@@ -30,7 +33,7 @@ class Bench:
     def __init__(self, made: Any, tmp_path: Path) -> None:
         self.made = made
         self.ring = tmp_path / "ring"
-        self.loop = Loop(str(made.dir / "lib" / "libnvidia-ml.so.1"), str(self.ring), 50, True)
+        self.loop = Loop(str(made.plant.with_name("lib") / "libnvidia-ml.so.1"), str(self.ring), 50, True)
         self.now_ns = 10_000_000_000
 
     def step(self, turns: int = 1) -> None:
@@ -49,8 +52,12 @@ def make_bench(
 ) -> Iterator[Callable[..., Bench]]:
     with ExitStack() as stack:
 
-        def make(**options: Any) -> Bench:
-            made = sim_host(gpus=1, clock="virtual", **options)
+        def make(sensor: dict[str, Any] | None = None, **options: Any) -> Bench:
+            if sensor:  # what the model says of it, changed
+                gpu = Gpus(1, override={"sensor": sensor})
+                made: Any = simulated.make(tmp_path, Description(name="changed", clock="virtual", gpu=gpu))
+            else:
+                made = sim_host(gpus=1, clock="virtual", **options)
             monkeypatch.setenv("EAGENT_SIM_HOST", str(made.plant))
             one = Bench(made, tmp_path)
             stack.callback(one.loop.close)
@@ -292,3 +299,19 @@ def test_who_holds_a_gpu_is_told_by_process(bench: Bench) -> None:
     assert {value for _, value, _, channel, _, _ in records if channel == Channel.COMPUTE_PID} == {os.getpid()}
     assert any(channel == Channel.MEMORY_USED_B and value > 0 for _, value, _, channel, _, _ in records)
     assert not any(channel in (Channel.PCIE_TX_B, Channel.PCIE_RX_B) for *_, channel, _, _ in records), "it has none"
+
+
+def test_where_there_is_no_counter_the_drivers_samples_of_power_fill_in(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(sensor={"counter": "no"})
+    with Host(bench.made.plant) as plant, closing(RingReader(bench.ring)) as reader:
+        Square(period_s=0.5, duty=0.5).start(plant, [0])
+        follow(bench, plant, 20)
+        records = reader.drain()
+        truth_w = plant.energy_true_j(0) / plant.time_s
+    samples = [(time_ns, value) for time_ns, value, _, channel, _, _ in records if channel == Channel.POWER_SAMPLE_MW]
+    counted = {status for _, _, _, channel, status, _ in records if channel == Channel.ENERGY_MJ}
+    assert counted == {Status.NOT_SUPPORTED}
+    assert len(samples) == pytest.approx(20 / 0.0167, rel=0.1)
+    times = [time_ns for time_ns, _ in samples]
+    assert times == sorted(set(times))
+    assert sum(value for _, value in samples) / len(samples) / 1000 == pytest.approx(truth_w, rel=0.1)
