@@ -146,7 +146,7 @@ class DeviceState:
 
     `power_mean_w` is over the last second, `power_recent_w` over the last ten, and `capped_share` is the share of those
     ten seconds in which the driver said that the power limit held the clock down. `prior_limit_w` is what the limit was
-    before eagent. Of a package only power, energy, limits and ceilings are known.
+    before eagent. Of a package only power, energy, limits, ceilings and the frequency are known.
     """
 
     device: Device
@@ -168,6 +168,10 @@ class DeviceState:
     clock_held: bool = False  # whether its clock is under a ceiling of ours
     ceiling_mhz: float | None = None  # of a package: the ceiling in force, as read back
     prior_ceiling_mhz: float | None = None  # of a package: what the ceiling was before eagent
+    frequency_mhz: Reading = NEVER  # of a package: the mean of its CPUs
+    memory_used_b: Reading = NEVER
+    pcie_tx_b: Reading = NEVER  # counters: bytes that the GPU has sent and received
+    pcie_rx_b: Reading = NEVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from eagent import __version__
 from eagent.agent import report
 from eagent.agent.envelope import safe_caps_w
 from eagent.agent.explanation import explanation
+from eagent.agent.footprint import Footprint, Footprints
 from eagent.agent.loop import Governor
 from eagent.agent.names import find_device
 from eagent.agent.warden import UNTOLD, Told
@@ -38,6 +40,7 @@ class Agent:
         calendar: Callable[[], datetime] = lambda: datetime.now(UTC),
         host: str | None = None,
         member: Member | None = None,
+        footprints: Footprints | None = None,
     ) -> None:
         """A service over `governor`.
 
@@ -48,10 +51,12 @@ class Agent:
             calendar: The time of day, in UTC.
             host: This host's name; its own by default.
             member: This host's part in the mesh; None: there is none.
+            footprints: Tells what the processes of eagent use; None: that is not told.
         """
         self._governor = governor
         self._config = config
         self._member = member
+        self._footprints = footprints
         self._clock = clock
         self._calendar = calendar
         self._host = host or socket.gethostname()
@@ -71,6 +76,7 @@ class Agent:
             "warden": report.warden(
                 governor.feed.stats, governor.feed.silent_ns(now_ns), connected=governor.warden.connected
             ),
+            "cost": report.cost(governor.feed.stats, governor.costs, self._processes(now_ns), now_ns),
             "budget": report.budget(governor.budget, state, told),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
             "held_back": governor.held_back,
@@ -208,6 +214,11 @@ class Agent:
             if device.power_limit.writable or (device.kind is DeviceKind.CPU and device.clock.writable)
         ]
         return {"pins_dropped": dropped, "devices": given_back}
+
+    def _processes(self, now_ns: int) -> Mapping[str, Footprint | None]:
+        if self._footprints is None:
+            return {"warden": None, "agent": None}
+        return self._footprints.look({"warden": self._governor.warden.pid, "agent": os.getpid()}, now_ns)
 
     def _refuse_beside_mesh(self) -> None:
         if self._member is not None:

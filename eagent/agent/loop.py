@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from eagent.agent.cost import Costs
 from eagent.agent.feed import Feed
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
@@ -54,6 +55,8 @@ class WardenLink(Protocol):
 
     @property
     def connected(self) -> bool: ...
+    @property
+    def pid(self) -> int | None: ...
     def close(self) -> None: ...
     async def connect(self) -> Hello: ...
     async def status(self) -> WardenStatus: ...
@@ -83,6 +86,7 @@ class Governor:
         goals: Goals | None = None,
         halted: Callable[[], str | None] = lambda: None,
         busy_cpus: Callable[[int], Reading] = lambda _: NEVER,
+        frequencies: Callable[[int], Mapping[str, Reading]] = lambda _: {},
     ) -> None:
         """A governor that knows nothing yet.
 
@@ -93,6 +97,7 @@ class Governor:
             goals: The numbers that the policies go by; what the configuration says of them comes before.
             halted: Says why all policies but the budget's are to stand still; None: they are not.
             busy_cpus: Tells how many CPUs are busy, at a monotonic time.
+            frequencies: Tells how fast the CPUs of each package run, by its UUID, at a monotonic time.
         """
         self.halted: str | None = None
         self.proposals: list[Proposal] = []  # of all policies, those that only observe included
@@ -115,6 +120,9 @@ class Governor:
         self._modes = modes(config)
         self._busy_cpus = busy_cpus
         self._busy = NEVER
+        self._look_at_frequencies = frequencies
+        self._frequencies: Mapping[str, Reading] = {}
+        self.costs = Costs()
         self._fold = Fold(())
         self._gangs: tuple[frozenset[str], ...] = ()
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
@@ -194,7 +202,11 @@ class Governor:
         """Bring `state` up to date from the ring: for a turn, or for somebody who asks between two turns."""
         self._fold.add(self.feed.drain(now_ns))
         self._mind("ring", self.feed.problem)
+        self.costs.note(self.feed.stats)
+        for subject, problem in self.costs.problems(now_ns).items():
+            self._mind(subject, problem)
         self._busy = self._busy_cpus(now_ns)
+        self._frequencies = self._look_at_frequencies(now_ns)
         self._gather(now_ns)
 
     async def look(self, now_ns: int) -> None:
@@ -347,6 +359,7 @@ class Governor:
             clock_held=clock is not None and clock.ours_mhz is not None,
             ceiling_mhz=None if ceiling is None else ceiling.held_mhz,
             prior_ceiling_mhz=None if ceiling is None else ceiling.baseline_mhz,
+            frequency_mhz=self._frequencies.get(state.device.uuid, NEVER),
         )
 
     def _forget_lease(self) -> None:

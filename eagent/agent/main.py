@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +15,8 @@ import psutil
 
 from eagent.agent.agent import Agent
 from eagent.agent.feed import Feed
+from eagent.agent.footprint import Footprints
+from eagent.agent.frequency import Frequencies
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden
@@ -38,7 +40,12 @@ class ApiServer(Protocol):
         """Finish what is being answered, and stop."""
 
 
-def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
+def run(
+    paths: Paths,
+    config: Config,
+    api: Callable[[Agent, Path], ApiServer],
+    frequencies: Callable[[], Mapping[str, float]] = dict,
+) -> None:
     """Be the agent until SIGTERM or SIGINT. A warden that is not there yet, or not any more, is waited for.
 
     Args:
@@ -46,6 +53,7 @@ def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -
         config: The operator's wishes.
         api: Makes the server for an agent at a socket path. Agent and api are rooms of one level: who starts both wires
             them.
+        frequencies: Reads the MHz of each CPU package that can tell, by its UUID. The agent itself holds no hardware.
 
     Raises:
         UnavailableError: another agent runs, or the run directory or the API's socket can't be made.
@@ -55,12 +63,12 @@ def run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -
     make_directory(paths.run, 0o750)
     lock = hold_lock(paths.agent_lock, "agent")
     try:
-        asyncio.run(_run(paths, config, api))
+        asyncio.run(_run(paths, config, api, Frequencies(frequencies)))
     finally:
         os.close(lock)
 
 
-async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer]) -> None:
+async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer], frequencies: Frequencies) -> None:
     stopping = asyncio.Event()
     governor = Governor(
         Warden(paths.warden_socket),
@@ -68,6 +76,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         config,
         halted=lambda: halt_reason(paths.halt),
         busy_cpus=Processors().busy,
+        frequencies=frequencies.look,
     )
     member = _member(governor, config, paths)
 
@@ -79,7 +88,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         asyncio.get_running_loop().add_signal_handler(number, stop)
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
-        server = api(Agent(governor, config, member=member), paths.api_socket)
+        server = api(Agent(governor, config, member=member, footprints=Footprints()), paths.api_socket)
         await server.start()
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eagent import wire
+from eagent.agent.cost import Costs
+from eagent.agent.footprint import Footprint
 from eagent.agent.plan import ceiling_mhz, preference_below
 from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
 from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, Proposal, Reading
@@ -25,9 +27,16 @@ READINGS = (
     ("memory_utilisation", "memory_utilisation", "ratio"),
     ("temperature", "temperature_c", "°C"),
     ("capped_share", "capped_share", "ratio"),
+    ("memory_used", "memory_used_b", "B"),
+    ("pcie_tx", "pcie_tx_b", "B"),
+    ("pcie_rx", "pcie_rx_b", "B"),
+    ("compute_processes", "compute_processes", "processes"),
 )
 # Those that a CPU package has.
-PACKAGE_READINGS = tuple(each for each in READINGS if each[0] in ("power", "power_mean", "power_recent", "energy"))
+PACKAGE_READINGS = (
+    *(each for each in READINGS if each[0] in ("power", "power_mean", "power_recent", "energy")),
+    ("frequency", "frequency_mhz", "MHz"),
+)
 
 
 def warden(stats: RingStats | None, silent_ns: int | None, *, connected: bool) -> Json:
@@ -41,6 +50,50 @@ def warden(stats: RingStats | None, silent_ns: int | None, *, connected: bool) -
         "missed_periods": stats["missed"] if stats else None,
         "read_errors": stats["read_errors"] if stats else None,
         "write_errors": stats["write_errors"] if stats else None,
+    }
+
+
+def cost(stats: RingStats | None, costs: Costs, processes: Mapping[str, Footprint | None], now_ns: int) -> Json:
+    """What eagent itself costs, and what it misses: counters since the loop started, and shares of the last minute.
+
+    Counters are None where there is no ring to tell. `lateness` counts wake-ups: the n-th those less than 2^n µs late
+    that the ones before do not count, the last one all others.
+    """
+    beating_ns = stats["heartbeat_ns"] - stats["started_ns"] if stats else 0
+    since_ns = stats["shed_since_ns"] if stats else 0
+
+    def share_since_start(counter_ns: int) -> float | None:
+        return counter_ns / beating_ns if beating_ns > 0 else None
+
+    return {
+        "read_share": reading(costs.read_share(now_ns), "ratio"),
+        "write_share": reading(costs.write_share(now_ns), "ratio"),
+        "read_share_since_start": share_since_start(stats["read_ns"]) if stats else None,
+        "write_share_since_start": share_since_start(stats["write_ns"]) if stats else None,
+        "read_s": stats["read_ns"] / 1e9 if stats else None,
+        "write_s": stats["write_ns"] / 1e9 if stats else None,
+        "reads": stats["reads"] if stats else None,
+        "writes": stats["writes"] if stats else None,
+        "refreshes_caught": stats["refreshes"] if stats else None,
+        "refreshes_missed": stats["refreshes_missed"] if stats else None,
+        "refreshes_shed": stats["refreshes_shed"] if stats else None,
+        "unseen_share": reading(costs.unseen_share(now_ns), "ratio"),
+        "shed_share": reading(costs.shed_share(now_ns), "ratio"),
+        "shedding_s": max(0, now_ns - since_ns) / 1e9 if since_ns else None,
+        "lateness": list(stats["lateness"]) if stats else None,
+        "lateness_p99": reading(costs.lateness(now_ns), "s"),
+        "loop_cpu_s": stats["cpu_ns"] / 1e9 if stats else None,
+        "processes": {name: None if found is None else process(found) for name, found in processes.items()},
+    }
+
+
+def process(found: Footprint) -> Json:
+    """One of eagent's processes: CPU time since it began, as a share of one CPU lately, and resident memory."""
+    return {
+        "pid": found.pid,
+        "cpu_s": found.cpu_s,
+        "cpu_share": reading(found.cpu_share, "ratio"),
+        "resident_b": found.resident_b,
     }
 
 

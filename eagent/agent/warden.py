@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from eagent.errors import ProtocolError, RefusedError, UnavailableError
 from eagent.model import Budget, Device
 
 TIMEOUT_S = 2.0
+_CREDENTIALS = struct.Struct("3i")  # ucred: pid, uid, gid
 BUDGET_TIMEOUT_S = 6.0  # a budget is answered when its limits have been read back: several writes, one after another
 
 
@@ -127,6 +129,15 @@ class Warden:
     def connected(self) -> bool:
         """Whether the warden has greeted, and the last request was answered."""
         return self._greeted and self._socket is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The warden's process, as it is numbered here; None: not connected, or not to be seen from here."""
+        if self._socket is None:
+            return None
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(credentials)[0]  # of whoever listens; 0 in a pid namespace that does not show it
+        return pid or None
 
     def close(self) -> None:
         """Drop the connection. Leases are not tied to it: the warden ends them by their time."""

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from eagent.api import mesh_metrics
+from eagent.api import cost_metrics, mesh_metrics
 from eagent.api.service import Json
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -74,11 +74,17 @@ READINGS = (
         "power_capped_ratio",
         "Share of the last ten seconds in which the power limit held the clock down, 0 to 1",
     ),
+    _Reading(GPU, "memory_used", "memory_used_bytes", "Device memory in use, in bytes"),
+    _Reading(GPU, "compute_processes", "compute_processes", "Processes that hold a compute context, a count"),
     _Reading(CPU, "power", "power_watts", "Power draw of the package as last read, in watts"),
     _Reading(CPU, "power_mean", "power_mean_watts", "Power draw as the mean of the last second, in watts"),
     _Reading(CPU, "power_recent", "power_recent_watts", "Power draw as the mean of ten seconds, in watts"),
     _Reading(CPU, "energy", "energy_joules", "Energy that the package has drawn, in joules", counter=True),
+    _Reading(
+        CPU, "frequency", "frequency_hertz", "Frequency of the package's CPUs now, their mean, in hertz", scale=1e6
+    ),
 )
+PCIE = {"tx": "pcie_tx", "rx": "pcie_rx"}
 
 LIMIT_KINDS = {"requested": "requested_w", "enforced": "enforced_w", "ours": "ours_w", "baseline": "baseline_w"}
 CEILING_KINDS = {"held": "held_mhz", "ours": "ours_mhz", "baseline": "baseline_mhz"}
@@ -101,12 +107,15 @@ class _StatusCollector(Collector):
         yield from self._about(self._status)
         for kind in (GPU, CPU):
             yield from (self._reading(reading, kind.of(devices)) for reading in READINGS if reading.of is kind)
+            if kind is GPU:
+                yield self._traffic(kind.of(devices))
             yield self._ages(kind, kind.of(devices))
             yield from self._limits(kind, kind.of(devices))
         yield self._ceilings(CPU.of(devices))
         yield self._busy(self._status["busy_cpus"])
         yield from self._budget(self._status["budget"])
         yield from self._warden(self._status["warden"])
+        yield from cost_metrics.families(self._status["cost"], self._gauge, self._mark)
         yield from mesh_metrics.families(self._status["mesh"], self._gauge, self._mark)
 
     def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
@@ -131,6 +140,18 @@ class _StatusCollector(Collector):
         family = shape(f"{kind.of.family}_{kind.name}", text, labels=kind.of.labels)
         for device, reading in known:
             family.add_metric(kind.of.named(device), reading["value"] * kind.scale)
+        return family
+
+    def _traffic(self, gpus: list[Json]) -> Metric:
+        family = CounterMetricFamily(
+            f"{GPU.family}_pcie_bytes",
+            f"{self._mark}Bytes over PCIe, tx those that the GPU sent and rx those that it received. Source: nvml.",
+            labels=(*GPU.labels, "direction"),
+        )
+        for gpu in gpus:
+            for direction, key in PCIE.items():
+                if _known(gpu, key):
+                    family.add_metric([*GPU.named(gpu), direction], gpu["readings"][key]["value"])
         return family
 
     def _ages(self, kind: _Kind, devices: list[Json]) -> Metric:
@@ -220,7 +241,6 @@ class _StatusCollector(Collector):
         gauges = (
             ("eagent_warden_connected", "connected", "1 while the agent speaks with the warden, else 0."),
             ("eagent_ring_stale_seconds", "stale_s", "Age of the newest reading of any kind, in seconds."),
-            ("eagent_nvml_time_ratio", "nvml_time_share", "Share of the loop's time spent inside NVML, 0 to 1."),
             (
                 "eagent_loop_lateness_max_seconds",
                 "lateness_max_s",
@@ -228,7 +248,11 @@ class _StatusCollector(Collector):
             ),
         )
         counters = (
-            ("eagent_loop_missed_periods", "missed_periods", "Sampling periods that the loop missed, a count."),
+            (
+                "eagent_loop_missed_periods",
+                "missed_periods",
+                "Turns of the loop that ended after the next one was due, a count.",
+            ),
             ("eagent_read_errors", "read_errors", "Reads that the driver failed, a count."),
             ("eagent_write_errors", "write_errors", "Writes that the driver failed, a count."),
         )

@@ -23,7 +23,8 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     """Run until a signal."""
     from eagent.agent.main import run as run_agent
     from eagent.api.server import Server
+    from eagent.hardware.frequency import Frequencies
 
     log_to_stderr()
-    run_agent(context.paths, context.config(), Server)
+    run_agent(context.paths, context.config(), Server, frequencies=Frequencies(context.paths.sysfs).read)
     return 0

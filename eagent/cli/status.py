@@ -54,7 +54,8 @@ def report(status: Json) -> list[str]:
     lines = [f"{status['host']}  eagent {status['version']}  {status['time']}"]
     if status["simulated"]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
-    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status)]
+    lines += [warden_line(status["warden"]), *cost_lines(status["cost"])]
+    lines += [*budget_lines(status["budget"]), lease_line(status)]
     lines += mesh_lines(status["mesh"])
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
@@ -80,7 +81,10 @@ def cpu_lines(status: Json) -> list[str]:
     if not cpus:
         return []
     busy = _reading(status["busy_cpus"], lambda value: f"{value:.1f}")
-    return [f"cpus     {busy} of {cpus} busy over the last second"]
+    clocks = [_value(package["readings"]["frequency"]) for package in of_kind(status, "cpu")]
+    running = ", ".join(f"{mhz:.0f}" for mhz in clocks if mhz is not None)
+    at = f", at {running} MHz" if running and None not in clocks else ""
+    return [f"cpus     {busy} of {cpus} busy over the last second{at}"]
 
 
 def warden_line(warden: Json) -> str:
@@ -90,11 +94,30 @@ def warden_line(warden: Json) -> str:
     if not warden["connected"]:
         return f"warden   NOT CONNECTED: nothing is governed by this agent; {seen}"
     parts = [f"connected, {seen}"]
-    if warden["nvml_time_share"] is not None:
-        parts.append(f"{warden['nvml_time_share']:.1%} of its time in NVML")
-    counts = (("missed_periods", "missed periods"), ("read_errors", "read errors"), ("write_errors", "write errors"))
+    counts = (("read_errors", "read errors"), ("write_errors", "write errors"))
     parts += [f"{warden[key]} {name}" for key, name in counts if warden[key]]
     return f"warden   {', '.join(parts)}"
+
+
+def cost_lines(cost: Json) -> list[str]:
+    """What eagent itself costs, over the last minute, and what it misses; nothing where nothing is known."""
+    parts = []
+    read, write = (_reading(cost[f"{name}_share"], lambda value: f"{value:.2%}") for name in ("read", "write"))
+    if cost["read_share"]["status"] == "ok":
+        parts.append(f"in NVML {read} of the time for reads, {write} for writes")
+    unseen, shed = (_value(cost[f"{name}_share"]) for name in ("unseen", "shed"))
+    if unseen is not None and shed is not None:
+        passed = f", {shed:.1%} passed over" if shed else ""
+        parts.append(f"{1 - unseen - shed:.1%} of the sensors' publications caught{passed}")
+    late_s = _value(cost["lateness_p99"])
+    if late_s is not None:
+        parts.append(f"wake-ups at most {late_s * 1000:.3g} ms late (99 %)")
+    for name, process in cost["processes"].items():
+        if process is not None:
+            share = _value(process["cpu_share"])
+            used = "" if share is None else f"{share:.1%} of a CPU, "
+            parts.append(f"{name} {used}{process['resident_b'] / 2**20:.0f} MiB")
+    return [f"cost     {'; '.join(parts)}"] if parts else []
 
 
 def budget_lines(budget: Json | None) -> list[str]:
@@ -189,6 +212,10 @@ def _power(readings: Json) -> tuple[str, str, str]:
         format_duration(power["age_s"]) if power and power["status"] in ("ok", "stale") else "—",
         _reading(readings.get("power_mean"), lambda value: f"{value:.1f} W"),
     )
+
+
+def _value(reading: Json) -> float | None:
+    return reading["value"] if reading["status"] == "ok" else None
 
 
 def _reading(reading: Json | None, shown: Callable[[float], str]) -> str:

@@ -19,7 +19,7 @@ from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
 from eagent.cli.screen import Screen
-from eagent.cli.status import budget_lines, cpu_lines, lease_line, of_kind, ours, warden_line
+from eagent.cli.status import budget_lines, cost_lines, cpu_lines, lease_line, of_kind, ours, warden_line
 from eagent.errors import EagentError, InputError
 
 Json = dict[str, Any]
@@ -80,7 +80,8 @@ def frame(status: Json) -> list[str]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
     if status["halted"] is not None:
         lines.append(f"HALTED: no policy acts but the budget's: {status['halted']}")
-    lines += [warden_line(status["warden"]), *budget_lines(status["budget"]), lease_line(status)]
+    lines += [warden_line(status["warden"]), *cost_lines(status["cost"])]
+    lines += [*budget_lines(status["budget"]), lease_line(status)]
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
     if not status["devices"]:

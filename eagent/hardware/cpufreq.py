@@ -64,10 +64,23 @@ def read(policy: Policy) -> PolicyState:
     return PolicyState(
         min_khz=attribute.read_whole(policy.path / "scaling_min_freq"),
         max_khz=attribute.read_whole(policy.path / "scaling_max_freq"),
-        current_khz=_current_khz(policy),
+        current_khz=current_khz(policy),
         governor=attribute.read(policy.path / "scaling_governor"),
         epp=attribute.read(policy.path / "energy_performance_preference") if policy.epps else None,
     )
+
+
+def current_khz(policy: Policy) -> int | None:
+    """How fast its CPUs run now; None where the driver does not tell.
+
+    Raises:
+        DriverError: it can't be read, or its CPUs went off line.
+    """
+    try:
+        text = attribute.read(policy.path / "scaling_cur_freq")
+    except AttributeMissingError:
+        return None
+    return int(text) if text.isascii() and text.isdigit() else None  # "<unknown>" from some drivers
 
 
 def set_max_khz(policy: Policy, khz: int) -> int:
@@ -167,11 +180,3 @@ def _epps(path: Path) -> tuple[str, ...]:
         return tuple(attribute.read(path / "energy_performance_available_preferences").split())
     except AttributeMissingError:
         return ()
-
-
-def _current_khz(policy: Policy) -> int | None:
-    try:
-        text = attribute.read(policy.path / "scaling_cur_freq")
-    except AttributeMissingError:
-        return None
-    return int(text) if text.isascii() and text.isdigit() else None  # "<unknown>" from some drivers

@@ -66,7 +66,7 @@ def discover(root: Path) -> tuple[Package, ...]:
     Raises:
         DriverError: something is there and can't be read.
     """
-    package_of = _topology(root)
+    package_of = topology(root)
     policies: dict[int, list[cpufreq.Policy]] = {}
     for policy in cpufreq.discover(root):
         policies.setdefault(package_of.get(policy.cpus[0], 0), []).append(policy)
@@ -107,7 +107,7 @@ def describe(package: Package, index: int, owner_uw: Sequence[int]) -> Device:
     )
 
 
-def _topology(root: Path) -> dict[int, int]:
+def topology(root: Path) -> dict[int, int]:
     """Per CPU, the number of its package; a kernel that does not tell has one."""
     found = {}
     for path in (root / CPUS).glob("cpu[0-9]*"):

@@ -74,6 +74,8 @@ class _DeviceFold:
         self._processes = _slow()
         self._memory_busy = _slow(1e-2, UTILISATION_WINDOW_S)
         self._temperature = _slow()
+        self._memory = _slow()
+        self._sent, self._received = _slow(), _slow()
         self._limit = _slow(1e-3, source=source)
         self._enforced = _slow(1e-3)
         self._takers: dict[int, tuple[Series, Callable[[int, int], tuple[int, int]]]] = {
@@ -84,6 +86,9 @@ class _DeviceFold:
             Channel.MEMORY_UTILISATION_PCT: (self._memory_busy, _as_read),
             Channel.COMPUTE_PROCESSES: (self._processes, _as_read),
             Channel.TEMPERATURE_C: (self._temperature, _as_read),
+            Channel.MEMORY_USED_B: (self._memory, _as_read),
+            Channel.PCIE_TX_B: (self._sent, _as_read),
+            Channel.PCIE_RX_B: (self._received, _as_read),
             Channel.LIMIT_REQUESTED_MW: (self._limit, _as_read),
             Channel.LIMIT_ENFORCED_MW: (self._enforced, _as_read),
             Channel.EVENT_REASONS: (self._capped, _capped),
@@ -112,6 +117,9 @@ class _DeviceFold:
             compute_processes=self._processes.latest(now_ns),
             memory_utilisation=self._memory_busy.latest(now_ns),
             temperature_c=self._temperature.latest(now_ns),
+            memory_used_b=self._memory.latest(now_ns),
+            pcie_tx_b=self._sent.latest(now_ns),
+            pcie_rx_b=self._received.latest(now_ns),
             limit_w=self._limit.latest(now_ns),
             enforced_limit_w=self._enforced.latest(now_ns),
             capped_share=self._capped.mean(now_ns, RECENT_NS),

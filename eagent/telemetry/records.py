@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-# time_ns, value, device (its place in the warden's hello), channel, status, age_ns of the value at time_ns (-1: unknown)
+# time_ns, value, device (its place in the warden's hello), channel, status, age_ns of the value then (-1: unknown)
 Record = tuple[int, int, int, int, int, int]
 
 

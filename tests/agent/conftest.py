@@ -47,6 +47,7 @@ class FakeWarden:
         self.budget: Budget | None = None
         self.alarms: tuple[str, ...] = ()
         self.connected = False
+        self.pid: int | None = 4711
         self.here = True
         self.refusal: str | None = None
         self.in_force = True
@@ -180,7 +181,7 @@ class FakeRing:
 class Host:
     """The fakes around one governor, and turns of it at times of the test's choosing.
 
-    A CPU package is shown power like a GPU; a test says in `busy_cpus` what the kernel's counters tell.
+    A CPU package is shown power like a GPU; a test says in `busy_cpus` and `frequencies` what the kernel tells.
     """
 
     def __init__(self, *devices: Device, **options: Any) -> None:
@@ -190,7 +191,14 @@ class Host:
         self.opened = 0
         self.config = replace(Config(), **options)
         self.busy_cpus: Reading = NEVER
-        self.governor = Governor(self.warden, Feed(self._open), self.config, busy_cpus=lambda _: self.busy_cpus)
+        self.frequencies: dict[str, Reading] = {}
+        self.governor = Governor(
+            self.warden,
+            Feed(self._open),
+            self.config,
+            busy_cpus=lambda _: self.busy_cpus,
+            frequencies=lambda _: self.frequencies,
+        )
 
     @property
     def ring(self) -> FakeRing:

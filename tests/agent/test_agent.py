@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eagent.agent.agent import Agent
+from eagent.agent.footprint import PAGE_B, Footprints
 from eagent.errors import InputError, RefusedError, UnavailableError
 from eagent.model import Budget
 
@@ -77,6 +80,60 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
         "writable": True,
         "why": "",
     }
+
+
+def test_a_status_tells_what_eagent_costs_and_what_it_misses(host: Any, tmp_path: Path) -> None:
+    stats = {"started_ns": 1, "read_ns": 9_000_000, "write_ns": 1_000_000, "refreshes": 5, "reads": 8, "writes": 2}
+    host.ring.stats |= stats | {"lateness": [0] * 5 + [3] + [0] * 14, "cpu_ns": 4_000_000}
+    asyncio.run(host.turn(1, 200, 60))
+    host.ring.stats = {**host.ring.stats, "read_ns": 14_000_000, "refreshes": 15, "refreshes_missed": 6}
+    host.ring.stats |= {"refreshes_shed": 5, "shed_since_ns": SECOND_NS, "lateness": [0] * 5 + [4] + [0] * 14}
+    asyncio.run(host.turn(2, 200, 60))
+    footprints = Footprints(tmp_path)
+    cost = Agent(host.governor, host.config, Clock(), footprints=footprints).status()["cost"]
+    assert json.loads(json.dumps(cost, allow_nan=False)) == cost
+    assert cost["read_share"] == {
+        "value": pytest.approx(0.005),
+        "unit": "ratio",
+        "status": "ok",
+        "sensor": "warden's loop",
+        "window_s": 1.0,
+        "age_s": 0.0,
+    }
+    assert cost["write_share"]["value"] == 0.0
+    assert cost["read_share_since_start"] == pytest.approx(0.007)
+    assert cost["write_share_since_start"] == pytest.approx(0.0005)
+    assert (cost["read_s"], cost["write_s"], cost["loop_cpu_s"]) == (0.014, 0.001, 0.004)
+    assert (cost["reads"], cost["writes"]) == (8, 2)
+    assert (cost["refreshes_caught"], cost["refreshes_missed"], cost["refreshes_shed"]) == (15, 6, 5)
+    assert (cost["unseen_share"]["value"], cost["shed_share"]["value"]) == (
+        pytest.approx(1 / 16),
+        pytest.approx(5 / 16),
+    )
+    assert (cost["shedding_s"], cost["lateness_p99"]["value"]) == (1.0, 32e-6)
+    assert cost["lateness"][5] == 4
+    assert cost["processes"] == {"warden": None, "agent": None}, "an empty /proc shows nobody"
+
+
+def test_what_eagent_costs_is_not_known_before_there_is_a_ring(host: Any) -> None:
+    host.warden.here = False
+    cost = agent_of(host).status()["cost"]
+    shares = ("read_share", "write_share", "unseen_share", "shed_share", "lateness_p99")
+    assert {cost[name]["status"] for name in shares} == {"missing"}
+    told = {name: value for name, value in cost.items() if name not in (*shares, "processes")}
+    assert set(told.values()) == {None}
+
+
+def test_the_processes_of_eagent_are_told_by_name(host: Any, tmp_path: Path) -> None:
+    for pid, pages in ((4711, 100), (os.getpid(), 200)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (eagent) R {'0 ' * 10}50 50 {'0 ' * 6}9 0 {pages} 0\n")
+    asyncio.run(host.turn(2))
+    footprints = Footprints(tmp_path)
+    processes = Agent(host.governor, host.config, Clock(), footprints=footprints).status()["cost"]["processes"]
+    assert (processes["warden"]["pid"], processes["agent"]["pid"]) == (4711, os.getpid())
+    assert processes["agent"]["resident_b"] == 2 * processes["warden"]["resident_b"] == 200 * PAGE_B
+    assert processes["warden"]["cpu_share"]["status"] == "missing"
 
 
 def test_before_the_warden_answers_there_is_a_status_that_says_so(host: Any) -> None:

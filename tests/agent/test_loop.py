@@ -315,6 +315,19 @@ def test_a_gang_is_of_gpus(new_host: Any, new_device: Any, new_package: Any) -> 
 
 
 @asynchronous
+async def test_a_loop_that_sheds_is_an_alarm_until_it_sheds_no_more(host: Any) -> None:
+    await host.turn(1, 200, 60)
+    host.ring.stats = {**host.ring.stats, "shed_since_ns": SECOND_NS}
+    await host.turn(2, 200, 60)
+    assert host.governor.alarms == [
+        "reading takes too much of the driver's time: not every publication of the power sensors is read"
+    ]
+    host.ring.stats = {**host.ring.stats, "shed_since_ns": 0}
+    await host.turn(3, 200, 60)
+    assert host.governor.alarms == []
+
+
+@asynchronous
 async def test_turns_come_once_a_period_or_when_woken_and_end_when_told(host: Any) -> None:
     times = iter(range(0, 100 * SECOND_NS, SECOND_NS))  # a clock that jumps past every deadline: no turn waits
     stopping, turns = asyncio.Event(), []

@@ -41,6 +41,7 @@ def slowed(new_host: Any, new_device: Any, new_package: Any) -> Any:
     reason = "the GPUs do not wait for it"
     host.governor._policies = Asks(Proposal("cpu", Priority.EFFICIENCY, PACKAGE, KnobName.CPU_CLOCK, 1850, reason))
     host.busy_cpus = Reading(3.25, Status.OK, "kernel cpu times", 1.0)
+    host.frequencies = {PACKAGE: Reading(1795.5, Status.OK, "kernel cpufreq", age_s=0.25)}
     asyncio.run(host.turn(2, 200, 85))
     return host
 
@@ -52,7 +53,7 @@ def test_a_status_tells_of_packages_what_they_have(slowed: Any) -> None:
     gpu, package = status["devices"]
     assert (gpu["kind"], "gpu_clock" in gpu, "cpu_clock" in gpu) == ("gpu", True, False)
     assert (package["device"], package["kind"], package["uuid"], package["cpus"]) == ("cpu0", "cpu", PACKAGE, 32)
-    assert list(package["readings"]) == ["power", "power_mean", "power_recent", "energy"]
+    assert list(package["readings"]) == ["power", "power_mean", "power_recent", "energy", "frequency"]
     assert package["readings"]["power"] == {
         "value": pytest.approx(85),
         "unit": "W",
@@ -60,6 +61,14 @@ def test_a_status_tells_of_packages_what_they_have(slowed: Any) -> None:
         "sensor": "rapl",
         "window_s": 0.1,
         "age_s": 0.0,
+    }
+    assert package["readings"]["frequency"] == {
+        "value": 1795.5,
+        "unit": "MHz",
+        "status": "ok",
+        "sensor": "kernel cpufreq",
+        "window_s": 0.0,
+        "age_s": 0.25,
     }
     assert package["cpu_clock"] == {
         "held_mhz": 1800,
@@ -81,6 +90,12 @@ def test_a_status_tells_of_packages_what_they_have(slowed: Any) -> None:
         "why": "",
     }
     assert (package["power_limit"]["state"], package["power_limit"]["max_w"]) == ("baseline", 250)
+
+
+def test_a_package_whose_kernel_tells_no_frequency_has_none(slowed: Any) -> None:
+    slowed.frequencies = {}
+    frequency = agent_of(slowed).status()["devices"][1]["readings"]["frequency"]
+    assert (frequency["value"], frequency["status"]) == (None, "missing")
 
 
 def test_what_a_lost_warden_said_of_a_package_is_not_told_as_now(slowed: Any) -> None:

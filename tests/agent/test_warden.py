@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import socket
 import threading
@@ -115,6 +116,18 @@ def test_a_greeting_tells_of_host_and_devices(server: FakeSocket, new_device: An
 
     asyncio.run(greet())
     assert server.heard == [{"v": wire.VERSION, "op": "hello"}]
+
+
+def test_the_wardens_process_is_whoever_listens_while_there_is_a_connection(server: FakeSocket) -> None:
+    async def dial() -> tuple[int | None, int | None, int | None]:
+        warden = Warden(server.path)
+        before = warden.pid
+        await warden._dial()
+        during = warden.pid
+        warden.close()
+        return before, during, warden.pid
+
+    assert asyncio.run(dial()) == (None, os.getpid(), None)
 
 
 def test_a_greeting_tells_of_packages_beside_gpus(server: FakeSocket, new_device: Any, new_package: Any) -> None:

@@ -15,6 +15,44 @@ def reading(value: float | None, unit: str, status: str = "ok", **more: Any) -> 
     return {"value": value, "unit": unit, "status": status, "sensor": "nvml", "window_s": 0, "age_s": 0.04, **more}
 
 
+COST_COUNTERS = {
+    "read_share_since_start": 0.0061,
+    "write_share_since_start": 0.0002,
+    "read_s": 6.1,
+    "write_s": 0.2,
+    "reads": 5000,
+    "writes": 12,
+    "refreshes_caught": 9950,
+    "refreshes_missed": 50,
+    "refreshes_shed": 0,
+    "shedding_s": None,
+    "lateness": [0, 0, 0, 0, 0, 0, 700, 250, 40, 9] + [0] * 9 + [1],
+    "loop_cpu_s": 1.75,
+}
+
+
+def cost() -> dict[str, Any]:
+    """What eagent itself costs: a minute in which nothing was shed."""
+
+    def process(pid: int, cpu_s: float, cpu_share: float, resident_b: int) -> dict[str, Any]:
+        return {
+            "pid": pid,
+            "cpu_s": cpu_s,
+            "cpu_share": reading(cpu_share, "ratio", sensor="kernel process times", window_s=5.0),
+            "resident_b": resident_b,
+        }
+
+    return {
+        **COST_COUNTERS,
+        "read_share": reading(0.0062, "ratio", sensor="warden's loop", window_s=60.0),
+        "write_share": reading(0.0001, "ratio", sensor="warden's loop", window_s=60.0),
+        "unseen_share": reading(0.005, "ratio", sensor="warden's loop", window_s=60.0),
+        "shed_share": reading(0.0, "ratio", sensor="warden's loop", window_s=60.0),
+        "lateness_p99": reading(0.000256, "s", sensor="warden's loop", window_s=60.0),
+        "processes": {"warden": process(811, 2.5, 0.004, 30 << 20), "agent": process(812, 20.0, 0.03, 60 << 20)},
+    }
+
+
 @pytest.fixture
 def status() -> dict[str, Any]:
     def device(index: int, power: dict[str, Any], temperature: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +72,10 @@ def status() -> dict[str, Any]:
                 "memory_utilisation": reading(0.5, "ratio"),
                 "temperature": temperature,
                 "capped_share": reading(0.0, "ratio"),
+                "memory_used": reading(8 << 30, "B"),
+                "pcie_tx": reading(7_000_000_000, "B") if index == 0 else reading(None, "B", "missing"),
+                "pcie_rx": reading(9_000_000_000, "B") if index == 0 else reading(None, "B", "missing"),
+                "compute_processes": reading(2 - index, "processes"),
             },
             "power_limit": {
                 "requested_w": 260.0,
@@ -60,6 +102,7 @@ def status() -> dict[str, Any]:
             "power_mean": reading(84.0, "W", sensor="mean of rapl", window_s=1.0),
             "power_recent": reading(None, "W", "missing", sensor="mean of rapl", window_s=10.0),
             "energy": reading(777.25, "J", sensor="rapl energy counter"),
+            "frequency": reading(2750.0, "MHz", sensor="kernel cpufreq"),
         },
         "power_limit": {
             "requested_w": 200.0,
@@ -89,6 +132,7 @@ def status() -> dict[str, Any]:
             "read_errors": 1,
             "write_errors": 0,
         },
+        "cost": cost(),
         "budget": {
             "budget_w": 2480.0,
             "fixed_w": 400.0,

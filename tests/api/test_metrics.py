@@ -55,7 +55,13 @@ def test_unknown_limits_budget_and_shares_are_absent(status: dict[str, Any]) -> 
     for device in status["devices"]:
         device["power_limit"].update(requested_w=None, enforced_w=None, ours_w=None, baseline_w=None)
     status["budget"] = None
-    status["warden"].update(connected=False, stale_s=None, nvml_time_share=None)
+    status["warden"].update(connected=False, stale_s=None)
+    cost = status["cost"]
+    for share in ("read_share", "write_share"):
+        cost[share].update(value=0.5, status="stale")
+    for counter in ("read_share_since_start", "write_share_since_start", "read_s", "write_s", "lateness"):
+        cost[counter] = None
+    cost.update(refreshes_shed=None, processes={"warden": None, "agent": None})
     found = scraped(status)
     for name in (
         "eagent_gpu_power_limit_watts",
@@ -63,6 +69,13 @@ def test_unknown_limits_budget_and_shares_are_absent(status: dict[str, Any]) -> 
         "eagent_budget_limits_watts",
         "eagent_ring_stale_seconds",
         "eagent_nvml_time_ratio",
+        "eagent_nvml_seconds",
+        "eagent_loop_lateness_seconds",
+        "eagent_shedding",
+        "eagent_refreshes_shed",
+        "eagent_process_cpu_seconds",
+        "eagent_process_cpu_ratio",
+        "eagent_process_resident_memory_bytes",
     ):
         assert found[name][2] == {}
     assert found["eagent_warden_connected"][2] == {(): 0}
@@ -100,6 +113,48 @@ def test_what_is_not_known_of_a_package_and_of_the_busy_cpus_is_absent(status: d
 def test_busy_cpus_may_be_none_at_all(status: dict[str, Any]) -> None:
     status["busy_cpus"]["value"] = 0.0
     assert scraped(status)["eagent_busy_cpus"][2] == {(): 0.0}
+
+
+def test_reads_and_writes_have_shares_of_their_own_over_the_minute_and_since_the_start(status: dict[str, Any]) -> None:
+    samples = scraped(status)["eagent_nvml_time_ratio"][2]
+    assert {(dict(each)["kind"], dict(each)["over"]): share for each, share in samples.items()} == {
+        ("read", "minute"): 0.0062,
+        ("read", "start"): 0.0061,
+        ("write", "minute"): 0.0001,
+        ("write", "start"): 0.0002,
+    }
+
+
+def test_the_lateness_of_wake_ups_is_a_cumulative_histogram_in_seconds(status: dict[str, Any]) -> None:
+    status["cost"]["lateness"] = [3, 2, 0, 1] + [0] * 15 + [4]
+    kind, _, samples = scraped(status)["eagent_loop_lateness_seconds"]
+    by_bound = labelled(samples, "le")
+    assert kind == "histogram"
+    assert list(by_bound)[:5] == ["1e-06", "2e-06", "4e-06", "8e-06", "1.6e-05"]
+    assert list(by_bound)[-2:] == ["0.262144", "+Inf"]
+    assert list(by_bound.values()) == [3, 5, 5, 6] + [6] * 15 + [10]
+
+
+def test_shedding_is_one_only_while_it_lasts(status: dict[str, Any]) -> None:
+    assert scraped(status)["eagent_shedding"][2] == {(): 0}
+    status["cost"]["shedding_s"] = 0.0
+    assert scraped(status)["eagent_shedding"][2] == {(): 1}
+
+
+def test_a_process_whose_share_is_not_known_yet_shows_its_counters(status: dict[str, Any]) -> None:
+    status["cost"]["processes"]["warden"]["cpu_share"].update(value=None, status="missing")
+    found = scraped(status)
+    assert labelled(found["eagent_process_cpu_ratio"][2], "process") == {"agent": 0.03}
+    assert labelled(found["eagent_process_cpu_seconds"][2], "process") == {"warden": 2.5, "agent": 20.0}
+
+
+def test_traffic_is_a_counter_a_direction_and_absent_where_the_driver_has_none(status: dict[str, Any]) -> None:
+    kind, _, samples = scraped(status)["eagent_gpu_pcie_bytes"]
+    assert kind == "counter"
+    assert {(dict(each)["gpu"], dict(each)["direction"]): value for each, value in samples.items()} == {
+        ("0", "tx"): 7e9,
+        ("0", "rx"): 9e9,
+    }
 
 
 def test_every_help_names_its_source_and_says_simulated_only_when_it_is(status: dict[str, Any]) -> None:

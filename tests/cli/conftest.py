@@ -19,6 +19,39 @@ def reading(value: float | None, status: str = "ok", age_s: float | None = 0.04)
     return {"value": value, "unit": "", "status": status, "sensor": "nvml", "window_s": 0.025, "age_s": age_s}
 
 
+COST_COUNTERS = {
+    "read_share_since_start": 0.0061,
+    "write_share_since_start": 0.0002,
+    "read_s": 6.1,
+    "write_s": 0.2,
+    "reads": 5000,
+    "writes": 12,
+    "refreshes_caught": 9950,
+    "refreshes_missed": 50,
+    "refreshes_shed": 0,
+    "shedding_s": None,
+    "lateness": [0, 0, 0, 0, 0, 0, 700, 250, 40, 9] + [0] * 9 + [1],
+    "loop_cpu_s": 1.75,
+}
+
+
+def cost() -> dict[str, Any]:
+    """What eagent itself costs: a minute in which nothing was shed."""
+
+    def process(pid: int, cpu_s: float, cpu_share: float, resident_b: int) -> dict[str, Any]:
+        return {"pid": pid, "cpu_s": cpu_s, "cpu_share": reading(cpu_share), "resident_b": resident_b}
+
+    return {
+        **COST_COUNTERS,
+        "read_share": reading(0.0062),
+        "write_share": reading(0.0001),
+        "unseen_share": reading(0.005),
+        "shed_share": reading(0.0),
+        "lateness_p99": reading(0.000256),
+        "processes": {"warden": process(811, 2.5, 0.004, 30 << 20), "agent": process(812, 20.0, 0.03, 60 << 20)},
+    }
+
+
 @pytest.fixture
 def status() -> dict[str, Any]:
     """One busy GPU under a budget; tests change what they need otherwise."""
@@ -36,6 +69,7 @@ def status() -> dict[str, Any]:
             "read_errors": 0,
             "write_errors": 0,
         },
+        "cost": cost(),
         "budget": {
             "budget_w": 2480.0,
             "fixed_w": 400.0,
@@ -98,7 +132,7 @@ def package() -> dict[str, Any]:
         "name": "Xeon",
         "pci_bus_id": "",
         "cpus": 32,
-        "readings": {"power": reading(85.25), "power_mean": reading(84.0)},
+        "readings": {"power": reading(85.25), "power_mean": reading(84.0), "frequency": reading(2750.0)},
         "power_limit": {
             "requested_w": 250.0,
             "enforced_w": None,

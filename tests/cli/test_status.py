@@ -19,10 +19,38 @@ def cells(lines: list[str]) -> dict[str, str]:
     return found
 
 
+def unknown(cost: dict[str, Any]) -> None:
+    """As before there was a ring."""
+    for value in cost.values():
+        if isinstance(value, dict) and "status" in value:
+            value.update(value=None, status="missing")
+    cost["processes"] = {"warden": None, "agent": None}
+
+
+def cost_line(status: dict[str, Any]) -> str:
+    (line,) = (line for line in report(status) if line.startswith("cost "))
+    return line
+
+
+def test_what_is_passed_over_is_said_where_the_cost_is(status: dict[str, Any]) -> None:
+    status["cost"]["shed_share"]["value"] = 0.75
+    assert "; 24.5% of the sensors' publications caught, 75.0% passed over; " in cost_line(status)
+
+
+def test_of_what_eagent_costs_only_that_is_told_which_is_known(status: dict[str, Any]) -> None:
+    process = status["cost"]["processes"]["agent"]
+    unknown(status["cost"])
+    status["cost"]["processes"]["agent"] = process
+    process["cpu_share"].update(value=None, status="missing")
+    assert cost_line(status) == "cost     agent 60 MiB"
+
+
 def test_a_typical_host_is_shown_with_units_limits_and_reasons(status: dict[str, Any]) -> None:
     assert report(status) == [
         "c01  eagent 0.1.0  2026-07-22T10:00:00Z",
-        "warden   connected, newest reading 40ms old, 1.2% of its time in NVML",
+        "warden   connected, newest reading 40ms old",
+        "cost     in NVML 0.62% of the time for reads, 0.01% for writes; 99.5% of the sensors' publications caught; "
+        "wake-ups at most 0.256 ms late (99 %); warden 0.4% of a CPU, 30 MiB; agent 3.0% of a CPU, 60 MiB",
         "budget   2480 W: limits in force 260.5 W + fixed 400 W, headroom 1819.5 W",
         "         without a lease each device falls to its safe cap of 150 W",
         "lease    runs 2.5s more, unless renewed",
@@ -75,7 +103,8 @@ def test_simulated_watts_are_called_simulated(status: dict[str, Any]) -> None:
 
 
 def test_without_warden_budget_and_devices_it_says_each(status: dict[str, Any]) -> None:
-    status["warden"].update(connected=False, stale_s=None, nvml_time_share=None)
+    status["warden"].update(connected=False, stale_s=None)
+    unknown(status["cost"])
     status.update(budget=None, lease=None, devices=[], alarms=["gpu0: foreign write"])
     assert report(status)[1:] == [
         "warden   NOT CONNECTED: nothing is governed by this agent; no reading yet",
@@ -88,8 +117,8 @@ def test_without_warden_budget_and_devices_it_says_each(status: dict[str, Any]) 
 
 
 def test_errors_are_shown_when_there_are_some(status: dict[str, Any]) -> None:
-    status["warden"].update(missed_periods=3, write_errors=1)
-    assert report(status)[1].endswith("3 missed periods, 1 write errors")
+    status["warden"].update(read_errors=3, write_errors=1)
+    assert report(status)[1].endswith("3 read errors, 1 write errors")
 
 
 def test_cpu_packages_have_a_table_of_their_own(status: dict[str, Any], package: dict[str, Any]) -> None:
@@ -102,15 +131,16 @@ def test_cpu_packages_have_a_table_of_their_own(status: dict[str, Any], package:
     other["cpu_preference"].update(held=None, state="unwritable", writable=False, why="the driver has none")
     status["devices"] += [package, other]
     status["budget"]["safe_caps_w"]["CPU-0"] = 250.0
+    other["readings"]["frequency"]["value"] = 900.0
     lines = report(status)
-    assert lines[3:6] == [
+    assert lines[4:7] == [
         "         without a lease each device falls to its safe cap of 150 W, a CPU to 250 W",
         "lease    runs 2.5s more, unless renewed",
-        "cpus     3.2 of 64 busy over the last second",
+        "cpus     3.2 of 64 busy over the last second, at 2750, 900 MHz",
     ]
-    assert lines[7].startswith("DEVICE")
-    assert lines[8].startswith("gpu0")
-    assert lines[9:] == [
+    assert lines[8].startswith("DEVICE")
+    assert lines[9].startswith("gpu0")
+    assert lines[10:] == [
         "",
         "CPU             POWER   AGE    MEAN  LIMIT   CEILING  PREFERENCE     OURS                 WHY",
         "cpu0           85.2 W  40ms  84.0 W  250 W  1800 MHz  balance_power  ceiling, preference",
@@ -132,6 +162,7 @@ def test_knobs_of_a_package_that_are_not_just_leased_say_what_they_are(package: 
 def test_busy_cpus_that_nobody_could_count_are_a_dash(status: dict[str, Any], package: dict[str, Any]) -> None:
     status["devices"].append(package)
     status["busy_cpus"].update(value=None, status="missing")
+    package["readings"]["frequency"].update(value=None, status="missing")
     assert "cpus     — missing of 32 busy over the last second" in report(status)
 
 

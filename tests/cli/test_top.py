@@ -29,7 +29,9 @@ def test_a_frame_shows_each_device_with_bar_and_numbers_and_their_sum(status: di
     status["devices"][0]["readings"]["sm_clock"] = {"value": 1410.0, "status": "ok", "age_s": 0.1}
     assert frame(status) == [
         "c01  eagent 0.1.0  2026-07-22T10:00:00Z",
-        "warden   connected, newest reading 40ms old, 1.2% of its time in NVML",
+        "warden   connected, newest reading 40ms old",
+        "cost     in NVML 0.62% of the time for reads, 0.01% for writes; 99.5% of the sensors' publications caught; "
+        "wake-ups at most 0.256 ms late (99 %); warden 0.4% of a CPU, 30 MiB; agent 3.0% of a CPU, 60 MiB",
         "budget   2480 W: limits in force 260.5 W + fixed 400 W, headroom 1819.5 W",
         "         without a lease each device falls to its safe cap of 150 W",
         "lease    runs 2.5s more, unless renewed",
@@ -45,7 +47,7 @@ def test_packages_come_below_the_gpus_and_have_a_sum_of_their_own(
 ) -> None:
     status["devices"].append(package)
     lines = frame(status)
-    assert lines[5] == "cpus     3.2 of 32 busy over the last second"
+    assert lines[6] == "cpus     3.2 of 32 busy over the last second, at 2750 MHz"
     assert lines[-3:] == [
         "cpu0    ████████···············┃   85.2 W    250 W               ≤ 1800 MHz  ours: ceiling, preference",
         "gpus                              312.4 W  260.5 W",
@@ -202,7 +204,7 @@ def test_a_frame_fits_the_terminal_and_follows_its_size(terminal: Callable[[], T
     shown.seen = ""
     shown.resize(12, 4)
     shown.process.send_signal(signal.SIGWINCH)  # the kernel sends it to the terminal's own session only
-    small = ["c01  eagent ", "warden   con", "budget   248", "… 6 more lin"]
+    small = ["c01  eagent ", "warden   con", "cost     in ", "… 7 more lin"]
     wanted = "\x1b[H" + "\x1b[K\n".join(small) + "\x1b[K\x1b[J"
     assert shown.wait_for(lambda seen: wanted in seen.replace("\r", "")), shown.seen
     shown.type(b"q")

@@ -33,6 +33,11 @@ def test_each_channel_becomes_its_reading_in_its_unit() -> None:
             ok(1, Channel.GPU_UTILISATION_PCT, 87),
             ok(1, Channel.MEMORY_UTILISATION_PCT, 45),
             ok(1, Channel.TEMPERATURE_C, 63),
+            ok(1, Channel.MEMORY_USED_B, 70_000_000_000),
+            ok(1, Channel.PCIE_TX_B, 5_000_000_000_000),
+            ok(1, Channel.PCIE_RX_B, 6_000_000_000_000),
+            ok(1, Channel.COMPUTE_PROCESSES, 2),
+            ok(1, Channel.COMPUTE_PID, 4711),
             ok(1, Channel.LIMIT_REQUESTED_MW, 300_000),
             ok(1, Channel.LIMIT_ENFORCED_MW, 250_000),
         ]
@@ -46,6 +51,9 @@ def test_each_channel_becomes_its_reading_in_its_unit() -> None:
     assert state.sm_clock_mhz.value == 1410
     assert (state.gpu_utilisation.value, state.memory_utilisation.value) == (pytest.approx(0.87), pytest.approx(0.45))
     assert state.temperature_c.value == 63
+    assert state.memory_used_b.value == 70e9
+    assert (state.pcie_tx_b.value, state.pcie_rx_b.value) == (5e12, 6e12)
+    assert state.compute_processes.value == 2
     assert (state.limit_w.value, state.enforced_limit_w.value) == (300.0, 250.0)
 
 
