@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+NATIVE = HERE.parents[1] / "native"
+RING_C = NATIVE / "ring.c"
+
+
+def compile_c(target: Path, *sources: Path, options: tuple[str, ...] = ()) -> None:
+    """Compile with the product's headers and those from here."""
+    flags = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{NATIVE}", f"-I{HERE}", *options)
+    subprocess.run(["gcc", *flags, *map(str, sources), "-o", str(target)], check=True, timeout=60)
 
 
 class _Ring(ctypes.Structure):
@@ -52,11 +60,7 @@ class Writer:
 def writer_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled writer."""
     library = tmp_path_factory.mktemp("ring") / "writer.so"
-    sources = [ROOT / "native" / "ring.c", Path(__file__).with_name("ring_writer.c")]
-    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
-    subprocess.run(
-        ["gcc", *flags, f"-I{ROOT / 'native'}", *map(str, sources), "-o", str(library)], check=True, timeout=60
-    )
+    compile_c(library, RING_C, HERE / "ring_writer.c", options=("-fPIC", "-shared"))
     return library
 
 
