@@ -3,6 +3,7 @@
  * One file in the run directory, mapped by all. The writer fills a slot, then publishes `head` with release order. A
  * reader copies what lies behind `head`, then reads `head` again: a record older than capacity - 1 may have been
  * overwritten while it was copied and is counted as lost instead. Layout changes bump RING_VERSION.
+ * docs/ring.md tells all of it, and why no lock is needed.
  */
 #ifndef EAGENT_RING_H
 #define EAGENT_RING_H
@@ -69,10 +70,10 @@ typedef struct ring_stats {
   uint64_t cpu_ns;                    /* of the loop's threads */
   uint64_t reads, writes;
   uint64_t read_errors, write_errors;
-  uint64_t refreshes,
-      refreshes_missed;    /* of busy GPUs' power sensors: seen, and not seen, as far as they were learnt */
-  uint64_t refreshes_shed; /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
-  int64_t shed_since_ns;   /* since when refreshes are passed over; 0: they are not */
+  uint64_t refreshes;        /* publications of busy GPUs' power sensors that were seen */
+  uint64_t refreshes_missed; /* and those that were not, as far as the sensors' times were learnt */
+  uint64_t refreshes_shed;   /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
+  int64_t shed_since_ns;     /* since when refreshes are passed over; 0: they are not */
 } ring_stats_t;
 
 typedef struct ring_header {

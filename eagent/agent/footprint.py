@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """A process as of the last look. `cpu_share` is of one CPU, between the last two looks."""
+    """A process as of the last look. `cpu_share` is of one CPU, between the last two looks; at first since it began."""
 
     pid: int
     cpu_s: float
@@ -53,13 +54,15 @@ def parse(stat: str) -> Usage | None:
 class Footprints:
     """Looks at processes once in some seconds. Asked more often, it answers what it read last."""
 
-    def __init__(self, proc: Path = PROC) -> None:
+    def __init__(self, proc: Path = PROC, booted_s: Callable[[], float] | None = None) -> None:
         """Nothing is read yet.
 
         Args:
             proc: Where the kernel shows processes: its own, on a simulated host, too.
+            booted_s: How long ago the kernel booted, by the clock that it tells starts in.
         """
         self._proc = proc
+        self._booted_s = booted_s or _booted_s
         self._asked: dict[str, int | None] = {}
         self._looked_ns = 0
         self._before: dict[int, tuple[int, Usage]] = {}  # per pid, when and what
@@ -87,11 +90,16 @@ class Footprints:
             return None
         at_ns, before = self._before.get(pid, (now_ns, usage))
         self._before[pid] = now_ns, usage
-        return Footprint(pid, usage.cpu_s, usage.resident_b, _share(before, usage, now_ns - at_ns))
+        if before is usage or before.started != usage.started:
+            share = _share(usage.cpu_s, self._booted_s() - usage.started / TICKS)
+        else:
+            share = _share(usage.cpu_s - before.cpu_s, (now_ns - at_ns) / SECOND_NS)
+        return Footprint(pid, usage.cpu_s, usage.resident_b, share)
 
 
-def _share(before: Usage, after: Usage, elapsed_ns: int) -> Reading:
-    if elapsed_ns <= 0 or before.started != after.started:
-        return NEVER
-    value = (after.cpu_s - before.cpu_s) / (elapsed_ns / SECOND_NS)
-    return Reading(value, Status.OK, SENSOR, elapsed_ns / SECOND_NS)
+def _share(cpu_s: float, elapsed_s: float) -> Reading:
+    return Reading(cpu_s / elapsed_s, Status.OK, SENSOR, elapsed_s) if elapsed_s > 0 else NEVER
+
+
+def _booted_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

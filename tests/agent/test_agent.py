@@ -133,7 +133,7 @@ def test_the_processes_of_eagent_are_told_by_name(host: Any, tmp_path: Path) -> 
     processes = Agent(host.governor, host.config, Clock(), footprints=footprints).status()["cost"]["processes"]
     assert (processes["warden"]["pid"], processes["agent"]["pid"]) == (4711, os.getpid())
     assert processes["agent"]["resident_b"] == 2 * processes["warden"]["resident_b"] == 200 * PAGE_B
-    assert processes["warden"]["cpu_share"]["status"] == "missing"
+    assert (processes["warden"]["cpu_share"]["status"], processes["warden"]["cpu_share"]["unit"]) == ("ok", "ratio")
 
 
 def test_before_the_warden_answers_there_is_a_status_that_says_so(host: Any) -> None:

@@ -43,13 +43,15 @@ def test_a_line_that_is_cut_short_or_no_numbers_is_nothing(text: str) -> None:
 
 
 def test_a_share_is_of_one_cpu_between_two_looks(tmp_path: Path) -> None:
-    footprints = Footprints(tmp_path)
-    show(tmp_path, 11, stat(user=100, system=20, pages=10))
+    footprints = Footprints(tmp_path, lambda: 60.0)
+    show(tmp_path, 11, stat(user=100, system=20, started=10 * TICKS, pages=10))
     first = footprints.look({"agent": 11}, SECOND_NS)["agent"]
     assert first is not None
     assert (first.pid, first.cpu_s, first.resident_b) == (11, 120 / TICKS, 10 * PAGE_B)
-    assert first.cpu_share.status is Status.MISSING, "one look tells no share"
-    show(tmp_path, 11, stat(user=100 + TICKS, system=20, pages=12))
+    assert (first.cpu_share.value, first.cpu_share.window_s) == (pytest.approx(120 / TICKS / 50), 50.0), (
+        "since it began"
+    )
+    show(tmp_path, 11, stat(user=100 + TICKS, system=20, started=10 * TICKS, pages=12))
     second = footprints.look({"agent": 11}, 11 * SECOND_NS)["agent"]
     assert second is not None
     assert (second.cpu_share.value, second.cpu_share.window_s) == (pytest.approx(0.1), 10.0)
@@ -68,21 +70,28 @@ def test_it_looks_once_in_some_seconds(tmp_path: Path) -> None:
 
 
 def test_another_process_is_looked_at_at_once_and_is_not_taken_for_the_one_before(tmp_path: Path) -> None:
-    footprints = Footprints(tmp_path)
+    footprints = Footprints(tmp_path, lambda: 20.0)
     show(tmp_path, 11, stat(user=100))
-    show(tmp_path, 12, stat(user=500))
+    show(tmp_path, 12, stat(user=5 * TICKS, started=10 * TICKS))
     footprints.look({"warden": 11}, SECOND_NS)
     found = footprints.look({"warden": 12}, 2 * SECOND_NS)["warden"]
     assert found is not None
-    assert (found.pid, found.cpu_share.status) == (12, Status.MISSING)
+    assert (found.pid, found.cpu_share.value, found.cpu_share.window_s) == (12, pytest.approx(0.5), 10.0)
 
 
 def test_a_pid_that_was_used_again_has_no_share_of_both(tmp_path: Path) -> None:
-    footprints = Footprints(tmp_path)
+    footprints = Footprints(tmp_path, lambda: 20.0)
     show(tmp_path, 11, stat(user=100, started=7))
     footprints.look({"warden": 11}, SECOND_NS)
-    show(tmp_path, 11, stat(user=500, started=8))
+    show(tmp_path, 11, stat(user=5 * TICKS, started=10 * TICKS))
     found = footprints.look({"warden": 11}, 7 * SECOND_NS)["warden"]
+    assert found is not None
+    assert found.cpu_share.value == pytest.approx(0.5), "that of the new one, since it began"
+
+
+def test_a_process_that_began_at_this_very_moment_has_no_share_yet(tmp_path: Path) -> None:
+    show(tmp_path, 11, stat(started=20 * TICKS))
+    found = Footprints(tmp_path, lambda: 20.0).look({"warden": 11}, SECOND_NS)["warden"]
     assert found is not None
     assert found.cpu_share.status is Status.MISSING
 
