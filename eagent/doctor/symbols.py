@@ -32,5 +32,7 @@ SYMBOLS: Mapping[str, str] = {
     "nvmlDeviceGetComputeRunningProcesses_v3": "no GPU can be known to be idle",
     "nvmlDeviceGetUtilizationRates": "how busy a GPU is can't be read",
     "nvmlDeviceGetTemperature": "temperatures can't be read",
+    "nvmlDeviceGetMemoryInfo": "the memory in use can't be read",
+    "nvmlDeviceGetSamples": "power between two looks is not known where a GPU counts no energy",
     "nvmlDeviceGetCurrentClocksEventReasons": "whether a limit holds a GPU back can't be seen",
 }
