@@ -9,7 +9,7 @@ from eagent.errors import DriverError
 from eagent.hardware import cpufreq, package
 
 # Where each CPU has a policy of its own, reading all of them would cost more than it tells.
-POLICIES_MOST = 16  # of a package; a look at one takes some 20 us
+POLICIES_MOST = 16  # of a package; a look at one takes 5 us on a plain file, and more where the kernel asks the CPU
 
 
 class Frequencies:
