@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from benchmarks.figures import Figure
 from benchmarks.sampling import peers
 from benchmarks.sampling.eagents import eagent
-from benchmarks.sampling.rig import MODELS, Rig, Seen, rig
+from benchmarks.sampling.rig import GPUS, MODELS, Rig, Seen, rig
 
-PEER_S, EAGENT_S, AGENT_S, SLOW_S = 4.0, 12.0, 8.0, 10.0
+PEER_S, EAGENT_S, AGENT_S, SLOW_S = 3.5, 12.0, 8.0, 10.0
 LEARN_S = 5.0  # for the loop to learn the sensors' periods and phases
+SLOW_LEARN_S = 15.0  # and on a slow driver to forget what that has cost
 SLOWNESS = 10.0
+STRIDE_MOST = 32  # of the publications it looks at one in so many, at the least (native/shed.c)
 
 CAUGHT, AGE_P95_MS, NVML = 0.995, 15.0, 0.01  # the goals
 COLUMNS = ("refreshes", "caught", "age p95", "in NVML", "of power", "held", "CPU", "calls/s")
@@ -92,7 +94,7 @@ def run_eagent(rigged: Rig, window_s: float, *, with_agent: bool = False) -> See
 def run_slow(rigged: Rig) -> Slow:
     """The same with its word on what it passed over."""
     with eagent(rigged) as running:
-        time.sleep(LEARN_S)
+        time.sleep(SLOW_LEARN_S)
         before = running.stats["refreshes_shed"]
         seen = rigged.watch(SLOW_S, *running.pids)
         return Slow(seen, running.stats["refreshes_shed"] - before, running.stats["shed_since_ns"] > 0)
@@ -121,9 +123,9 @@ def judge(gpu_model: str, table: Table) -> list[Figure]:
     def beside(name: str) -> dict[str, float]:
         return {peer: getattr(seen, name) for peer, seen in table.peers.items()}
 
-    # Who passes nothing over has nothing to say; who does must say as many as the simulator counts.
+    # Who passes nothing over has nothing to say; who does must say what the simulator counts, but for a stride at an end.
     missed = round(slow.seen.refreshes * (1 - slow.seen.caught))
-    is_honest = slow.seen.caught >= CAUGHT or (slow.says_so and slow.shed >= 0.9 * missed)
+    is_honest = slow.seen.caught >= CAUGHT or (slow.says_so and slow.shed >= max(1, missed - GPUS * STRIDE_MOST))
     return [
         Figure(f"{label}: refreshes caught", ours.caught, "share", ">= .995", ours.caught >= CAUGHT, beside("caught")),
         Figure(

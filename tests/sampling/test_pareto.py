@@ -15,7 +15,7 @@ OURS = Seen(
 )  # fmt: skip
 POLLING = replace(OURS, caught=1.0, nvml=0.0018, power=0.0018)
 MISSING = replace(OURS, caught=0.4, nvml=0.0004, power=0.0004)
-SLOW = Slow(replace(OURS, caught=0.8, nvml=0.009), shed=800, says_so=True)
+SLOW = Slow(replace(OURS, caught=0.6, nvml=0.009), shed=1600, says_so=True)
 
 
 def table(**peers: Seen) -> Table:
