@@ -81,8 +81,8 @@ format: $(VENV)/.dev ## rewrite Python and C in the house style
 	@$(BIN)/ruff format --quiet .
 	@$(if $(C),$(BIN)/clang-format -i $(C))
 
-bench: $(VENV)/.dev ## run a benchmark [NAME=x runs benchmarks/x.py, ARGS=]
-	@$(if $(NAME),,echo "bench: say which: make bench NAME=$$(ls benchmarks 2>/dev/null | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')" >&2; exit 2)
+bench: $(VENV)/.dev ## run a benchmark [NAME=x runs benchmarks/x.py or x/, ARGS=]
+	@$(if $(NAME),,echo "bench: say which: make bench NAME=$$(grep -ls '^if __name__ == "__main__"' benchmarks/*.py benchmarks/*/__main__.py | sed 's,^benchmarks/,,; s,\(/__main__\)\?\.py$$,,' | grep -v '^calibrate$$' | paste -sd'|')" >&2; exit 2)
 	@$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 calibrate: $(VENV)/.dev ## set the plant against published measurements [DATA=folder, which is no part of eagent]

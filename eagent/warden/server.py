@@ -110,7 +110,8 @@ class Server:
             signal.signal(number, lambda *_: self.stop())
         try:
             while not self._stopping:
-                for key, _ in self._selector.select(TICK_S):
+                # What is entered comes of a request: with nothing entered there is nothing to wake up for.
+                for key, _ in self._selector.select(TICK_S if self._warden.entered else None):
                     if key.fileobj is self._listener:
                         self._accept()
                     elif key.fileobj is wakened:

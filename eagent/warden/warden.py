@@ -155,6 +155,11 @@ class Warden:
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
 
+    @property
+    def entered(self) -> bool:
+        """Whether the journal holds an entry, which `tick` may retire."""
+        return next(iter(self._journal), None) is not None
+
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
         return (

@@ -43,6 +43,17 @@ def test_a_lease_is_applied_and_ends_at_the_prior_value(rig: MakeRig, journalled
     assert journalled(host.state) == 0
 
 
+def test_there_is_something_to_wake_up_for_from_the_first_entry_until_the_last_is_retired(rig: MakeRig) -> None:
+    host = rig()
+    assert not host.warden.entered
+    host.lease(250, 260, 270, 280)
+    assert host.warden.entered
+    host.step(3.2)
+    assert host.warden.entered  # the knobs are back, and nobody has looked
+    host.warden.tick(host.now_ns)
+    assert not host.warden.entered
+
+
 def test_under_a_budget_who_is_not_in_a_lease_that_runs_goes_to_its_safe_cap(rig: MakeRig) -> None:
     host = rig()
     host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns)
