@@ -200,9 +200,10 @@ cdef class Loop:
         settings.calls_max = max(CALLS_LEAST, 1 + count * TURN_NS // 1_000_000_000)
 
     def describe(self, uint32_t i):
-        """What the driver says of device `i`, before the loop runs: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
+        """What the driver says of device `i`: uuid, name, pci_bus_id, architecture, limits in mW, clocks_mhz.
 
-        A limit is None where the device does not tell it; clocks_mhz are those that it can be locked to, ascending.
+        Before the loop runs. A limit is None where the device does not tell it; clocks_mhz are those that it can be
+        locked to, ascending.
         """
         cdef char text[96]
         cdef nvmlPciInfo_t pci

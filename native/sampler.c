@@ -28,7 +28,7 @@ static void begin_power(sampler_t *sampler, gpu_reads_t *gpu, int64_t now_ns) {
 /* Learning is short and takes little by itself: it is no reason to shed. */
 static void account_power(sampler_t *sampler, enum channel_mode mode, int64_t spent_ns) {
   sampler->call_ns += (spent_ns - sampler->call_ns) / 128;
-  if (mode != CHANNEL_LEARNING) sampler->shed.power_ns += (uint64_t)spent_ns;
+  if (mode != CHANNEL_LEARNING) sampler->shed.power.spent_ns += (uint64_t)spent_ns;
 }
 
 static void read_power(sampler_t *sampler, uint32_t i, int64_t now_ns) {
@@ -45,14 +45,14 @@ static void read_power(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   }
   stats->refreshes += (uint64_t)look.changed;
   stats->refreshes_missed += look.seen.missed;
-  const uint32_t shed = sampler->shed.stride - 1;
+  const uint32_t shed = sampler->shed.power.stride - 1;
   if (!look.changed || shed == 0) return;
   if (gpu->power.mode == CHANNEL_TRACKING) {
     channel_skip(&gpu->power, shed);
     stats->refreshes_missed += shed;
     stats->refreshes_shed += shed;
   } else if (gpu->power.mode == CHANNEL_FREE) {
-    gpu->power.due_ns = now_ns + sampler->free_ns * sampler->shed.stride;
+    gpu->power.due_ns = now_ns + sampler->free_ns * sampler->shed.power.stride;
     gpu->power.latest_ns = gpu->power.due_ns + TOLERANCE_NS;
   }
 }
@@ -60,11 +60,11 @@ static void read_power(sampler_t *sampler, uint32_t i, int64_t now_ns) {
 static void read_others(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   gpu_reads_t *gpu = &sampler->gpu[i];
   due_t *due = &sampler->due[i];
-  const int64_t begun_ns = clock_now_ns();
+  const int64_t begun_ns = clock_now_ns(), rarely = sampler->shed.other.stride;
   if (now_ns >= due->activity_ns) {
     const int was_quiet = is_quiet(gpu);
     reads_activity(&sampler->reader, gpu, now_ns);
-    due->activity_ns = now_ns + (is_quiet(gpu) ? SLOW_PERIOD_NS : ACTIVITY_PERIOD_NS) - TOLERANCE_NS;
+    due->activity_ns = now_ns + (is_quiet(gpu) ? SLOW_PERIOD_NS : ACTIVITY_PERIOD_NS) * rarely - TOLERANCE_NS;
     if (was_quiet && !is_quiet(gpu)) { /* work that comes back ends the slow pace at once */
       begin_power(sampler, gpu, now_ns);
       due->slow_ns = now_ns;
@@ -74,13 +74,13 @@ static void read_others(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   }
   if (is_quiet(gpu) && now_ns >= due->quiet_ns) {
     reads_power(&sampler->reader, gpu, 0, now_ns);
-    due->quiet_ns = now_ns + SLOW_PERIOD_NS - TOLERANCE_NS;
+    due->quiet_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
   }
   if (now_ns >= due->slow_ns) {
     reads_slow(&sampler->reader, gpu, now_ns);
-    due->slow_ns = now_ns + SLOW_PERIOD_NS - TOLERANCE_NS;
+    due->slow_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
   }
-  sampler->shed.other_ns += (uint64_t)(clock_now_ns() - begun_ns);
+  sampler->shed.other.spent_ns += (uint64_t)(clock_now_ns() - begun_ns);
 }
 
 static int64_t earlier(int64_t one_ns, int64_t other_ns) {

@@ -1,22 +1,28 @@
-/* Keeps the time inside the driver that reading takes below its budget: by looking at fewer of the power sensors'
- * publications, and by nothing else. The driver has one lock for all its clients, and jobs need it too.
+/* Keeps the time inside the driver that reading takes below its budget. The driver has one lock for all its clients,
+ * and jobs need it too. First fewer of the power sensors' publications are looked at; where a driver is so slow that
+ * its other readings alone take too much, they are read more rarely, too.
  */
 #ifndef EAGENT_SHED_H
 #define EAGENT_SHED_H
 
 #include <stdint.h>
 
-typedef struct shed {
-  uint32_t stride;  /* of the publications one in so many is looked at; 1: each */
-  int64_t since_ns; /* since when it is more than 1; 0: it is not */
+/* One kind of reading. */
+typedef struct load {
+  uint32_t stride;   /* one in so many is read; 1: each */
+  uint64_t spent_ns; /* since the last account */
+  double share;      /* of time, over the last 20 s or so, as if each were read */
+  uint32_t calm;     /* accounts in a row that would have done with a smaller stride */
+} load_t;
 
-  int64_t due_ns;                  /* the next account */
-  uint64_t power_ns, other_ns;     /* spent since the last one */
-  double power_share, other_share; /* of time, over the last 20 s or so; of power as if each were looked at */
-  uint32_t accounts, calm;         /* those so far, and those in a row that would have done with less shedding */
+typedef struct shed {
+  load_t power, other;
+  int64_t since_ns; /* since when one of the strides is more than 1; 0: it is not */
+  int64_t due_ns;   /* the next account */
+  uint32_t accounts;
 } shed_t;
 
-/* Once a second or so, at the monotonic time now_ns: choose the stride for what was spent. */
+/* Once a second or so, at the monotonic time now_ns: choose the strides for what was spent. */
 void shed_account(shed_t *shed, int64_t now_ns);
 
 #endif

@@ -17,18 +17,23 @@ double play(int64_t from_s, int64_t seconds, double publications, double look_ns
   const int64_t window_s = seconds < 60 ? seconds : 60;
   for (int64_t s = from_s; s < from_s + seconds; s++) {
     shed_account(&shed, s * 1000000000);
-    owed += publications / shed.stride;
+    owed += publications / shed.power.stride;
     const uint64_t looks = (uint64_t)owed;
     owed -= (double)looks;
-    shed.power_ns += (uint64_t)((double)looks * look_ns);
-    shed.other_ns += (uint64_t)other_ns;
-    if (s >= from_s + seconds - window_s) spent_ns += (double)looks * look_ns + other_ns;
+    const double others_ns = other_ns / shed.other.stride;
+    shed.power.spent_ns += (uint64_t)((double)looks * look_ns);
+    shed.other.spent_ns += (uint64_t)others_ns;
+    if (s >= from_s + seconds - window_s) spent_ns += (double)looks * look_ns + others_ns;
   }
   return spent_ns / ((double)window_s * 1e9);
 }
 
 uint32_t stride(void) {
-  return shed.stride;
+  return shed.power.stride;
+}
+
+uint32_t other_stride(void) {
+  return shed.other.stride;
 }
 
 int64_t since_ns(void) {

@@ -19,7 +19,8 @@ def account(compiled: Callable[..., Path]) -> Any:
     c = ctypes.CDLL(str(compiled("shed_player.c", "shed")))
     d = ctypes.c_double
     c.play.argtypes, c.play.restype = (ctypes.c_int64, ctypes.c_int64, d, d, d), d
-    c.stride.restype, c.since_ns.restype = ctypes.c_uint32, ctypes.c_int64
+    c.stride.restype = c.other_stride.restype = ctypes.c_uint32
+    c.since_ns.restype = ctypes.c_int64
     return c
 
 
@@ -44,6 +45,13 @@ def test_a_driver_that_is_fast_again_is_asked_for_all_again(account: Any) -> Non
     assert (account.stride(), account.since_ns()) == (1, 0)
 
 
+def test_where_the_other_readings_alone_take_too_much_they_come_more_rarely(account: Any) -> None:
+    account.begin()
+    assert account.play(1, 120, 80, 100_000, 30_000_000) <= BUDGET
+    assert account.other_stride() > 4
+    assert account.stride() > 1
+
+
 def test_one_slow_call_is_no_reason_to_shed(account: Any) -> None:
     account.begin()
     account.play(1, 60, 80, 2_200, 500_000)
@@ -53,14 +61,13 @@ def test_one_slow_call_is_no_reason_to_shed(account: Any) -> None:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.floats(10, 3200), st.floats(1_000, 400_000), st.floats(0, 5_000_000))
+@given(st.floats(10, 3200), st.floats(1_000, 400_000), st.floats(0, 100_000_000))
 def test_whatever_calls_take_a_minute_stays_within_the_budget_if_shedding_can_do_it(
     account: Any, publications: float, look_ns: float, other_ns: float
 ) -> None:
     account.begin()
     share = account.play(1, 180, publications, look_ns, other_ns)
-    least = publications / 32 * look_ns / 1e9 + other_ns / 1e9
-    assert share <= max(BUDGET, least * 1.01)
+    assert share <= BUDGET or account.stride() == 32, "nothing more can be passed over"
     needed = (publications * look_ns + other_ns) / 1e9
-    if needed < 0.008:
-        assert account.stride() == 1, "and none is passed over without need"
+    if needed < 0.008 and other_ns < 4e6:
+        assert (account.stride(), account.other_stride()) == (1, 1), "and none is passed over without need"
