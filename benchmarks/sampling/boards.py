@@ -20,7 +20,7 @@ from eagent.model import Channel, Device, Knob, Status
 from eagent.sim import _maker
 from eagent.sim import host as simulated
 from eagent.sim import model as models
-from eagent.sim._plant import Host
+from eagent.sim._plant import Host, Readings
 from eagent.sim.workload import Gang, Serving, Square
 
 TICK_S = 0.005  # of the plant: its truth is linear within one
@@ -53,6 +53,7 @@ class Board:
     truth_j: array[float]
     refreshes: list[Refresh] = field(default_factory=list)
     samples: list[tuple[int, int]] = field(default_factory=list)  # of the driver's buffer: time_ns, mW
+    looks: list[tuple[int, int, int]] = field(default_factory=list)  # at what changes slowly: time_ns, channel, value
     energy_gain: float = 1.0
     gain: float = 1.0
     offset_w: float = 0.0
@@ -105,6 +106,7 @@ def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load]) -> l
                 board.refreshes.append(Refresh(time_ns, view["power_instant_mw"], view["energy_mj"]))
         if tick % round(1 / TICK_S) == 0:
             _take_samples(host, gpus, boards, boot_us)
+            _look(readings, gpus, boards, tick * TICK_NS)
     for board in boards:
         _fit(board)
     return boards
@@ -113,7 +115,18 @@ def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load]) -> l
 def _take_samples(host: Host, gpus: Sequence[int], boards: Sequence[Board], boot_us: int) -> None:
     for gpu, board in zip(gpus, boards, strict=True):
         after_us = board.samples[-1][0] // 1000 + boot_us if board.samples else 0
-        board.samples += [((each["time_us"] - boot_us) * 1000, each["power_mw"]) for each in host.samples(gpu, after_us)]
+        board.samples += [
+            ((each["time_us"] - boot_us) * 1000, each["power_mw"]) for each in host.samples(gpu, after_us)
+        ]
+
+
+def _look(readings: Readings, gpus: Sequence[int], boards: Sequence[Board], now_ns: int) -> None:
+    for gpu, board in zip(gpus, boards, strict=True):
+        board.looks += (
+            (now_ns, Channel.GPU_UTILISATION_PCT, readings.gpu_utilisation_pct[gpu]),
+            (now_ns, Channel.SM_CLOCK_MHZ, readings.sm_clock_mhz[gpu]),
+            (now_ns, Channel.TEMPERATURE_C, readings.temperature_c[gpu]),
+        )
 
 
 def of_noise(model: str, seed: int, seconds: float) -> Board:
@@ -245,10 +258,13 @@ class Reader:
         rng = random.Random(self.seed)
         bias_ns = rng.uniform(-self.bias_ns, self.bias_ns)
         sent: list[Sent] = []
-        samples = iter(board.samples if self.samples else ())
-        sample = next(samples, None)
+        samples, looks = (iter(each) for each in (board.samples if self.samples else (), board.looks))
+        sample, look = next(samples, None), next(looks, None)
         flushed_ns = 0
         for read_ns, refresh, is_known in self._reads(rng, board):
+            while look is not None and look[0] < read_ns:
+                sent.append((look[0], look[2], look[1], Status.OK, -1))
+                look = next(looks, None)
             if read_ns >= flushed_ns + SECOND_NS:
                 flushed_ns = read_ns
                 while sample is not None and sample[0] < read_ns:

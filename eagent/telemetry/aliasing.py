@@ -2,11 +2,11 @@
 
 A sensor that looks at a part of each period, the same part each time, sees a load that repeats as often as the sensor
 publishes always in the same phase: a square wave of 10 Hz reads as its top, or as its bottom, for ever. A load that is
-a little off shows as a slow wave that is not there. Three witnesses tell, as far as they are there:
+a little off shows as a slow wave that is not there. Two witnesses tell, as far as they are there:
 
 - the driver's sample buffer, which looks at other times: its mean over the window is another one
-- the shape: what was sampled too seldom rises and falls in ramps of many readings, where a load's power steps
-- the utilisation: readings stand still though the device pauses all the time
+- the utilisation beside the readings' shape: the device pauses all the time, and yet they stand still, or glide up and
+  down where the load's power steps
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from eagent.telemetry.track import FINE_NS, SECOND_NS
 
 SHORTEST_NS = 2 * SECOND_NS  # of less than this nothing can be said
 LONGEST_NS = 60 * SECOND_NS  # of more, the last minute is looked at
-TOLD_SHARE = 0.03  # buffer and readings may differ by this share ...
-TOLD_SIGMAS = 4.0  # ... and by so many standard deviations of what they do not see
 
-RAMP_READINGS = 4  # in one direction: more than the edges of a real step take, sensor's mean and regulators included
-RAMP_STEP = 0.5  # no step of a ramp is more than this share of the whole swing
-RAMP_SHARE = 0.5  # of all that goes up and down
-SWING_SHARE = 0.10  # of the mean: a smaller swing makes no error to speak of
+BLOCKS = 8  # of a window, by which buffer and readings are compared
+TOLD_SHARE = 0.02  # they may differ by this share of the mean ...
+TOLD_ERRORS = 3.5  # ... and by so many standard errors, which the blocks show
 
+READINGS_MIN = 8
 FLAT_SHARE = 0.04  # of the mean: readings whose standard deviation is less stand still
-PAUSING_PCT = (10.0, 90.0)
+JITTERING_SHARE = 0.25  # likewise: what the sensor's jitter makes of a load's edge is not more
+RHYTHM = 0.5  # readings of a load that the sensor meets in ever other phases come back to where they were
+LAGS = 25
+FEW_PHASES = 0.4
+SWING_SHARE = 0.10  # of the mean: a smaller swing makes no error to speak of
+STEP_SHARE = 0.3  # of the swing: what never goes farther from one reading to the next glides
+SMOOTH_NS = 100_000_000  # or what is so much like what it was this long before: a load that pauses ...
+SMOOTH = 0.8  # ... more than once a second is not
+CYCLES = 6  # more swings than this within a window, and what is wrong of the first and the last is little of it
+PAUSING_PCT = (10, 90)
 
 _USES = 4096
 
@@ -74,13 +81,18 @@ def is_aliased(drawn: Drawn, sampled: Drawn, use: Use, begin_ns: int, end_ns: in
     begin_ns = max(begin_ns, end_ns - LONGEST_NS, drawn.times[-1] - FINE_NS)
     if end_ns - begin_ns < SHORTEST_NS or not drawn.blind_ns:
         return False
-    first, last = drawn.place(begin_ns), drawn.place(end_ns)
-    readings = drawn.readings_mw[first:last]
-    if len(readings) < 2 * RAMP_READINGS:
+    readings = drawn.readings_mw[drawn.place(begin_ns) : drawn.place(end_ns)]
+    if len(readings) < READINGS_MIN:
         return False
-    if is_covered(sampled, begin_ns, end_ns):
-        return disagree(drawn, sampled, begin_ns, end_ns)
-    return _ramps(readings) or (_flat(readings) and use.pauses(begin_ns, end_ns))
+    glides = _glides(readings, lag=max(1, SMOOTH_NS * len(readings) // (end_ns - begin_ns)))
+    if not is_covered(sampled, begin_ns, end_ns):
+        return use.pauses(begin_ns, end_ns) and (glides or _is_still(readings))
+    if _disagree(drawn, sampled, begin_ns, end_ns):
+        return True
+    looks = sampled.readings_mw[sampled.place(begin_ns) : sampled.place(end_ns)]
+    if _has_few_phases(looks):
+        return glides or _is_still(readings)
+    return use.pauses(begin_ns, end_ns) and glides
 
 
 def is_covered(sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
@@ -89,34 +101,56 @@ def is_covered(sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
     return known_ns >= 0.9 * (end_ns - begin_ns)
 
 
-def disagree(drawn: Drawn, sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
-    """Whether readings and buffer tell of different means, by more than their blind times explain."""
+def _disagree(drawn: Drawn, sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
+    """Whether readings and buffer tell of different means, again and again."""
     begin_ns, end_ns = max(begin_ns, sampled.times[0]), min(end_ns, sampled.times[-1])
-    read_uj, sampled_uj = (track.between_uj(begin_ns, end_ns) for track in (drawn, sampled))
-    doubt = drawn.variance(begin_ns, end_ns) + sampled.variance(begin_ns, end_ns)
-    return abs(read_uj - sampled_uj) > TOLD_SHARE * max(read_uj, sampled_uj) + TOLD_SIGMAS * math.sqrt(doubt)
+    bounds_ns = [begin_ns + (end_ns - begin_ns) * block // BLOCKS for block in range(BLOCKS + 1)]
+    read_uj, sampled_uj = ([track.between_uj(*block) for block in pairwise(bounds_ns)] for track in (drawn, sampled))
+    apart_uj = [one - other for one, other in zip(read_uj, sampled_uj, strict=True)]
+    mean_uj = sum(apart_uj) / BLOCKS
+    error_uj = math.sqrt(sum((each - mean_uj) ** 2 for each in apart_uj) / (BLOCKS - 1) / BLOCKS)
+    return abs(mean_uj) > TOLD_SHARE * sum(sampled_uj) / BLOCKS + TOLD_ERRORS * error_uj
 
 
-def _ramps(readings: Sequence[int]) -> bool:
-    swing = max(readings) - min(readings)
+def _glides(readings: Sequence[int], lag: int) -> bool:
+    """Whether they rise and fall, not often and in no steps, or in none but those of the sensor's jitter."""
+    low, high = min(readings), max(readings)
+    swing = high - low
     if swing < SWING_SHARE * sum(readings) / len(readings):
         return False
-    whole = ramped = run = 0
-    length = 0
-    direction = 0
-    for before, after in pairwise(readings):
-        change = after - before
-        whole += abs(change)
-        sign = (change > 0) - (change < 0)
-        if sign != direction or abs(change) > RAMP_STEP * swing:
-            ramped += run if length >= RAMP_READINGS else 0
-            run, length, direction = 0, 0, sign
-        if abs(change) <= RAMP_STEP * swing:
-            run, length = run + abs(change), length + 1
-    ramped += run if length >= RAMP_READINGS else 0
-    return ramped >= RAMP_SHARE * whole
+    farthest = max(abs(after - before) for before, after in pairwise(readings))
+    if farthest > STEP_SHARE * swing and _rhythm(readings, lag) < SMOOTH:
+        return False
+    turns, is_high = 0, readings[0] > (low + high) / 2
+    for each in readings:
+        if (each < low + swing / 4) if is_high else (each > high - swing / 4):
+            turns, is_high = turns + 1, not is_high
+    return turns <= 2 * CYCLES
 
 
-def _flat(readings: Sequence[int]) -> bool:
+def _is_still(readings: Sequence[int]) -> bool:
+    """Whether they hardly move, or no more than the sensor's jitter makes them beside a load's edge: without a rhythm."""
+    share = _deviation(readings) / (sum(readings) / len(readings))
+    if share < FLAT_SHARE:
+        return True
+    lags = range(1, min(LAGS, len(readings) // 3))
+    return share < JITTERING_SHARE and max(_rhythm(readings, lag) for lag in lags) < RHYTHM
+
+
+def _has_few_phases(looks: Sequence[int]) -> bool:
+    """Whether the buffer, too, always meets a load in the same two or three phases."""
+    swings = _deviation(looks) > SWING_SHARE * sum(looks) / len(looks)
+    return swings and _rhythm(looks, 1) < 0.2 and max(_rhythm(looks, lag) for lag in (2, 3)) > FEW_PHASES
+
+
+def _deviation(readings: Sequence[int]) -> float:
     mean = sum(readings) / len(readings)
-    return sum((each - mean) ** 2 for each in readings) / len(readings) < (FLAT_SHARE * mean) ** 2
+    return math.sqrt(sum((each - mean) ** 2 for each in readings) / len(readings))
+
+
+def _rhythm(readings: Sequence[int], lag: int) -> float:
+    """How much readings are like those `lag` before: 1 the same, 0 no more than by chance."""
+    mean = sum(readings) / len(readings)
+    off = [each - mean for each in readings]
+    common = sum(one * other for one, other in zip(off, off[lag:], strict=False))
+    return common / max(1.0, sum(each * each for each in off))
