@@ -1,6 +1,6 @@
 """How right windows of energy are, and whether their error bars are: on simulated boards, against their own truth.
 
-With a counter: coverage and width of the error bar, beside what an estimator makes of the same refreshes that knows more.
+With a counter: coverage and width of the error bar, beside what an estimator that knows more makes of the same.
 Without one: a sweep of loads over frequencies and duties, where readings beat against the load.
 The weights of `eagent.telemetry.edge` were fitted on boards of FITTED_ON's seeds; what is published here is on others.
 """
@@ -26,7 +26,7 @@ from eagent.telemetry.track import Track
 MODELS = ("a100-sxm4-80gb", "h100-sxm5-80gb", "v100-pcie-16gb", "rtx-3090")
 SWEPT = MODELS[:3]  # the others see all of the time: nothing beats against them
 FITTED_ON = 1000
-JUDGED_ON = 5000
+JUDGED_ON = 9000
 HOSTS = 24  # of nine boards each
 SECONDS = 100.0
 WINDOWS_S = (0.3, 1.0, 10.0, 60.0)

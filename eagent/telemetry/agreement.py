@@ -25,15 +25,14 @@ class Agreement:
         """`is_aliased(begin_ns, end_ns)`: power readings that beat against the load are no contradiction."""
         self.spells = Spells()
         self._is_aliased = is_aliased
+        self.due_ns = 0  # when `look` has something to do again
         self._begin_ns = 0
         self._against = 0
 
     def look(self, counted: Track, drawn: Drawn) -> None:
         """At the counter's totals and the power's, when the counter has just gained one."""
         now_ns = counted.times[-1]
-        if now_ns - self._begin_ns < BLOCK_NS:
-            return
-        begin_ns, self._begin_ns = self._begin_ns, now_ns
+        begin_ns, self._begin_ns, self.due_ns = self._begin_ns, now_ns, now_ns + BLOCK_NS
         end_ns = min(now_ns, drawn.times[-1]) if drawn.times else 0
         known_ns = min(counted.reach_ns(begin_ns, end_ns), drawn.reach_ns(begin_ns, end_ns))
         if known_ns < 0.9 * BLOCK_NS or known_ns < end_ns - begin_ns or drawn.gaps.overlap_ns(begin_ns, end_ns):

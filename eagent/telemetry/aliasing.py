@@ -129,7 +129,7 @@ def _glides(readings: Sequence[int], lag: int) -> bool:
 
 
 def _is_still(readings: Sequence[int]) -> bool:
-    """Whether they hardly move, or no more than the sensor's jitter makes them beside a load's edge: without a rhythm."""
+    """Whether they hardly move, or only as the sensor's jitter makes them beside a load's edge: without a rhythm."""
     share = _deviation(readings) / (sum(readings) / len(readings))
     if share < FLAT_SHARE:
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 WORD_BITS = (32, 64)  # at which counters wrap; no board counts 2^64 mJ, but a driver may count from anywhere
 
@@ -13,8 +13,7 @@ SLACK_MJ = 100_000
 UNKNOWN_LIMIT_W = 1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one reading added. `is_reset`: the counter began anew before it, and `added_mj` is only what came since."""
 
     added_mj: int
@@ -40,7 +39,7 @@ class Counter:
         most_mj = self._most_mw * elapsed_ns * 1e-9 + SLACK_MJ
         added_mj = raw_mj - before
         if 0 <= added_mj <= most_mj:
-            return Step(added_mj)
+            return Step(added_mj, False)
         for bits in WORD_BITS:
             wrapped_mj = added_mj + (1 << bits)
             if added_mj < 0 and before < 1 << bits and wrapped_mj <= most_mj:

@@ -18,6 +18,7 @@ GAP_NS = 2_500_000_000
 # some moment of it: evenly spread. Readings that go up and down: each is one draw from what was there.
 _STEP = 1 / 12
 _DRAW = 1 / 2
+NOISE_MW = 350  # standard deviation of one reading, assumed
 
 
 class Drawn(Track):
@@ -48,7 +49,8 @@ class Drawn(Track):
             added_uj = (power_mw * (span_ns - blind_ns) + (power_mw + before_mw) * blind_ns // 2) // 1_000_000
             total_uj = self.totals_uj[-1] + added_uj
             share = _DRAW if change_mw * self._change_mw < 0 else _STEP
-            variance = self.variances[-1] + share * (change_mw * blind_ns * 1e-6) ** 2
+            off_uj2 = share * (change_mw * blind_ns) ** 2 + (NOISE_MW * span_ns) ** 2
+            variance = self.variances[-1] + off_uj2 * 1e-12
             self._change_mw = change_mw
             if span_ns > GAP_NS:  # nothing is known of it, and nothing is made up: who asks is told how much that is
                 self.gaps.add(self.times[-1], time_ns)

@@ -30,18 +30,18 @@ GAIN_SHARE = 0.02  # of the mean: what is left between counter and power once on
 ALL_SEEN = 0.35  # power that differs from the mean by less than this share of the mean's own changes has no blind time
 
 WEIGHTS = {
-    "line": 6.6,
-    "line_swing": 0.3,
-    "line_blind": 0.88,
-    "blur": 11,
-    "step": 0.57,
-    "restless": 0.03,
-    "change": 0.068,
-    "changes": 0.07,
-    "blind": 0.35,
-    "seen_change": 0.045,
-    "seen_changes": 0.07,
-    "bias": 0.54,
+    "line": 7.3,
+    "line_swing": 0.33,
+    "line_blind": 0.97,
+    "blur": 12,
+    "step": 0.63,
+    "restless": 0.033,
+    "change": 0.075,
+    "changes": 0.077,
+    "blind": 0.39,
+    "seen_change": 0.05,
+    "seen_changes": 0.077,
+    "bias": 0.59,
 }
 
 

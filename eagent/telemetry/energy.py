@@ -25,9 +25,15 @@ JITTER_SHARE = 0.01  # of a period: how far a refresh may come off its time
 LEARNT_NS = 1_000_000  # how far off the loop's idea of it may be
 SLOW_NS = 500_000_000  # refreshes farther apart than this are looks at an idle device
 
+# As plain numbers: comparing members of an enumeration a thousand times a second costs more than the rest.
+_OK, _SAME = int(Status.OK), int(Status.SAME)
+_POWER, _ENERGY = int(Channel.POWER_INSTANT_MW), int(Channel.ENERGY_MJ)
+_SAMPLE = int(Channel.POWER_SAMPLE_MW)
+
 UNKNOWN_SHARE_MAX = 0.5  # of a window, beyond which its joules would be made up
 UNKNOWN_SHARE_TOLD = 0.02
 BLIND_WEIGHT = 4.0  # of the blind parts' variance in the square of a half-width of 95 %
+COUNT_UJ = 1000  # what a counter of millijoules leaves open
 ALIASED_SHARE = 0.5  # what power readings are worth that may show anything of a load's swing
 
 
@@ -71,20 +77,20 @@ class Meter:
 
     def add(self, time_ns: int, value: int, channel: int, status: int, age_ns: int) -> None:
         """Take one ring record of the device."""
-        if status == Status.OK:
-            if channel == Channel.POWER_INSTANT_MW:
+        if status == _OK:
+            if channel == _POWER:
                 self._draw(time_ns, value, age_ns)
-            elif channel == Channel.ENERGY_MJ:
+            elif channel == _ENERGY:
                 self._count(time_ns, value, age_ns)
-            elif channel == Channel.POWER_SAMPLE_MW:
+            elif channel == _SAMPLE:
                 if value > 0:
                     self._sampled.read(time_ns, value, self._known_blur_ns)
             else:
                 self._watch_else(time_ns, value, channel)
-        elif status == Status.SAME:
-            if channel == Channel.POWER_INSTANT_MW and value > 0:
+        elif status == _SAME:
+            if channel == _POWER and value > 0:
                 self._watch.power(time_ns, value)
-            elif channel == Channel.ENERGY_MJ:
+            elif channel == _ENERGY:
                 self._watch.energy(time_ns, self._counted_uj)
 
     def resolved_until_ns(self) -> int:
@@ -153,7 +159,8 @@ class Meter:
         self._counted_uj += added_uj
         self._counted.add(published_ns, self._counted_uj, blur_ns)
         self._watch.energy(published_ns, self._counted_uj)
-        self._agreement.look(self._counted, self._drawn)
+        if published_ns >= self._agreement.due_ns:
+            self._agreement.look(self._counted, self._drawn)
 
     def _draw(self, time_ns: int, value: int, age_ns: int) -> None:
         if value <= 0:  # what is powered never draws nothing: drivers that are polled hard have been seen to say 0
@@ -185,7 +192,8 @@ class Meter:
         track = self._counted
         first = edge.at(track, max(begin_ns, track.times[0]), self._drawn)
         last = edge.at(track, min(end_ns, track.times[-1]), self._drawn)
-        known = _Known(last.total_uj - first.total_uj, edge.half_width_uj(first, last, LEARNT_NS))
+        half_uj = math.hypot(edge.half_width_uj(first, last, LEARNT_NS), COUNT_UJ)
+        known = _Known(last.total_uj - first.total_uj, half_uj)
         known = known.stretched(end_ns - begin_ns, track.reach_ns(begin_ns, end_ns))
         flags = {
             "disagreement": self._agreement.spells.overlap_ns(begin_ns, end_ns) > 0,
