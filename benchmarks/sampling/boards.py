@@ -7,26 +7,32 @@ Every joule here is simulated.
 from __future__ import annotations
 
 import math
+import os
 import random
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from eagent.hardware._loop import Loop
 from eagent.hardware.nvml import SENSORS, UNKNOWN_SENSOR
 from eagent.model import Channel, Device, Knob, Status
 from eagent.sim import _maker
 from eagent.sim import host as simulated
 from eagent.sim import model as models
 from eagent.sim._plant import Host, Readings
+from eagent.sim.host import SimulatedHost
 from eagent.sim.workload import Gang, Serving, Square
+from eagent.telemetry._ring import RingReader
 
 TICK_S = 0.005  # of the plant: its truth is linear within one
 TICK_NS = 5_000_000
 SECOND_NS = 1_000_000_000
 GPUS = 8
+LOOP_PERIOD_MS = 50
 BEGIN_S = 1.0  # all loads begin after this
 
 Sent = tuple[int, int, int, int, int]  # a ring record without the device: time_ns, value, channel, status, age_ns
@@ -53,6 +59,7 @@ class Board:
     truth_j: array[float]
     refreshes: list[Refresh] = field(default_factory=list)
     samples: list[tuple[int, int]] = field(default_factory=list)  # of the driver's buffer: time_ns, mW
+    sent: list[Sent] = field(default_factory=list)  # what the real loop put into the ring
     looks: list[tuple[int, int, int]] = field(default_factory=list)  # at what changes slowly: time_ns, channel, value
     energy_gain: float = 1.0
     gain: float = 1.0
@@ -77,17 +84,51 @@ class Board:
         return (len(self.truth_j) - 1) * TICK_NS
 
 
-def on_plant(model: str, seed: int, seconds: float, loads: Sequence[Load]) -> list[Board]:
-    """Eight boards of one model, each under its own load, some of them together."""
+def on_plant(model: str, seed: int, seconds: float, loads: Sequence[Load], *, looped: bool = False) -> list[Board]:
+    """Eight boards of one model, each under its own load, some of them together.
+
+    `looped`: the real loop reads them, too. A process has one NVML library, and so one of these at a time.
+    """
     with tempfile.TemporaryDirectory() as directory:
         made = simulated.create(Path(directory), "boards", gpus=GPUS, gpu_model=model, seed=seed, clock="virtual")
-        with Host(made.plant) as host:
+        with Host(made.plant) as host, ExitStack() as stack:
             for load in loads:
                 load.start(host)
-            return _watched(host, model, seconds, loads)
+            loop = stack.enter_context(_Looped(made)) if looped else None
+            return _watched(host, model, seconds, loads, loop)
 
 
-def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load]) -> list[Board]:
+class _Looped:
+    """The real loop on a simulated host, and what it puts into its ring."""
+
+    def __init__(self, made: SimulatedHost) -> None:
+        os.environ["EAGENT_SIM_HOST"] = str(made.plant)  # where the library looks
+        made.run.mkdir(exist_ok=True)
+        self._loop = Loop(str(made.lib / "libnvidia-ml.so.1"), str(made.run / "ring"), LOOP_PERIOD_MS, True)
+        self._reader = RingReader(made.run / "ring")
+        self._due_ns = 0
+
+    def __enter__(self) -> _Looped:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+        self._loop.close()
+
+    def until(self, host: Host, end_ns: int) -> None:
+        """Let the loop do what is due, when it is due, up to a time."""
+        while self._due_ns <= end_ns:
+            host.advance(self._due_ns / SECOND_NS)
+            self._due_ns = max(self._loop.step(self._due_ns), self._due_ns + 100_000)
+
+    def drain(self, boards: dict[int, Board]) -> None:
+        """Give each board its records; the loop's devices are the host's GPUs."""
+        for time_ns, value, device, channel, status, age_ns in self._reader.drain():
+            if device in boards:
+                boards[device].sent.append((time_ns, value, channel, status, age_ns))
+
+
+def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load], loop: _Looped | None) -> list[Board]:
     boards = [_board(model, load.name, load.busy_ns(seconds)) for load in loads for _ in load.gpus]
     gpus = [gpu for load in loads for gpu in load.gpus]
     readings = host.readings()
@@ -96,6 +137,8 @@ def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load]) -> l
     for board in boards:
         board.truth_j.append(0.0)
     for tick in range(1, round(seconds / TICK_S) + 1):
+        if loop is not None:
+            loop.until(host, tick * TICK_NS - 1)
         host.advance(tick * TICK_S, readings)
         for place, (gpu, board) in enumerate(zip(gpus, boards, strict=True)):
             board.truth_j.append(host.energy_true_j(gpu))
@@ -107,6 +150,8 @@ def _watched(host: Host, model: str, seconds: float, loads: Sequence[Load]) -> l
         if tick % round(1 / TICK_S) == 0:
             _take_samples(host, gpus, boards, boot_us)
             _look(readings, gpus, boards, tick * TICK_NS)
+            if loop is not None:
+                loop.drain(dict(zip(gpus, boards, strict=True)))
     for board in boards:
         _fit(board)
     return boards

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from eagent.telemetry.drawn import Drawn
+from eagent.telemetry.drawn import GAP_NS, Drawn
 from eagent.telemetry.track import Track
 
 REACHES = (16, 8, 4, 2)  # refreshes to either side that a line may go through; the longest on which it is straight
@@ -26,6 +26,7 @@ STRAIGHT = 1.3  # residuals may be so much greater than what neighbouring ones d
 STEADY_BLURS = 2.2  # how far the power of a steady stretch may seem to change, in times by which refreshes are blurred
 SWING_REACH = 10  # intervals to either side that tell how much power changes hereabouts
 SIGMA_OF_BLUR = 1 / 3  # a refresh's time is off by no more than its blur
+KNOWN_NS = 3_000_000  # refreshes that are blurred by more were not learnt, only seen to have been
 GAIN_SHARE = 0.02  # of the mean: what is left between counter and power once one is fitted to the other
 ALL_SEEN = 0.35  # power that differs from the mean by less than this share of the mean's own changes has no blind time
 
@@ -41,7 +42,10 @@ WEIGHTS = {
     "blind": 0.39,
     "seen_change": 0.05,
     "seen_changes": 0.077,
-    "bias": 0.59,
+    "bias": 2.0,
+    "wander": 0.4,
+    "unknown": 0.9,
+    "gap": 1.0,
 }
 
 
@@ -56,12 +60,14 @@ class Edge:
     total_uj: float
     rate: float
     terms: dict[str, float]
+    is_unseen: bool = False
 
 
 def half_width_uj(first: Edge, last: Edge, bias_ns: float) -> float:
     """Of the difference of two totals; all refreshes may be thought `bias_ns` too late or too early together."""
     square = WEIGHTS["bias"] * ((last.rate - first.rate) * bias_ns) ** 2
     for edge in (first, last):
+        square += WEIGHTS["wander"] * (edge.rate * bias_ns) ** 2
         square += sum(WEIGHTS[name] * term for name, term in edge.terms.items())
     return math.sqrt(square)
 
@@ -75,6 +81,8 @@ def at(track: Track, time_ns: int, powers: Drawn | None = None) -> Edge:
         powers: Power as read at the same refreshes, which shows what happens within them.
     """
     near = _Near(track, time_ns)
+    if near.span_ns > GAP_NS:
+        return near.unseen()
     blind = near.blind(powers) if powers is not None else 0.0
     return near.by_line(blind) or near.between(blind)
 
@@ -135,6 +143,7 @@ class _Near:
             if line.residual_square <= STRAIGHT**2 * jitter * self.span_ns**2:
                 timing = (self.rate * self.blur_ns * SIGMA_OF_BLUR) ** 2
                 terms = {
+                    "unknown": self._unknown_uj() ** 2,
                     "line": line.residual_square * line.leverage,
                     "line_swing": max(0.0, line.residual_square - timing),
                     "line_blind": self._beyond_gain(blind_uj) ** 2 * self.within,
@@ -157,8 +166,11 @@ class _Near:
         into_ns = self.share * self.span_ns
         before_uj = self.totals_uj[self.place - 1]
         straight_uj = before_uj + self.rate * into_ns
-        share, sigma_ns = self.share, self.blur_ns * SIGMA_OF_BLUR
-        terms = {"blur": (self.rate * sigma_ns) ** 2 * (share**2 + (1 - share) ** 2)}
+        share, sigma_ns = self.share, min(self.blur_ns, KNOWN_NS) * SIGMA_OF_BLUR
+        terms = {
+            "unknown": self._unknown_uj() ** 2,
+            "blur": (self.rate * sigma_ns) ** 2 * (share**2 + (1 - share) ** 2),
+        }
         left = self.rates[self.place - 1] if self.place > 1 else self.rate
         right = self.rates[self.place + 1] if self.place + 1 < len(self.rates) else self.rate
         total_uj = straight_uj
@@ -177,6 +189,16 @@ class _Near:
             terms["changes"] = self.changes_uj**2 * self.within
             terms["blind"] = self._beyond_gain(blind_uj) ** 2 * self.within
         return Edge(self.base_uj + total_uj, self.rate, terms)
+
+    def unseen(self) -> Edge:
+        """Where nobody looked for long: all may have been drawn before the moment, or all after."""
+        added_uj = self.rate * self.span_ns
+        total_uj = self.totals_uj[self.place - 1] + added_uj * self.share
+        return Edge(self.base_uj + total_uj, self.rate, {"gap": (added_uj / 2) ** 2 * self.within}, is_unseen=True)
+
+    def _unknown_uj(self) -> float:
+        """A refresh was somewhere in a stretch of time, and its neighbours, looked at alike, in the same place."""
+        return abs(self.rate) * self.blur_ns / 2 if self.blur_ns > KNOWN_NS else 0.0
 
     def _stepped(self, left: float, right: float, into_ns: float) -> float | None:
         """What was drawn since the refresh before, if power went in one step from what it was to what it is after.

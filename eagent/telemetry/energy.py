@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass
 
 from eagent.model import Channel, Device, DeviceKind, Status
@@ -23,6 +24,7 @@ PACKAGE_GAIN_SHARE = 0.05  # RAPL against wall meters: a few percent, assumed
 
 JITTER_SHARE = 0.01  # of a period: how far a refresh may come off its time
 LEARNT_NS = 1_000_000  # how far off the loop's idea of it may be
+IDLE_CHANGE_SHARE = 0.1  # ... unless power has changed by more than this since
 SLOW_NS = 500_000_000  # refreshes farther apart than this are looks at an idle device
 
 # As plain numbers: comparing members of an enumeration a thousand times a second costs more than the rest.
@@ -34,7 +36,8 @@ UNKNOWN_SHARE_MAX = 0.5  # of a window, beyond which its joules would be made up
 UNKNOWN_SHARE_TOLD = 0.02
 BLIND_WEIGHT = 4.0  # of the blind parts' variance in the square of a half-width of 95 %
 COUNT_UJ = 1000  # what a counter of millijoules leaves open
-ALIASED_SHARE = 0.5  # what power readings are worth that may show anything of a load's swing
+ALIASED_SHARE = 0.5  # how wrong power readings may be that may show anything of a load's swing ...
+ALIASED_BUFFER_SHARE = 0.2  # ... and what the driver's buffer tells in their stead, which looks more often
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,15 @@ class Meter:
         self._is_package = device.kind is DeviceKind.CPU
         period_ns, window_ns = round(device.power_period_s * 1e9), round(device.power_window_s * 1e9)
         self._known_blur_ns = LEARNT_NS + int(JITTER_SHARE * period_ns)
-        self._unknown_blur_ns = max(self._known_blur_ns, period_ns)
-        self._unknown_age_ns = period_ns // 2
+        self._period_ns = period_ns
+        self._looked_ns = [0, 0]  # at the counter, at the power reading: the last look
         # The mean of more than a period is that of an earlier time.
         self._late_ns = 0 if self._is_package else max(0, window_ns - period_ns) // 2
         self._counter = Counter(device.max_limit_w)
         self._counted = Track()
         self._counted_uj = 0
         self._resets = Spells()
+        self._lost: deque[tuple[int, int]] = deque(maxlen=256)  # with a reset before a time: microjoules
         self._drawn = Drawn(window_ns, FINE_NS)
         self._sampled = Drawn(0, FINE_NS)
         self._use = aliasing.Use()
@@ -89,8 +93,10 @@ class Meter:
                 self._watch_else(time_ns, value, channel)
         elif status == _SAME:
             if channel == _POWER and value > 0:
+                self._looked_ns[1] = time_ns
                 self._watch.power(time_ns, value)
             elif channel == _ENERGY:
+                self._looked_ns[0] = time_ns
                 self._watch.energy(time_ns, self._counted_uj)
 
     def resolved_until_ns(self) -> int:
@@ -98,9 +104,10 @@ class Meter:
         times = self._main.times
         if not times:
             return 0
-        if len(times) > 1 and times[-1] - times[-2] < SLOW_NS and not self._is_package:
-            return times[-2]
-        return times[-1]
+        if self._is_package or len(times) < 3:
+            return times[-1]
+        is_idle = times[-1] - times[-2] >= SLOW_NS and self._main.is_steady(IDLE_CHANGE_SHARE)
+        return times[-1] if is_idle else times[-2]
 
     def flags(self, now_ns: int) -> tuple[str, ...]:
         """What is wrong now."""
@@ -148,24 +155,54 @@ class Meter:
         )
 
     def _count(self, time_ns: int, value: int, age_ns: int) -> None:
-        published_ns, blur_ns = self._published(time_ns, age_ns)
+        published_ns, blur_ns = self._published(time_ns, age_ns, 0)
         times = self._counted.times
         if times and published_ns <= times[-1]:
             return
+        if times and blur_ns == self._known_blur_ns < self._counted.blurs_ns[-1]:
+            self._place_last(published_ns)
         step = self._counter.add(published_ns, value)
         added_uj = step.added_mj * 1000
         if step.is_reset:
-            self._resets.add(times[-1], published_ns)
+            added_uj = self._across_reset(times[-1], published_ns, added_uj)
         self._counted_uj += added_uj
         self._counted.add(published_ns, self._counted_uj, blur_ns)
         self._watch.energy(published_ns, self._counted_uj)
         if published_ns >= self._agreement.due_ns:
             self._agreement.look(self._counted, self._drawn)
 
+    def _across_reset(self, last_ns: int, now_ns: int, counted_uj: int) -> int:
+        """What was drawn since the last reading before a reset: what was counted since, and what was lost with it.
+
+        The lost part is told by power readings or, without, by what was drawn before; all of it is uncertain.
+        """
+        if self._drawn.reach_ns(last_ns, now_ns) == now_ns - last_ns and not self._drawn.gaps.overlap_ns(
+            last_ns, now_ns
+        ):
+            expected_uj = self._drawn.between_uj(last_ns, now_ns)
+        else:
+            before_ns = max(self._counted.times[0], last_ns - SECOND_NS)
+            known_ns = last_ns - before_ns
+            rate = self._counted.between_uj(before_ns, last_ns) / known_ns if known_ns else 0.0
+            expected_uj = rate * (now_ns - last_ns)
+        lost_uj = max(0, int(expected_uj) - counted_uj)
+        self._resets.add(last_ns, now_ns)
+        self._lost.append((now_ns, lost_uj))
+        return counted_uj + lost_uj
+
+    def _place_last(self, published_ns: int) -> None:
+        """Of the refresh before one that is known only a stretch is known: it was a number of periods earlier."""
+        last_ns, within_ns = self._counted.times[-1], self._counted.blurs_ns[-1]
+        periods = -((last_ns + within_ns // 2 - published_ns) // self._period_ns)
+        placed_ns = published_ns - periods * self._period_ns
+        earliest_ns = max(last_ns - within_ns // 2, self._counted.times[-2] + 1 if len(self._counted) > 1 else 0)
+        if periods > 0 and placed_ns >= earliest_ns:
+            self._counted.move_last(placed_ns, self._known_blur_ns)
+
     def _draw(self, time_ns: int, value: int, age_ns: int) -> None:
         if value <= 0:  # what is powered never draws nothing: drivers that are polled hard have been seen to say 0
             return
-        published_ns, blur_ns = self._published(time_ns, age_ns)
+        published_ns, blur_ns = self._published(time_ns, age_ns, 1)
         if not self._counted.times and self._drawn.keep_ns != DAY_NS and len(self._drawn) > 100:
             self._drawn.keep_ns = DAY_NS  # there is nothing else to remember
         self._drawn.read(published_ns - self._late_ns, value, blur_ns)
@@ -180,24 +217,28 @@ class Meter:
             self._watch.use(time_ns, value)
             self._use.add(time_ns, value)
 
-    def _published(self, time_ns: int, age_ns: int) -> tuple[int, int]:
-        """When the sensor published what was read, and how far off that may be."""
+    def _published(self, time_ns: int, age_ns: int, which: int) -> tuple[int, int]:
+        """When the sensor published what was read, and how far off that may be: after the look before, in any case."""
         if self._is_package:
             return time_ns, LEARNT_NS
-        if age_ns < 0:
-            return time_ns - self._unknown_age_ns, self._unknown_blur_ns
-        return time_ns - age_ns, self._known_blur_ns
+        since_ns = time_ns - self._looked_ns[which]
+        self._looked_ns[which] = time_ns
+        if age_ns >= 0:
+            return time_ns - min(age_ns, since_ns), self._known_blur_ns
+        within_ns = min(self._period_ns, since_ns)
+        return time_ns - within_ns // 2, max(self._known_blur_ns, within_ns)
 
     def _by_counter(self, begin_ns: int, end_ns: int) -> Energy:
         track = self._counted
         first = edge.at(track, max(begin_ns, track.times[0]), self._drawn)
         last = edge.at(track, min(end_ns, track.times[-1]), self._drawn)
-        half_uj = math.hypot(edge.half_width_uj(first, last, LEARNT_NS), COUNT_UJ)
+        lost_uj = sum(lost_uj for time_ns, lost_uj in self._lost if begin_ns < time_ns <= end_ns)
+        half_uj = math.hypot(edge.half_width_uj(first, last, LEARNT_NS), COUNT_UJ) + lost_uj
         known = _Known(last.total_uj - first.total_uj, half_uj)
         known = known.stretched(end_ns - begin_ns, track.reach_ns(begin_ns, end_ns))
         flags = {
             "disagreement": self._agreement.spells.overlap_ns(begin_ns, end_ns) > 0,
-            "gap": known.is_partial,
+            "gap": known.is_partial or first.is_unseen or last.is_unseen,
             "reset": self._resets.overlap_ns(begin_ns, end_ns) > 0,
         }
         return _energy(known, self._counter_gain_share, "counter", flags)
@@ -209,11 +250,15 @@ class Meter:
         edges_uj = edge.half_width_uj(first, last, LEARNT_NS)
         drawn_uj, blind_uj2 = last.total_uj - first.total_uj, BLIND_WEIGHT * track.variance(*inside_ns)
         is_aliased = self._is_aliased(begin_ns, end_ns)
+        worth = ALIASED_SHARE
         if aliasing.is_covered(self._sampled, begin_ns, end_ns):
+            worth = ALIASED_BUFFER_SHARE
+            if is_aliased:  # what readings that stand still tell of their own scatter is nothing
+                blind_uj2 = drawn_uj**2
             drawn_uj, blind_uj2 = self._with_samples(drawn_uj, blind_uj2, *inside_ns)
         half_uj = math.hypot(edges_uj, math.sqrt(blind_uj2))
         if is_aliased:
-            half_uj = max(half_uj, ALIASED_SHARE * drawn_uj)
+            half_uj = max(half_uj, worth * drawn_uj)
         stuck_ns = self._watch.power_stuck.overlap_ns(begin_ns, end_ns)
         half_uj += drawn_uj * stuck_ns / (end_ns - begin_ns)
         told_ns = self._drawn_ns(begin_ns, end_ns) + stuck_ns

@@ -118,7 +118,7 @@ class Watch:
             self._counted_ns, self._counted_uj = time_ns, total_uj
 
     def _compare(self, span_ns: int, counted_uj: int) -> None:
-        if IDLE_PCT < self._use_pct < STEADY_PCT:
+        if self._power_mw <= 0 or IDLE_PCT < self._use_pct < STEADY_PCT:
             return  # a load that pauses may beat against the sensor: then what it reads may be right and not the mean
         counted_mw = counted_uj * 1_000_000 / span_ns
         low, high = (share * self._power_mw for share in COUNTER_RANGE)

@@ -44,6 +44,10 @@ class Track:
         if len(self.times) >= self._tidy_at:
             self.tidy(time_ns)
 
+    def move_last(self, time_ns: int, blur_ns: int) -> None:
+        """Say better when the last entry was."""
+        self.times[-1], self.blurs_ns[-1] = time_ns, blur_ns
+
     def place(self, time_ns: int) -> int:
         """Where the first entry later than a time is; `len` if there is none."""
         return bisect_right(self.times, time_ns)
@@ -57,6 +61,12 @@ class Track:
         low_ns, high_ns = self.times[place - 1], self.times[place]
         low_uj, high_uj = self.totals_uj[place - 1], self.totals_uj[place]
         return low_uj + (high_uj - low_uj) * (time_ns - low_ns) / (high_ns - low_ns)
+
+    def is_steady(self, share: float) -> bool:
+        """Whether the last two intervals, of three entries or more, grew at rates no farther apart than a share."""
+        (first_ns, then_ns, last_ns), (first_uj, then_uj, last_uj) = self.times[-3:], self.totals_uj[-3:]
+        before, after = (then_uj - first_uj) / (then_ns - first_ns), (last_uj - then_uj) / (last_ns - then_ns)
+        return abs(after - before) <= share * max(before, after)
 
     def reach_ns(self, begin_ns: int, end_ns: int) -> int:
         """How much of a window lies between the first and the last entry."""
