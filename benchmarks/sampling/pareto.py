@@ -123,7 +123,7 @@ def judge(gpu_model: str, table: Table) -> list[Figure]:
     def beside(name: str) -> dict[str, float]:
         return {peer: getattr(seen, name) for peer, seen in table.peers.items()}
 
-    # Who passes nothing over has nothing to say; who does must say what the simulator counts, but for a last stride.
+    # Who passes nothing over has nothing to say; who does must say what the simulator counts, but for a stride.
     missed = round(slow.seen.refreshes * (1 - slow.seen.caught))
     is_honest = slow.seen.caught >= CAUGHT or (slow.says_so and slow.shed >= max(1, missed - GPUS * STRIDE_MOST))
     return [
