@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
-from eagent.cli.client import Client
+from eagent.client import Client
 from eagent.config import Config, Paths, load
 from eagent.errors import EagentError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eagent.cli.client import Client, NoAgentError, device_target
+from eagent.client import Client, NoAgentError, device_target
 from eagent.errors import EagentError, InputError, RefusedError, UnavailableError
 
 
