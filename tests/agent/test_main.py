@@ -26,12 +26,13 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from eagent.agent.main import run
+from eagent.api.jobs import job_server
 from eagent.api.server import Server
 from eagent.config import Config, Paths
 from eagent.errors import EagentError
 try:
     here = Path(sys.argv[1])
-    run(Paths(here, here, proc=here / "proc"), Config(fixed_w=400.0, decide_period_ms=50), Server)
+    run(Paths(here, here, proc=here / "proc"), Config(fixed_w=400.0, decide_period_ms=50), Server, job_server)
 except EagentError as problem:
     sys.exit(f"eagent: {problem}")
 """
