@@ -73,7 +73,7 @@ def parse(answer: dict[str, Any], count: int) -> list[Joules]:
     try:
         simulated = bool(answer["simulated"])
         windows = [_window(each, simulated) for each in answer["windows"]]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         windows = []
     if len(windows) != count:
         raise EagentError("the agent's answer cannot be read: is it another version of eagent?")

@@ -161,7 +161,7 @@ class Holders:
             if not each.process.descends_from(caller.identity):
                 others += each.overlaps(begin_ns, end_ns)
             elif of_all_users or each.process.uid == caller.uid:
-                first_ns, last_ns = _reach(each, whole, caller.uid)
+                first_ns, last_ns = _reach(each, whole, None if of_all_users else caller.uid)
                 holds = holds or (first_ns <= end_ns and last_ns >= begin_ns)
         return Held(holds, others)
 
@@ -170,14 +170,14 @@ def _near(each: Holding, begin_ns: int, end_ns: int) -> bool:
     return each.first_ns - REACH_NS <= end_ns and each.last_ns + REACH_NS >= begin_ns
 
 
-def _reach(each: Holding, others: Sequence[Holding], uid: int) -> tuple[int, int]:
+def _reach(each: Holding, others: Sequence[Holding], uid: int | None) -> tuple[int, int]:
     """From when to when a process counts as holding: up to the looks around, if no stranger is seen there.
 
-    Power tells what runs, and a stranger's is none of the caller's business.
+    Power tells what runs, and a stranger's is none of the caller's business; to no user (None) anybody is a stranger.
     """
 
     def strange(at_ns: int) -> bool:
-        return any(other.process.uid != uid and other.seen(at_ns) for other in others)
+        return uid is not None and any(other.process.uid != uid and other.seen(at_ns) for other in others)
 
     first_ns, last_ns = each.first_ns, each.last_ns
     if each.before_ns and not strange(each.before_ns):
