@@ -253,8 +253,8 @@ def _ask_for(batch: list[Window]) -> str:
         answers = ask([(window.begin_ns, window.end_ns) for window in batch], batch[0]._devices)
     except InputError as problem:  # of all of them: they name the same devices
         answers = [Joules(why=str(problem))] * len(batch)
-    except EagentError as problem:
-        why = str(problem)
+    except Exception as problem:  # a job that wants to know its joules must not end because it can't
+        why = str(problem) if isinstance(problem, EagentError) else f"asking failed: {problem!r}"
         answers = [Joules(why=why)] * len(batch)
     for window, answer in zip(batch, answers, strict=True):
         window._joules, window._final = answer, not why

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -403,3 +404,23 @@ def test_the_package_offers_what_it_says_and_nothing_else() -> None:
 @pytest.mark.parametrize("begin", [eagent.measure, lambda: eagent.measure("x").begin()])
 def test_a_window_shows_itself_to_a_programmer_without_asking(begin: Callable[[], eagent.Window]) -> None:
     assert repr(begin()).startswith("<eagent.Window ")
+
+
+def test_whatever_answers_ends_no_job(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "jobs/measure.sock"))
+        listener.listen()
+
+        def answer() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n[1, 2]")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with eagent.measure("epoch") as window:
+            pass
+        assert window.energy_j is None
+        assert "is cut short, or not one of eagent's" in window.why
+        thread.join()

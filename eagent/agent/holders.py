@@ -81,7 +81,7 @@ class _Place:
         at_ns = self.look_ns
         for identity, process in self.fresh.items():
             if identity in self.now:
-                self.now[identity].last_ns = at_ns
+                self.now[identity].process, self.now[identity].last_ns = process, at_ns
             else:
                 self.now[identity] = Holding(process, self.looked_ns, at_ns, at_ns)
         for identity in [each for each in self.now if each not in self.fresh]:

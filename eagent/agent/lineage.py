@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eagent.config import PROC
@@ -61,9 +61,11 @@ class Lineage:
         stat = self._stat(pid)
         if stat is None or stat[1] * TICK_NS - self._boot_ahead_ns() > at_ns + SLACK_NS:  # dead, or another by now
             return known
-        if known is not None and known.identity[1] == stat[1]:
-            return known
         status = self._status(pid)
+        if known is not None and known.identity[1] == stat[1]:
+            if status is not None and status.uid != known.uid:  # a launcher that has become its user
+                known = self._known[pid] = replace(known, uid=status.uid)
+            return known
         if status is None:
             return None
         if len(self._known) >= KNOWN_MAX:

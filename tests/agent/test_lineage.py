@@ -80,6 +80,16 @@ def test_a_pid_that_is_used_again_is_another_process(proc: Proc) -> None:
     assert after.identity != before.identity
 
 
+def test_a_launcher_that_becomes_its_user_is_its_users(proc: Proc) -> None:
+    proc.put(70, 1, 30, uid=0)
+    before = proc.lineage.look(70, NOW_NS)
+    proc.put(70, 1, 30, uid=1000)
+    after = proc.lineage.look(70, NOW_NS)
+    assert before is not None
+    assert after is not None
+    assert (before.uid, after.uid, after.identity) == (0, 1000, before.identity)
+
+
 def test_one_that_started_after_it_was_seen_was_not_seen(proc: Proc) -> None:
     proc.put(70, 1, 1001)
     assert proc.lineage.look(70, NOW_NS) is None
