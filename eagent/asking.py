@@ -11,7 +11,7 @@ from eagent.config import SYSTEM_RUN, Paths
 from eagent.joules import Joules, parse
 
 WINDOWS_MAX = 256  # in one request
-TIMEOUT_S = 8.0  # an answer waits for the first refresh after a window's end, and for its turn
+TIMEOUT_S = 15.0  # an answer waits for the first refresh after a window's end, and for its turn
 OFFSETS = Path("/proc/self/timens_offsets")
 START = "have it started (`eagent up`), or in a container mount the host's /run/eagent/jobs"
 

@@ -25,6 +25,7 @@ from eagent.joules import DeviceJoules, Joules
 from eagent.summary import LOST, Summary, Tally
 
 KEPT_MAX = 65_536  # windows that ended and were not asked for yet; of older ones only number and time are kept
+ALONG_MAX = 64  # windows in a request for one of them: more would keep who waits for it
 ROOM = 256  # as many are let go at a time
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -212,7 +213,7 @@ def measured() -> tuple[Summary, ...]:
     """All windows that this process has ended so far, one summary for each name. Asks for those not asked for yet."""
     why = ""
     with _asking:
-        while not why and (batch := _take([])):
+        while not why and (batch := _take([], WINDOWS_MAX)):
             why = _ask_for(batch)
         left = [window for window in _ended.copy() if not window._counted]
         return _tally.summaries([(window.name, window.seconds or 0.0) for window in left], why)
@@ -225,15 +226,15 @@ def _resolve(window: Window) -> None:
         return
     try:
         if not window._final:  # somebody may have asked for it meanwhile
-            _ask_for(_take([window]))
+            _ask_for(_take([window], ALONG_MAX))
     finally:
         _asking.release()
 
 
-def _take(batch: list[Window]) -> list[Window]:
-    """Fill a request with the latest windows; all in it ask for the same devices."""
+def _take(batch: list[Window], most: int) -> list[Window]:
+    """Fill a request of at most so many with the latest windows; all in it ask for the same devices."""
     others: list[Window] = []
-    while len(batch) + len(others) < WINDOWS_MAX:
+    while len(batch) + len(others) < most:
         try:
             window = _ended.pop()
         except IndexError:

@@ -249,6 +249,12 @@ def test_a_long_request_lets_the_agent_take_its_turns(world: World, windows: int
     fed(world, (7, ((11,), ())), (9, ((11,), ())))
     turns = 0
 
+    def clock() -> int:  # each look at it is a millisecond later: so long does a window take
+        world.now_ns += 1_000_000
+        return world.now_ns
+
+    world.windows._clock = clock
+
     async def count() -> None:
         nonlocal turns
         while True:
