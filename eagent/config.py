@@ -16,6 +16,9 @@ from eagent.options import Devices, File, Gangs, Listen, Mode, Names, Number, Op
 LET_GO_S, RAMPED_LET_GO_S = 5.0, 60.0
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
 PROC = Path("/proc")
+SYSTEM_RUN = Path("/run/eagent")  # root's
+JOBS_MODE = 0o755
+RUN_MODE = 0o751  # others may pass through to `jobs`, and find nothing else that is theirs to open
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Paths:
         """
         uid = os.getuid()
         if uid == 0:
-            run, state = "/run/eagent", "/var/lib/eagent"
+            run, state = str(SYSTEM_RUN), "/var/lib/eagent"
         else:
             run = f"{environ['XDG_RUNTIME_DIR']}/eagent" if environ.get("XDG_RUNTIME_DIR") else f"/tmp/eagent-{uid}"
             home = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '/tmp')}/.local/state"
@@ -66,6 +69,16 @@ class Paths:
     def api_socket(self) -> Path:
         """The agent's HTTP socket."""
         return self.run / "api.sock"
+
+    @property
+    def jobs(self) -> Path:
+        """What jobs may use, whoever owns them; a directory of its own, to be mounted into containers."""
+        return self.run / "jobs"
+
+    @property
+    def measure_socket(self) -> Path:
+        """Where the agent tells job owners what their windows drew. Anybody may connect."""
+        return self.jobs / "measure.sock"
 
     @property
     def power_socket(self) -> Path:

@@ -141,3 +141,14 @@ def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) 
         config.parse(text, "x")
     assert problem in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_what_jobs_may_open_lies_in_a_directory_of_its_own() -> None:
+    paths = Paths.from_environment({"EAGENT_RUN_DIR": "/somewhere/run", "EAGENT_STATE_DIR": "/somewhere/state"})
+    assert (paths.jobs, paths.measure_socket) == (
+        Path("/somewhere/run/jobs"),
+        Path("/somewhere/run/jobs/measure.sock"),
+    )
+    others = {value for name in dir(Paths) if isinstance(value := getattr(paths, name), Path)} - {paths.measure_socket}
+    assert not [each for each in others if each.parent == paths.jobs]
+    assert config.RUN_MODE & 0o007 == 0o001, "others may pass, and neither list nor write"

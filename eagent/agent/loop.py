@@ -29,6 +29,7 @@ from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostSta
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
+from eagent.telemetry.records import Record
 from eagent.wire import watts
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,16 @@ class WardenLink(Protocol):
     async def clear_budget(self) -> None: ...
 
 
+class Tap(Protocol):
+    """Who else wants to have what is drained from the ring."""
+
+    def bind(self, devices: Sequence[Device], *, simulated: bool) -> None:
+        """The devices that the records' places mean from now on."""
+
+    def add(self, records: Sequence[Record]) -> None:
+        """What has come."""
+
+
 class Governor:
     """Reads, decides and asks, once a period. What it knows is open to read; only its own methods change it.
 
@@ -87,6 +98,7 @@ class Governor:
         halted: Callable[[], str | None] = lambda: None,
         busy_cpus: Callable[[int], Reading] = lambda _: NEVER,
         frequencies: Callable[[int], Mapping[str, Reading]] = lambda _: {},
+        tap: Tap | None = None,
     ) -> None:
         """A governor that knows nothing yet.
 
@@ -98,6 +110,7 @@ class Governor:
             halted: Says why all policies but the budget's are to stand still; None: they are not.
             busy_cpus: Tells how many CPUs are busy, at a monotonic time.
             frequencies: Tells how fast the CPUs of each package run, by its UUID, at a monotonic time.
+            tap: Gets all that is drained from the ring, too.
         """
         self.halted: str | None = None
         self.proposals: list[Proposal] = []  # of all policies, those that only observe included
@@ -123,6 +136,7 @@ class Governor:
         self._look_at_frequencies = frequencies
         self._frequencies: Mapping[str, Reading] = {}
         self.costs = Costs()
+        self._tap = tap
         self._fold = Fold(())
         self._gangs: tuple[frozenset[str], ...] = ()
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
@@ -200,7 +214,10 @@ class Governor:
 
     def read(self, now_ns: int) -> None:
         """Bring `state` up to date from the ring: for a turn, or for somebody who asks between two turns."""
-        self._fold.add(self.feed.drain(now_ns))
+        records = self.feed.drain(now_ns)
+        self._fold.add(records)
+        if self._tap is not None:
+            self._tap.add(records)
         self._mind("ring", self.feed.problem)
         self.costs.note(self.feed.stats)
         for subject, problem in self.costs.problems(now_ns).items():
@@ -222,7 +239,7 @@ class Governor:
         self._warden_alarms = status.alarms
         devices = tuple(_as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
         if devices != self.devices:
-            self._fold.rebind(devices)
+            self._rebind(devices)
 
     async def set_budget(self, budget: Budget, now_ns: int) -> bool:
         """Put the host under a budget; returns whether its limits were read back under the envelope.
@@ -289,7 +306,7 @@ class Governor:
             self.hello = await self.warden.connect()
             self._reconnect.succeeded()
             self.budget = self.hello.budget
-            self._fold.rebind(self.hello.devices)
+            self._rebind(self.hello.devices)
             self._gangs = self._resolve_gangs(self.hello.devices)
             self._forget_lease()
             self.feed.close()  # a new warden made a new ring
@@ -319,6 +336,11 @@ class Governor:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
             self._status_due_ns = now_ns  # the warden knows something that we do not
+
+    def _rebind(self, devices: tuple[Device, ...]) -> None:
+        self._fold.rebind(devices)
+        if self._tap is not None:
+            self._tap.bind(devices, simulated=self.hello is not None and self.hello.simulated)
 
     def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
         """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""

@@ -17,10 +17,14 @@ from eagent.agent.agent import Agent
 from eagent.agent.feed import Feed
 from eagent.agent.footprint import Footprints
 from eagent.agent.frequency import Frequencies
+from eagent.agent.lineage import Lineage
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden
-from eagent.config import Config, Paths
+from eagent.agent.windows import Windows
+from eagent.asking import clock_offset_ns
+from eagent.config import JOBS_MODE, RUN_MODE, Config, Paths
+from eagent.errors import EagentError
 from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
 
@@ -40,11 +44,12 @@ class ApiServer(Protocol):
         """Finish what is being answered, and stop."""
 
 
+Api = Callable[[Agent, Path], ApiServer]
+Jobs = Callable[[Windows, Path], ApiServer]
+
+
 def run(
-    paths: Paths,
-    config: Config,
-    api: Callable[[Agent, Path], ApiServer],
-    frequencies: Callable[[], Mapping[str, float]] = dict,
+    paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: Callable[[], Mapping[str, float]] = dict
 ) -> None:
     """Be the agent until SIGTERM or SIGINT. A warden that is not there yet, or not any more, is waited for.
 
@@ -53,6 +58,7 @@ def run(
         config: The operator's wishes.
         api: Makes the server for an agent at a socket path. Agent and api are rooms of one level: who starts both wires
             them.
+        jobs: The same for the socket that jobs ask for the joules of their windows.
         frequencies: Reads the MHz of each CPU package that can tell, by its UUID. The agent itself holds no hardware.
 
     Raises:
@@ -60,16 +66,17 @@ def run(
     """
     follow_parent()
     psutil.PROCFS_PATH = str(paths.proc)  # of the whole process: nothing else here asks psutil
-    make_directory(paths.run, 0o750)
+    make_directory(paths.run, RUN_MODE)
     lock = hold_lock(paths.agent_lock, "agent")
     try:
-        asyncio.run(_run(paths, config, api, Frequencies(frequencies)))
+        asyncio.run(_run(paths, config, api, jobs, Frequencies(frequencies)))
     finally:
         os.close(lock)
 
 
-async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiServer], frequencies: Frequencies) -> None:
+async def _run(paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: Frequencies) -> None:
     stopping = asyncio.Event()
+    windows = Windows(Lineage(), time.monotonic_ns, shift_ns=clock_offset_ns())
     governor = Governor(
         Warden(paths.warden_socket),
         Feed(lambda: RingReader(paths.ring)),
@@ -77,6 +84,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
         halted=lambda: halt_reason(paths.halt),
         busy_cpus=Processors().busy,
         frequencies=frequencies.look,
+        tap=windows,
     )
     member = _member(governor, config, paths)
 
@@ -90,6 +98,7 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
     try:
         server = api(Agent(governor, config, member=member, footprints=Footprints()), paths.api_socket)
         await server.start()
+        job_server = await _open_to_jobs(jobs, windows, paths)
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         try:
@@ -99,8 +108,24 @@ async def _run(paths: Paths, config: Config, api: Callable[[Agent, Path], ApiSer
                     tasks.create_task(member.run(stopping))
         finally:
             await server.close()
+            if job_server is not None:
+                await job_server.close()
     finally:
         await governor.close()
+
+
+async def _open_to_jobs(jobs: Jobs, windows: Windows, paths: Paths) -> ApiServer | None:
+    """Answer jobs, too. That they can't be is no reason not to govern."""
+    server = jobs(windows, paths.measure_socket)
+    try:
+        make_directory(paths.jobs, JOBS_MODE)
+        if paths.jobs.stat().st_uid == os.geteuid():
+            paths.jobs.chmod(JOBS_MODE)  # what the umask took
+        await server.start()
+    except (EagentError, OSError) as problem:
+        log.warning("jobs can't measure what they draw: %s", problem)
+        return None
+    return server
 
 
 def _member(governor: Governor, config: Config, paths: Paths) -> Member | None:

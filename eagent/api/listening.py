@@ -12,22 +12,22 @@ SOCKET_MODE = 0o660
 SOCKET_NAME_MAX = 107  # sockaddr_un.sun_path, less its final zero
 
 
-def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, mode 0660 from its first moment, in place of whatever socket was there.
+def listen(path: Path, mode: int = SOCKET_MODE) -> socket.socket:
+    """A listening socket at `path`, of this mode from its first moment, in place of whatever socket was there.
 
     It is made under another name and renamed, so that a client finds the old one or a listening one, nothing between.
 
     Raises:
         UnavailableError: the name is too long, or the directory does not let us.
     """
-    made = path.with_name(f"{path.name}.new")
-    if len(os.fsencode(made)) > SOCKET_NAME_MAX:
+    made = path.with_suffix(".new")  # no longer than a name that ends in .sock
+    if max(len(os.fsencode(each)) for each in (made, path)) > SOCKET_NAME_MAX:
         raise UnavailableError(f"{path}: too long for a socket's name; choose a shorter EAGENT_RUN_DIR")
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.unlink(missing_ok=True)
-        bind(listening, made)
-        made.chmod(SOCKET_MODE)  # what the umask took
+        bind(listening, made, mode)
+        made.chmod(mode)  # what the umask took
         listening.listen()
         made.rename(path)
     except OSError as problem:
@@ -37,10 +37,10 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-def bind(unbound: socket.socket, path: Path) -> None:
-    """Make the socket's file with a mode of 0660, less the umask; changed afterwards, it would be wider for a moment.
+def bind(unbound: socket.socket, path: Path, mode: int = SOCKET_MODE) -> None:
+    """Make the socket's file with a mode, less the umask; changed afterwards, it would be wider for a moment.
 
     It is a trait of Linux that the file gets the mode that the unbound socket was given.
     """
-    os.fchmod(unbound.fileno(), SOCKET_MODE)
+    os.fchmod(unbound.fileno(), mode)
     unbound.bind(os.fspath(path))

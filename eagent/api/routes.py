@@ -30,11 +30,23 @@ PIN = {"limit_w": Number("watts", HOST_MAX_W, required=True), "for_s": Number("s
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """Who connected, by the kernel's word."""
+
+    pid: int  # as we see it; 0: we do not
+    uid: int
+
+
+NOBODY = Peer(0, -1)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One request: its body, and what the path's template caught."""
+    """One request: its body, what the path's template caught, and who asks."""
 
     body: bytes = b""
     path: Mapping[str, str] = field(default_factory=dict)
+    peer: Peer = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +173,9 @@ ROUTES: Routes = (
 )
 
 
-async def answer(service: Any, method: str, target: str, body: bytes = b"", routes: Routes = ROUTES) -> Reply:
+async def answer(
+    service: Any, method: str, target: str, body: bytes = b"", routes: Routes = ROUTES, peer: Peer = NOBODY
+) -> Reply:
     """The response to one request. Never raises, and never shows a client more than one line of a problem.
 
     Args:
@@ -170,6 +184,7 @@ async def answer(service: Any, method: str, target: str, body: bytes = b"", rout
         target: the request target as sent, percent-encoded.
         body: all of it.
         routes: what there is to ask.
+        peer: who asks.
     """
     try:
         path, query, _ = target.partition("?")
@@ -182,7 +197,7 @@ async def answer(service: Any, method: str, target: str, body: bytes = b"", rout
             return reply_error(405, f"{path} takes {allowed}, not {method[:16]}", (("Allow", allowed),))
         if query:
             raise InputError(f"{path} takes no query")
-        return await handler(service, Call(body, caught))
+        return await handler(service, Call(body, caught, peer))
     except InputError as problem:
         return reply_error(400, str(problem))
     except RefusedError as problem:

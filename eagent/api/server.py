@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import struct
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,8 +16,8 @@ from typing import Any, TypeVar
 import h11
 
 from eagent import __version__
-from eagent.api.listening import listen
-from eagent.api.routes import ROUTES, Reply, Routes, answer, reply_error
+from eagent.api.listening import SOCKET_MODE, listen
+from eagent.api.routes import ROUTES, Peer, Reply, Routes, answer, reply_error
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class Bounds:
     """What one client, and all of them together, may take of the agent."""
 
     connections: int = 64
+    of_one_user: int = 64  # of those connections
     header_bytes: int = 16_384
     body_bytes: int = 65_536
     idle_s: float = 60.0  # between two requests
@@ -39,7 +42,14 @@ class Bounds:
 class Server:
     """The HTTP server of a process. `start`, then `close`, both on one event loop."""
 
-    def __init__(self, service: Any, path: Path, bounds: Bounds | None = None, routes: Routes = ROUTES) -> None:
+    def __init__(
+        self,
+        service: Any,
+        path: Path,
+        bounds: Bounds | None = None,
+        routes: Routes = ROUTES,
+        mode: int = SOCKET_MODE,
+    ) -> None:
         """A server of `service` on the socket `path`. Whoever makes it holds the process's lock on that directory.
 
         Args:
@@ -47,10 +57,12 @@ class Server:
             path: Where to listen.
             bounds: Of sizes and times.
             routes: What there is to ask; else what there is of the agent, a `Service`.
+            mode: Of the socket's file: who may connect.
         """
         self._service = service
         self._routes = routes
         self._path = path
+        self._mode = mode
         self._bounds = bounds or Bounds()
         self._listener: asyncio.Server | None = None
         self._inode: int | None = None
@@ -63,7 +75,7 @@ class Server:
         Raises:
             UnavailableError: the socket cannot be made there.
         """
-        listening = listen(self._path)
+        listening = listen(self._path, self._mode)
         self._inode = self._path.stat().st_ino
         self._listener = await asyncio.start_unix_server(self._accept, sock=listening)
 
@@ -90,7 +102,8 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         connection = _Connection(self._service, self._routes, self._bounds, reader, writer)
-        full = len(self._connections) >= self._bounds.connections
+        of_user = sum(each.peer.uid == connection.peer.uid for each in self._connections.values())
+        full = len(self._connections) >= self._bounds.connections or of_user >= self._bounds.of_one_user
         self._connections[task] = connection
         connection.last = self._closing or full
         try:
@@ -125,6 +138,7 @@ class _Connection:
         self._bounds = bounds
         self._reader = reader
         self._writer = writer
+        self.peer = _peer(writer)
         self._writer.transport.set_write_buffer_limits(high=0)  # so that drain() means: all of it has left
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
         self.idle = True  # nothing of a request has arrived
@@ -153,7 +167,7 @@ class _Connection:
                 await self._refuse(413, f"the body is longer than {self._bounds.body_bytes} bytes")
                 return
             method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
-            reply = await answer(self._service, method, target, body, self._routes)
+            reply = await answer(self._service, method, target, body, self._routes, self.peer)
             await self._send(reply, with_body=method != "HEAD")
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
@@ -161,7 +175,8 @@ class _Connection:
 
     async def turn_away(self) -> None:
         """Tell a client too many so, without reading what it wants."""
-        await self._refuse(503, f"all {self._bounds.connections} connections are taken: try again")
+        few = min(self._bounds.connections, self._bounds.of_one_user)
+        await self._refuse(503, f"all {few} connections are taken: try again")
 
     async def _request(self) -> tuple[h11.Request | None, bytes | None]:
         """The next request with its whole body: no request when the client closed, no body when it is too long."""
@@ -212,6 +227,12 @@ class _Connection:
         if data:
             self._writer.write(data)
             await _within(self._bounds.write_s, self._writer.drain())
+
+
+def _peer(writer: asyncio.StreamWriter) -> Peer:
+    connection = writer.get_extra_info("socket")
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Peer(pid, uid)
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:

@@ -22,9 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # the shape of a verb
     """Run until a signal."""
     from eagent.agent.main import run as run_agent
+    from eagent.api.jobs import job_server
     from eagent.api.server import Server
     from eagent.hardware.frequency import Frequencies
 
     log_to_stderr()
-    run_agent(context.paths, context.config(), Server, frequencies=Frequencies(context.paths.sysfs).read)
+    frequencies = Frequencies(context.paths.sysfs)
+    run_agent(context.paths, context.config(), Server, job_server, frequencies.read)
     return 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, cast
 
-from eagent.cli.client import Client
+from eagent.client import Client
 from eagent.config import Config, Paths, load
 from eagent.errors import EagentError
 
@@ -72,6 +72,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
     "top": ("eagent.cli.top", "watch power and limits, live"),
+    "measure": ("eagent.cli.measure", "run a command and tell what it drew; for anybody"),
     "verify": ("eagent.cli.verify", "compare the live knobs with what eagent says it holds"),
     "doctor": ("eagent.cli.doctor", "find what is missing or wrong here, and what to do about it"),
     "demo": ("eagent.cli.demo", "watch a budget being shared, on a simulated host"),
@@ -115,7 +116,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     top = _parser()
-    args = top.parse_args(argv)
+    cut = list(argv).index("--") if "--" in argv else len(argv)
+    ours, theirs = argv[:cut], argv[cut:]  # behind "--" stands somebody else's command, whose options are its own
+    args = top.parse_args(ours)
     if args.verb is None:
         top.print_help()
         return USAGE
@@ -125,11 +128,10 @@ def _run(argv: Sequence[str]) -> int:
     verb = cast(Verb, module)
     parser = _verb_parser(args.verb, verb)
     _, rest = _shared_parser().parse_known_args(args.rest, args)
-    ours = rest[: rest.index("--")] if "--" in rest else rest  # behind it stands somebody else's command
-    negative = next((word for word in ours if re.match(r"-[\d.]", word)), None)
+    negative = next((word for word in rest if re.match(r"-[\d.]", word)), None)
     if negative is not None:  # argparse would take it for an option and speak of something else
         parser.error(f"{negative!r}: numbers here are never negative")
-    parser.parse_args(rest, args)
+    parser.parse_args([*rest, *theirs], args)
     return verb.run(args, _context(args))
 
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from eagent import __version__
 from eagent.cli.arguments import add_json, duration, print_json
-from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
+from eagent.client import Client
 from eagent.config import DEFAULT_FILE, Config
 from eagent.doctor.finding import Finding, Severity
 from eagent.doctor.host import Host, Roots, gather

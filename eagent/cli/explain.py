@@ -14,9 +14,9 @@ import argparse
 from typing import Any
 
 from eagent.cli.arguments import add_json, print_json
-from eagent.cli.client import device_target
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
+from eagent.client import device_target
 
 Json = dict[str, Any]
 

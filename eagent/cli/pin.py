@@ -16,9 +16,9 @@ from __future__ import annotations
 import argparse
 
 from eagent.cli.arguments import duration, watts
-from eagent.cli.client import device_target
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
+from eagent.client import device_target
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

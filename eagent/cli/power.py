@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from eagent.cli.arguments import add_json, print_json
-from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
 from eagent.cli.logs import log_to_stderr
 from eagent.cli.quantities import format_duration
+from eagent.client import Client
 
 Json = dict[str, Any]
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from eagent.cli.client import NoAgentError
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
+from eagent.client import NoAgentError
 from eagent.errors import RefusedError
 
 Json = dict[str, Any]

@@ -15,11 +15,11 @@ import sys
 import time
 from typing import Any
 
-from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
 from eagent.cli.screen import Screen
 from eagent.cli.status import budget_lines, cost_lines, cpu_lines, lease_line, of_kind, ours, warden_line
+from eagent.client import Client
 from eagent.errors import EagentError, InputError
 
 Json = dict[str, Any]

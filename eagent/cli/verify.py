@@ -21,9 +21,9 @@ from typing import Any
 
 from eagent import __version__
 from eagent.cli.arguments import add_json, print_json
-from eagent.cli.client import Client
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
+from eagent.client import Client
 from eagent.doctor.checks.library import unusable
 from eagent.doctor.driver import Driver, ask
 from eagent.doctor.host import Roots, has_kernel_driver

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from eagent.config import Config, Paths
+from eagent.config import RUN_MODE, Config, Paths
 from eagent.errors import DriverError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
@@ -51,7 +51,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
     with contextlib.ExitStack() as stack:
         for number in (signal.SIGTERM, signal.SIGINT):  # until the server has its own: end in order at any point
             signal.signal(number, lambda *_: sys.exit(0))
-        make_directory(paths.run, 0o750)
+        make_directory(paths.run, RUN_MODE)
         make_directory(paths.state, 0o750)
         stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
         loop = Loop(

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -26,12 +27,13 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from eagent.agent.main import run
+from eagent.api.jobs import job_server
 from eagent.api.server import Server
 from eagent.config import Config, Paths
 from eagent.errors import EagentError
 try:
     here = Path(sys.argv[1])
-    run(Paths(here, here, proc=here / "proc"), Config(fixed_w=400.0, decide_period_ms=50), Server)
+    run(Paths(here, here, proc=here / "proc"), Config(fixed_w=400.0, decide_period_ms=50), Server, job_server)
 except EagentError as problem:
     sys.exit(f"eagent: {problem}")
 """
@@ -177,6 +179,35 @@ def test_busy_cpus_are_those_of_the_configured_proc(start: Callable[[], subproce
     agent.terminate()
     _, complaints = agent.communicate(timeout=START_S)
     assert agent.returncode == 0, complaints
+
+
+def test_jobs_have_a_socket_of_their_own_that_is_gone_with_the_agent(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        agent = start()
+    finally:
+        os.umask(before)
+    place = tmp_path / "jobs/measure.sock"
+    await_true(place.exists, "the socket for jobs")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (place.parent, place)] == [0o755, 0o666]
+    agent.terminate()
+    _, complaints = agent.communicate(timeout=START_S)
+    assert (agent.returncode, place.exists()) == (0, False), complaints
+
+
+def test_an_agent_that_cannot_answer_jobs_governs_all_the_same(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs").write_text("in the way")
+    agent = start()
+    await_true(lambda: request(tmp_path, "GET", "/v1/status"), "the API answers")
+    agent.terminate()
+    _, complaints = agent.communicate(timeout=START_S)
+    assert agent.returncode == 0, complaints
+    assert "jobs can't measure what they draw: " in complaints
+    assert "Traceback" not in complaints
 
 
 def test_an_agent_without_a_warden_waits_and_ends_when_told(

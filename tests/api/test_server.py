@@ -296,7 +296,7 @@ def test_a_stale_socket_is_replaced(service: Any, path: Path) -> None:
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()
-    path.with_name("api.sock.new").touch()  # an agent died between bind and rename
+    path.with_name("api.new").touch()  # an agent died between bind and rename
     before = os.umask(0)
     try:
         with_server(service, path, lambda talk: answered(talk, path))
@@ -307,7 +307,7 @@ def test_a_stale_socket_is_replaced(service: Any, path: Path) -> None:
 async def answered(talk: Talk, path: Path) -> None:
     assert (await talk.ask(STATUS))[0].status_code == 200
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
-    assert not path.with_name("api.sock.new").exists()
+    assert not path.with_name("api.new").exists()
 
 
 def test_close_leaves_the_socket_of_an_agent_started_since(service: Any, path: Path) -> None:

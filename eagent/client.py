@@ -1,4 +1,4 @@
-"""The command line's way to the agent, or to the power role: one HTTP request over its unix socket, one JSON answer.
+"""The way to the agent, or to the power role: one HTTP request over its unix socket, one JSON answer.
 
 Each request has its own connection and the server closes it after the answer, so the answer ends where the stream ends.
 That needs no HTTP library, whose import would take longer than all else that `eagent status` does.

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from eagent.cli.client import Client, NoAgentError, device_target
-from eagent.errors import EagentError, InputError, RefusedError, UnavailableError
+from eagent.client import Client, NoAgentError
+from eagent.errors import EagentError, UnavailableError
 
 
 def refused(path: Path, **options: Any) -> EagentError:
@@ -130,19 +130,3 @@ def test_a_refusal_sent_before_the_request_was_read_is_heard(tmp_path: Path) -> 
         with pytest.raises(EagentError, match="all taken"):
             Client(path).request("PUT", "/v1/budget", {"padding": "x" * 5_000_000})
         thread.join(5)
-
-
-def test_each_status_is_the_error_that_the_agent_raised(tmp_path: Path, agent: Any) -> None:
-    client = Client(tmp_path / "api.sock")
-    for problem in (InputError("a"), RefusedError("b"), UnavailableError("c"), EagentError("d")):
-        agent.problem = problem
-        with pytest.raises(type(problem)) as heard:
-            client.request("POST", "/v1/restore")
-        assert type(heard.value) is type(problem)
-        assert str(heard.value) == str(problem)
-
-
-@pytest.mark.usefixtures("agent")
-def test_a_device_of_any_name_reaches_the_agent_as_it_was_typed(tmp_path: Path) -> None:
-    client = Client(tmp_path / "api.sock")
-    assert client.request("GET", device_target("GPU/0a ö", "explain"))["device"] == "GPU/0a ö"

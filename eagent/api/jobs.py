@@ -1,0 +1,79 @@
+"""What anybody on the host may ask the agent: what their own windows drew. Nothing else is answered at this socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from eagent.api.body import read_object
+from eagent.api.routes import SEGMENT_MAX, Call, Reply, Routes, reply_json
+from eagent.api.server import Bounds, Server
+from eagent.api.service import Json
+from eagent.asking import WINDOWS_MAX
+from eagent.errors import InputError
+
+SOCKET_MODE = 0o666  # anybody: who asks gets only what its own processes held
+DEVICES_MAX = 64
+TIME_MAX_NS = 2**62
+BOUNDS = Bounds(
+    connections=128,
+    of_one_user=32,
+    header_bytes=4096,
+    body_bytes=32_768,  # of which 256 windows take at most 12,000
+    idle_s=5.0,
+    request_s=2.0,
+    write_s=2.0,
+    drain_s=0.5,
+)
+
+Span = tuple[int, int]
+
+
+class JobService(Protocol):
+    """What these requests need of the agent; see `eagent.agent.windows`."""
+
+    async def windows(self, pid: int, uid: int, spans: list[Span], names: list[str]) -> Json:
+        """What the devices that a caller's processes held drew over windows, in monotonic nanoseconds."""
+
+
+async def post_windows(service: JobService, call: Call) -> Reply:
+    """The joules of windows."""
+    spans, names = read_windows(call.body)
+    return reply_json(await service.windows(call.peer.pid, call.peer.uid, spans, names))
+
+
+ROUTES: Routes = (("POST", "/v1/windows", post_windows),)
+
+
+def job_server(service: JobService, path: Path) -> Server:
+    """The server of the job socket; its directory must be there."""
+    return Server(service, path, BOUNDS, ROUTES, SOCKET_MODE)
+
+
+def read_windows(body: bytes) -> tuple[list[Span], list[str]]:
+    """The windows and the devices in a request's body.
+
+    Raises:
+        InputError: it holds anything else, or too much of it.
+    """
+    document = read_object(body)
+    if not document.keys() <= {"windows", "devices"}:
+        raise InputError("the body takes 'windows' and 'devices', and nothing else")
+    windows, names = document.get("windows"), document.get("devices", [])
+    if not isinstance(windows, list) or not 1 <= len(windows) <= WINDOWS_MAX:
+        raise InputError(f"windows: must be a list of 1 to {WINDOWS_MAX} pairs [begin_ns, end_ns]")
+    if not isinstance(names, list) or len(names) > DEVICES_MAX or not all(map(_is_name, names)):
+        raise InputError(f"devices: must be a list of at most {DEVICES_MAX} names, as gpu0")
+    return [_span(each) for each in windows], names
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= SEGMENT_MAX and value.isprintable()
+
+
+def _span(value: object) -> Span:
+    if isinstance(value, list) and len(value) == 2 and all(type(each) is int for each in value):
+        begin_ns, end_ns = value
+        if 0 <= begin_ns <= end_ns <= TIME_MAX_NS:
+            return begin_ns, end_ns
+    raise InputError("a window is a pair [begin_ns, end_ns] of whole monotonic nanoseconds, the lesser first")
