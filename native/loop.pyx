@@ -208,6 +208,8 @@ cdef class Loop:
         cdef char text[96]
         cdef nvmlPciInfo_t pci
         cdef unsigned int low = 0, high = 0, value = 0
+        cdef unsigned int clocks_mhz[CLOCKS_MAX]
+        cdef uint32_t count
         cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
         facts = dict.fromkeys(("architecture", "min_limit_mw", "max_limit_mw", "default_limit_mw", "limit_mw"))
         self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{i}: UUID")
@@ -226,30 +228,11 @@ cdef class Loop:
         if self._loop.nvml.limit_get(handle, &value) == NVML_SUCCESS:
             facts["limit_mw"] = value
             self._loop.actuator.limits.devices[i].requested_mw = value
-        facts["clocks_mhz"] = self._clocks(i)
+        count = nvml_clocks(&self._loop.nvml, handle, clocks_mhz, CLOCKS_MAX)
+        facts["clocks_mhz"] = sorted(clocks_mhz[k] for k in range(count))
+        self._loop.actuator.ceilings.devices[i].lowest_mhz = facts["clocks_mhz"][0] if count else 0
         actuator_show(&self._loop.actuator)
         return facts
-
-    cdef list _clocks(self, uint32_t i):
-        """The graphics clocks at the greatest memory clock; none where locks are not to be had."""
-        cdef unsigned int memory_mhz[CLOCKS_MAX]
-        cdef unsigned int graphics_mhz[CLOCKS_MAX]
-        cdef unsigned int count = CLOCKS_MAX
-        cdef nvml_t *nvml = &self._loop.nvml
-        cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
-        if nvml.clock_lock == NULL or nvml.clock_reset == NULL:
-            return []
-        if nvml.memory_clocks == NULL or nvml.graphics_clocks == NULL:
-            return []
-        if nvml.memory_clocks(handle, &count, memory_mhz) != NVML_SUCCESS or count == 0:
-            return []
-        highest_mhz = max(memory_mhz[k] for k in range(count))
-        count = CLOCKS_MAX
-        if nvml.graphics_clocks(handle, highest_mhz, &count, graphics_mhz) != NVML_SUCCESS:
-            return []
-        clocks = sorted(graphics_mhz[k] for k in range(count))
-        self._loop.actuator.ceilings.devices[i].lowest_mhz = clocks[0] if clocks else 0
-        return clocks
 
     def probe(self, uint32_t i, uint32_t limit_mw):
         """Write a limit that is in force already; None if the driver took it, else the driver's reason.

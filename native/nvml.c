@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MEMORY_CLOCKS 64u
+
 typedef struct nvml_symbol {
   const char *name;
   size_t offset;
@@ -54,6 +56,15 @@ void nvml_close(nvml_t *nvml) {
   nvml->shutdown();
   dlclose(nvml->library);
   nvml->library = NULL;
+}
+
+uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room) {
+  unsigned int memory_mhz[MEMORY_CLOCKS], count = MEMORY_CLOCKS, highest_mhz = 0;
+  if (!nvml->clock_lock || !nvml->clock_reset || !nvml->memory_clocks || !nvml->graphics_clocks) return 0;
+  if (nvml->memory_clocks(device, &count, memory_mhz) != NVML_SUCCESS || count == 0) return 0;
+  for (unsigned int i = 0; i < count; i++)
+    if (memory_mhz[i] > highest_mhz) highest_mhz = memory_mhz[i];
+  return nvml->graphics_clocks(device, highest_mhz, &room, out) == NVML_SUCCESS ? room : 0;
 }
 
 const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code) {

@@ -7,6 +7,7 @@
 #define EAGENT_NVML_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "nvml_abi.h"
 
@@ -55,6 +56,10 @@ typedef struct nvml {
 /* Load the library, resolve the names and initialise it. Returns 0, or -1 with one line for a person in `problem`. */
 int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room);
 void nvml_close(nvml_t *nvml);
+
+/* The graphics clocks, in MHz, that a device can be locked to at its greatest memory clock, as the driver lists them.
+ * Returns how many are in `out`; 0 where locks are not to be had. */
+uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room);
 
 /* The driver's own text for a code. */
 const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code);

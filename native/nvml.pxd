@@ -1,5 +1,7 @@
 """NVML as nvml.h gives it."""
 
+from libc.stdint cimport uint32_t
+
 cdef extern from "nvml.h" nogil:
     ctypedef int nvmlReturn_t
     ctypedef struct nvmlDevice_st:
@@ -23,11 +25,8 @@ cdef extern from "nvml.h" nogil:
         nvmlReturn_t (*limit_set)(nvmlDevice_t, unsigned int) noexcept nogil
         # These may be NULL.
         nvmlReturn_t (*architecture)(nvmlDevice_t, unsigned int *) noexcept nogil
-        nvmlReturn_t (*clock_lock)(nvmlDevice_t, unsigned int, unsigned int) noexcept nogil
-        nvmlReturn_t (*clock_reset)(nvmlDevice_t) noexcept nogil
-        nvmlReturn_t (*memory_clocks)(nvmlDevice_t, unsigned int *, unsigned int *) noexcept nogil
-        nvmlReturn_t (*graphics_clocks)(nvmlDevice_t, unsigned int, unsigned int *, unsigned int *) noexcept nogil
 
     int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room)
     void nvml_close(nvml_t *nvml)
+    uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room)
     const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code)

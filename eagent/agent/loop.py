@@ -7,10 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from eagent.agent.cost import Costs
 from eagent.agent.feed import Feed
+from eagent.agent.links import Tap, WardenLink
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
 from eagent.agent.warden import (
@@ -21,7 +21,6 @@ from eagent.agent.warden import (
     KnobStatus,
     PreferenceStatus,
     Told,
-    WardenStatus,
 )
 from eagent.config import Config
 from eagent.errors import EagentError, InputError, RefusedError
@@ -29,7 +28,6 @@ from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostSta
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
-from eagent.telemetry.records import Record
 from eagent.wire import watts
 
 log = logging.getLogger(__name__)
@@ -49,38 +47,6 @@ def modes(config: Config) -> dict[str, str]:
         "cpu": config.mode_cpu,
         "sleep": config.mode_sleep,
     }
-
-
-class WardenLink(Protocol):
-    """What the loop needs of the warden's client."""
-
-    @property
-    def connected(self) -> bool: ...
-    @property
-    def pid(self) -> int | None: ...
-    def close(self) -> None: ...
-    async def connect(self) -> Hello: ...
-    async def status(self) -> WardenStatus: ...
-    async def lease(
-        self,
-        limits_mw: Mapping[str, int],
-        clocks_mhz: Mapping[str, int],
-        preferences: Mapping[str, str],
-        ttl_s: float,
-    ) -> int: ...
-    async def release(self) -> None: ...
-    async def set_budget(self, budget: Budget) -> bool: ...
-    async def clear_budget(self) -> None: ...
-
-
-class Tap(Protocol):
-    """Who else wants to have what is drained from the ring."""
-
-    def bind(self, devices: Sequence[Device], *, simulated: bool) -> None:
-        """The devices that the records' places mean from now on."""
-
-    def add(self, records: Sequence[Record]) -> None:
-        """What has come."""
 
 
 class Governor:
