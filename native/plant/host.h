@@ -29,7 +29,7 @@ typedef struct plant_gpu_view {
   uint32_t power_instant_mw; /* as the sensor last published it, noise and board gain included */
   uint32_t power_average_mw; /* likewise, over a longer window; has_average 0: there is no such field */
   uint32_t has_average;
-  uint32_t has_counter; /* 0: energy_mj is not shown */
+  uint32_t has_counter;    /* 0: energy_mj is not shown */
   uint32_t power_plain_mw; /* what nvmlDeviceGetPowerUsage gives */
   uint64_t sensor_time_us; /* when that was, microseconds since 1970 */
   uint64_t energy_mj;      /* the driver's counter, refreshed with the sensor */
