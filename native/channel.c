@@ -15,7 +15,7 @@ static const double STEPS_LEAST = 2.5;                    /* looks in a period, 
 
 /* Tracking. */
 static const double GUARD_NS = 1e6, GUARD_SHARE = 0.015; /* after the expected moment it has surely published */
-static const double TOLERANCE_NS = 8e6, TOLERANCE_SHARE = 1. / 3; /* looks of several sensors share a wake-up */
+static const double TOLERANCE_NS = 5e6, TOLERANCE_SHARE = 1. / 4; /* looks of several sensors share a wake-up */
 static const int64_t PROBE_EVERY_NS = 200000000;
 static const uint32_t PROBE_LEAST = 5;                      /* publications */
 static const double NUDGE_NS = 1e5, NUDGE_SHARE = 1. / 300; /* of a period, for the phase ... */
@@ -244,8 +244,10 @@ channel_seen_t channel_look(channel_t *channel, int64_t now_ns, int changed) {
   return seen;
 }
 
-void channel_skip(channel_t *channel, uint32_t publications) {
-  if (channel->mode != CHANNEL_TRACKING || publications == 0) return;
-  pass(channel, publications);
+uint32_t channel_skip(channel_t *channel, uint32_t publications) {
+  if (channel->mode != CHANNEL_TRACKING || channel->is_probe) return 0;
+  channel->next_ns += (int64_t)(publications * channel->period_ns);
+  channel->probe_in = channel->probe_in > publications + 1 ? channel->probe_in - publications : 1;
   plan(channel, channel->looked_ns);
+  return publications;
 }

@@ -54,7 +54,8 @@ typedef struct channel_seen {
 void channel_begin(channel_t *channel, int64_t now_ns, int64_t step_ns, int64_t free_ns);
 /* A look at the monotonic time now_ns has shown something else than the one before (changed), or the same. */
 channel_seen_t channel_look(channel_t *channel, int64_t now_ns, int changed);
-/* Pass over the next publications: they are not looked at and not counted as missed. */
-void channel_skip(channel_t *channel, uint32_t publications);
+/* Pass over the next publications: they are not looked at and not counted as missed. Returns how many; none before a
+ * look that is to keep the phase, for that must follow one at the publication before. */
+uint32_t channel_skip(channel_t *channel, uint32_t publications);
 
 #endif

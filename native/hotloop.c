@@ -51,6 +51,7 @@ static void account(hotloop_t *loop) {
   const actuator_cost_t *cost = &loop->actuator.cost;
   const uint64_t read_ns = counted(&cost->read_ns);
   stats->read_ns += read_ns - loop->actuator_read_ns;
+  loop->sampler.shed.other.spent_ns += read_ns - loop->actuator_read_ns;
   loop->actuator_read_ns = read_ns;
   stats->write_ns = counted(&cost->write_ns);
   stats->writes = counted(&cost->writes);

@@ -4,7 +4,7 @@
 
 static const int64_t EVERY_NS = 1000000000;
 static const double BUDGET = 0.0085;  /* of time: a minute's mean stays below 1 % with learning, which is short */
-static const double OTHER_MOST = 0.5; /* of the budget: the rest is always for power */
+static const double OTHER_MOST = 0.5; /* of the budget, where power takes the rest */
 static const double FORGET = 1. / 20; /* of what was known, at each account */
 static const double STRIDE_MOST = 32;
 static const uint32_t CALM_LEAST = 10;
@@ -28,7 +28,7 @@ void shed_account(shed_t *shed, int64_t now_ns) {
   shed->due_ns = now_ns + EVERY_NS;
   learn(&shed->power, span_ns, weight);
   learn(&shed->other, span_ns, weight);
-  choose(&shed->other, BUDGET * OTHER_MOST);
+  choose(&shed->other, fmax(BUDGET * OTHER_MOST, BUDGET - shed->power.share));
   choose(&shed->power, BUDGET - shed->other.share / shed->other.stride);
   const int sheds = shed->power.stride > 1 || shed->other.stride > 1;
   shed->since_ns = !sheds ? 0 : shed->since_ns ? shed->since_ns : now_ns;

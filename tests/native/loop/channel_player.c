@@ -22,6 +22,7 @@ typedef struct wakes {
 typedef struct story {
   uint64_t published, caught, missed, looks;
   uint64_t untracked, begun; /* looks while not tracking; times that learning began */
+  uint64_t skipped;
   double tracking_since_s, age_p95_s, age_error_p95_s, period_s;
   int32_t mode, reserved;
 } story_t;
@@ -51,7 +52,7 @@ static double p95(double *values, uint64_t count) {
 
 /* Counts begin at from_s; seconds are simulated. */
 void play(const sensor_t *sensor, const wakes_t *wakes, double step_s, double free_s, double from_s, double until_s,
-          uint64_t seed, story_t *out) {
+          uint32_t skip, uint64_t seed, story_t *out) {
   static double ages_s[AGES_MAX], errors_s[AGES_MAX];
   double jitters[4096];
   uint64_t number = 0, shown = 0, last_shown = 0, ages = 0, errors = 0; /* number: of publications so far */
@@ -75,6 +76,7 @@ void play(const sensor_t *sensor, const wakes_t *wakes, double step_s, double fr
     const int was_learning = channel.mode == CHANNEL_LEARNING;
     channel_seen_t seen = channel_look(&channel, 1000000000 + (int64_t)(now_s * 1e9), changed);
     if (channel.mode == CHANNEL_TRACKING && out->tracking_since_s < 0) out->tracking_since_s = now_s;
+    if (changed && skip) out->skipped += channel_skip(&channel, skip);
     if (channel.mode == CHANNEL_LEARNING && !was_learning) out->begun++;
     if (now_s >= from_s) {
       out->untracked += channel.mode != CHANNEL_TRACKING;
