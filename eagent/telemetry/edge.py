@@ -7,8 +7,8 @@ mean is known, its course is not. So a window's edge is placed by one of two gue
   times make one good one
 - else between its two neighbours, with a step of power in between where the means before and after tell its place
 
-Either has its own error bar. The weights below were fitted on simulated boards so that 95 of 100 windows hold the truth
-(`benchmarks/sampling/energy.py --fit`), and judged on others. docs/energy.md has the figures.
+Either has its own error bar. The weights below were fitted on simulated boards so that some 95 of 100 windows hold the
+truth, and are judged on others (`benchmarks/sampling/energy.py`). docs/energy.md tells how, and has the figures.
 """
 
 from __future__ import annotations
