@@ -299,14 +299,14 @@ def cost() -> list[Figure]:
     """What a record and a question cost, in this process."""
     board = on_plant("v100-pcie-16gb", 1, 30.0, [Load("cost", (0,), Square(0.5, 0.5))])[0]
     records, meter = reader(board, 0, counter=True, samples=True).records(board), Meter(board.device)
-    begin_ns = time.perf_counter_ns()
+    begin_ns = time.process_time_ns()
     for record in records:
         meter.add(*record)
-    each_us = (time.perf_counter_ns() - begin_ns) / len(records) / 1000
-    begin_ns = time.perf_counter_ns()
+    each_us = (time.process_time_ns() - begin_ns) / len(records) / 1000
+    begin_ns = time.process_time_ns()
     for i in range(200):
         meter.energy(5 * SECOND_NS + i, 15 * SECOND_NS + i)
-    asked_us = (time.perf_counter_ns() - begin_ns) / 200 / 1000
+    asked_us = (time.process_time_ns() - begin_ns) / 200 / 1000
     return [Figure("a record costs", each_us, "us", "<= 3", each_us <= 3), Figure("a window costs", asked_us, "us")]
 
 
