@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import statistics
 import tempfile
 from array import array
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from benchmarks.figures import Figure, publish
 from eagent.hardware._loop import Loop
 from eagent.hardware.nvml import SENSORS, UNKNOWN_SENSOR
 from eagent.model import Channel, Device, Knob, Status
@@ -334,3 +336,28 @@ class Reader:
             elif refresh.time_ns <= look_ns < following.time_ns:
                 yield look_ns, refresh, False
                 look_ns += SECOND_NS
+
+
+def told_off_ms(board: Board) -> list[float]:
+    """By how much the real loop's times of refreshes are off, later ones positive, once it has learnt them."""
+    true_ns = {refresh.energy_mj: refresh.time_ns for refresh in board.refreshes}
+    return [
+        (time_ns - age_ns - true_ns[value]) / 1e6
+        for time_ns, value, channel, status, age_ns in board.sent
+        if channel == Channel.ENERGY_MJ and status == Status.OK and age_ns >= 0 and value in true_ns
+    ]
+
+
+def figures() -> list[Figure]:
+    """How far off the loop's times of refreshes are: what `Reader` assumes, and what error bars must bear."""
+    found = []
+    for model in ("a100-sxm4-80gb", "h100-sxm5-80gb", "v100-pcie-16gb"):
+        load = Load("steady", tuple(range(GPUS)), Square(1.0, 0.5))
+        off_ms = [each for board in on_plant(model, 7, 40.0, [load], looped=True) for each in told_off_ms(board)]
+        mean_ms, peers = statistics.mean(off_ms), {"sd": statistics.pstdev(off_ms)}
+        found.append(Figure(f"refresh times, real loop, {model}", mean_ms, "ms", peers=peers))
+    return found
+
+
+if __name__ == "__main__":
+    publish("sampling-boards", figures())

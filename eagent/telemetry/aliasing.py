@@ -79,20 +79,21 @@ def is_aliased(drawn: Drawn, sampled: Drawn, use: Use, begin_ns: int, end_ns: in
         end_ns: Of the window.
     """
     begin_ns = max(begin_ns, end_ns - LONGEST_NS, drawn.times[-1] - FINE_NS)
-    if end_ns - begin_ns < SHORTEST_NS or not drawn.blind_ns:
+    span_ns = end_ns - begin_ns
+    if span_ns < SHORTEST_NS or not drawn.blind_ns:
         return False
     readings = drawn.readings_mw[drawn.place(begin_ns) : drawn.place(end_ns)]
     if len(readings) < READINGS_MIN:
         return False
-    glides = _glides(readings, lag=max(1, SMOOTH_NS * len(readings) // (end_ns - begin_ns)))
+    glides, pauses = _glides(readings, span_ns), use.pauses(begin_ns, end_ns)
     if not is_covered(sampled, begin_ns, end_ns):
-        return use.pauses(begin_ns, end_ns) and (glides or _is_still(readings))
+        return pauses and (glides or _is_still(readings))
     if _disagree(drawn, sampled, begin_ns, end_ns):
         return True
     looks = sampled.readings_mw[sampled.place(begin_ns) : sampled.place(end_ns)]
-    if _has_few_phases(looks):
+    if _has_few_phases(looks) or (pauses and _glides(looks, span_ns)):  # then the buffer beats against the load, too
         return glides or _is_still(readings)
-    return use.pauses(begin_ns, end_ns) and glides
+    return pauses and glides
 
 
 def is_covered(sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
@@ -112,12 +113,13 @@ def _disagree(drawn: Drawn, sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
     return abs(mean_uj) > TOLD_SHARE * sum(sampled_uj) / BLOCKS + TOLD_ERRORS * error_uj
 
 
-def _glides(readings: Sequence[int], lag: int) -> bool:
+def _glides(readings: Sequence[int], span_ns: int) -> bool:
     """Whether they rise and fall, not often and in no steps, or in none but those of the sensor's jitter."""
     low, high = min(readings), max(readings)
     swing = high - low
     if swing < SWING_SHARE * sum(readings) / len(readings):
         return False
+    lag = max(1, SMOOTH_NS * len(readings) // span_ns)
     farthest = max(abs(after - before) for before, after in pairwise(readings))
     if farthest > STEP_SHARE * swing and _rhythm(readings, lag) < SMOOTH:
         return False

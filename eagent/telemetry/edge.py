@@ -7,8 +7,8 @@ mean is known, its course is not. So a window's edge is placed by one of two gue
   times make one good one
 - else between its two neighbours, with a step of power in between where the means before and after tell its place
 
-Either has its own error bar. The weights below were fitted on simulated boards so that 95 of 100 windows hold the truth
-(`benchmarks/sampling/energy.py --fit`), and judged on others. docs/energy.md has the figures.
+Either has its own error bar. The weights below were fitted on simulated boards so that some 95 of 100 windows hold the
+truth, and are judged on others (`benchmarks/sampling/energy.py`). docs/energy.md tells how, and has the figures.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ STEADY_BLURS = 2.2  # how far the power of a steady stretch may seem to change, 
 SWING_REACH = 10  # intervals to either side that tell how much power changes hereabouts
 SIGMA_OF_BLUR = 1 / 3  # a refresh's time is off by no more than its blur
 KNOWN_NS = 3_000_000  # refreshes that are blurred by more were not learnt, only seen to have been
+THINNED_NS = 500_000_000  # refreshes farther apart that were learnt are what is left of a distant past
+THINNED_SHARE = 0.04
 GAIN_SHARE = 0.02  # of the mean: what is left between counter and power once one is fitted to the other
 ALL_SEEN = 0.35  # power that differs from the mean by less than this share of the mean's own changes has no blind time
 
@@ -46,6 +48,7 @@ WEIGHTS = {
     "wander": 0.4,
     "unknown": 0.9,
     "gap": 1.0,
+    "thinned": 0.2,
 }
 
 
@@ -144,6 +147,7 @@ class _Near:
                 timing = (self.rate * self.blur_ns * SIGMA_OF_BLUR) ** 2
                 terms = {
                     "unknown": self._unknown_uj() ** 2,
+                    "thinned": self._thinned_uj() ** 2 * self.within,
                     "line": line.residual_square * line.leverage,
                     "line_swing": max(0.0, line.residual_square - timing),
                     "line_blind": self._beyond_gain(blind_uj) ** 2 * self.within,
@@ -169,6 +173,7 @@ class _Near:
         share, sigma_ns = self.share, min(self.blur_ns, KNOWN_NS) * SIGMA_OF_BLUR
         terms = {
             "unknown": self._unknown_uj() ** 2,
+            "thinned": self._thinned_uj() ** 2 * self.within,
             "blur": (self.rate * sigma_ns) ** 2 * (share**2 + (1 - share) ** 2),
         }
         left = self.rates[self.place - 1] if self.place > 1 else self.rate
@@ -199,6 +204,12 @@ class _Near:
     def _unknown_uj(self) -> float:
         """A refresh was somewhere in a stretch of time, and its neighbours, looked at alike, in the same place."""
         return abs(self.rate) * self.blur_ns / 2 if self.blur_ns > KNOWN_NS else 0.0
+
+    def _thinned_uj(self) -> float:
+        """Between thinned refreshes power went up and down unseen: by as much as seconds differ, or a share of it."""
+        if self.span_ns < THINNED_NS or self.blur_ns > KNOWN_NS:
+            return 0.0
+        return max(self.changes_uj, THINNED_SHARE * abs(self.rate) * self.span_ns)
 
     def _stepped(self, left: float, right: float, into_ns: float) -> float | None:
         """What was drawn since the refresh before, if power went in one step from what it was to what it is after.

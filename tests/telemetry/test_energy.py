@@ -34,10 +34,9 @@ def feed(
         if only != "counter":
             reading_mw = round(power_w(time_ns / SECOND - 0.01) * 1000)
             meter.add(time_ns + 3 * MS, reading_mw, Channel.POWER_INSTANT_MW, Status.OK, 3 * MS)
-        counted_j += (
-            sum(power_w((time_ns + (i + 0.5) * period / 100) / SECOND) * 0.01 for i in range(100)) * period / SECOND
-        )
-        time_ns += period
+        parts_w = [power_w((time_ns + (i + 0.5) * PERIOD / 100) / SECOND) for i in range(100)]
+        counted_j += sum(parts_w) / 100 * PERIOD / SECOND
+        time_ns += PERIOD
     return counted_j
 
 
