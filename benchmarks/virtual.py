@@ -35,13 +35,14 @@ from eagent.wire import encode
 PERIOD_S = 0.05
 TURN_S = 0.25
 LOOK_S = 1.0
+GPU_MODEL = "a100-sxm4-80gb"
 
 
 class Ungoverned:
     """A simulated host whose knobs stay where they are put."""
 
-    def __init__(self, directory: Path, name: str, seed: int) -> None:
-        self.made = simulated.create(directory, name, seed=seed, clock="virtual")
+    def __init__(self, directory: Path, name: str, seed: int, gpu_model: str = GPU_MODEL) -> None:
+        self.made = simulated.create(directory, name, seed=seed, clock="virtual", gpu_model=gpu_model)
         self.plant = Host(self.made.plant)
         self.bmc = Bmc(self.made.plant)
 
@@ -103,16 +104,19 @@ class Governed(Ungoverned):
         goals: Goals | None = None,
         *,
         cpus: bool = False,
+        gpu_model: str = GPU_MODEL,
     ) -> None:
         """Governed from the start, without a budget; `cpus`: its CPU packages, too."""
-        super().__init__(directory, name, seed)
+        super().__init__(directory, name, seed, gpu_model)
         os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks
         if cpus:
             sysfs.start(self.made)
         psutil.PROCFS_PATH = str(self.made.procfs)
         ring = self.made.run / "ring"
         self._cpus = cpus
-        self._loop = Loop(str(self.made.lib / "libnvidia-ml.so.1"), str(ring), round(PERIOD_S * 1000), True)
+        ramp_mw_per_s = round(config.ramp_w_per_s * 1000) if config else 0
+        library = str(self.made.lib / "libnvidia-ml.so.1")
+        self._loop = Loop(library, str(ring), round(PERIOD_S * 1000), True, ramp_mw_per_s)
         journal, budget_file = Journal(self.made.state / "journal"), self.made.state / "budget.json"
         packages = package.discover(self.made.sysfs)
         self.warden = Warden(

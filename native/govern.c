@@ -131,9 +131,9 @@ static void note(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
   limit->long_ns = wanted_mw >= in_force_mw(limit) ? 0 : limit->long_ns ? limit->long_ns : now_ns;
 }
 
-/* Whether a change under a lease is too small to be worth a call. Who is not where we have put it is brought there. */
+/* Whether a change under a lease is too small to be worth a call. None is for who is not where we have put it. */
 static int is_small(const limit_t *limit, uint32_t change_mw) {
-  return limit->settled_mw && (uint64_t)change_mw * 100 < (uint64_t)limit->settled_mw * LEAST_PERCENT;
+  return (uint64_t)change_mw * 100 < (uint64_t)limit->settled_mw * LEAST_PERCENT;
 }
 
 static uint32_t fall_mw(const turn_t *turn, uint32_t i) {
@@ -216,12 +216,11 @@ static void raise(turn_t *turn) {
   uint32_t i;
   for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, rise_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
     limit_t *limit = &limits->devices[i];
-    if (turn->leased && !purse_is_open(limits->purse)) return;
     const uint32_t wish = turn->wanted_mw[i] - limit->requested_mw;
     const uint32_t rise = ramp_allows_mw(&limits->ramp, wish, turn->now_ns);
     if (wish && !rise) return;
     if (limit->capped && !make_room(turn, rise)) continue;
-    if (turn->leased && !purse_is_open(limits->purse)) return; /* making room has emptied it */
+    if (turn->leased && !purse_is_open(limits->purse)) return;
     const uint32_t before_mw = limit->requested_mw;
     const int held = write_limit(turn, i, before_mw + rise, turn->leased ? URGENCY_NONE : URGENCY_LIMIT);
     ramp_count(&limits->ramp, rise, purse_clock_ns(limits->purse, turn->now_ns));

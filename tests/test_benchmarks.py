@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from benchmarks import budget, firstlight, hindsight, plant
+from benchmarks.envelope import demand, oracle, share
 from benchmarks.work import Work, between, merged
 from eagent.config import Config
 from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
@@ -91,3 +92,45 @@ def test_the_plants_benchmark_gives_a_speed_for_each_way_through_time_and_the_co
     steady, stepping, bursts = plant.accuracy()
     assert max(steady.value, stepping.value) < 0.5
     assert bursts.value < 5
+
+
+MOST_W = 0.6 * 8 * 700
+
+
+def test_a_demand_that_wanders_stays_below_its_most_and_is_the_same_for_one_seed() -> None:
+    course = list(demand.wander(3, 600, MOST_W, (20, 120)))
+    assert course == list(demand.wander(3, 600, MOST_W, (20, 120)))
+    assert course != list(demand.wander(4, 600, MOST_W, (20, 120)))
+    sums_w = [demand.demand_w(piece.names) for piece in course]
+    assert max(sums_w) <= MOST_W
+    assert max(sums_w) > share.ENVELOPE_W  # else there would be nothing to share
+    assert all(a.at_s < b.at_s for a, b in pairwise(course))
+
+
+def test_the_oracle_gives_watts_to_whom_they_do_the_most_good() -> None:
+    steps = range(oracle.LEAST_W, oracle.MOST_W + 1, oracle.LOT_W)
+    speeds = {"hungry": [1 - 0.5 * (700 - w) / 500 for w in steps], "modest": [min(1.0, w / 300) for w in steps]}
+    assert oracle.split(["hungry", "modest", None], 700, speeds) == [200, 300, 200]
+    assert oracle.split(["hungry", "modest", None], 1000, speeds) == [500, 300, 200]
+    assert oracle.split([None, None], 1000, speeds) == [200, 200]
+
+
+def test_a_limit_that_rises_and_falls_within_a_second_is_a_rise() -> None:
+    log = [(1.0, 0, 700.0, 200.0, 9), (2.0, 0, 200.0, 300.0, 9), (2.9, 1, 200.0, 250.0, 9), (3.1, 0, 300.0, 350.0, 9)]
+    assert share.greatest_rise_w(log, 1.5) == 150
+
+
+def test_the_envelope_benchmark_counts_work_and_writes_of_a_governed_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EAGENT_SIM_HOST", "")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
+    pieces = [demand.Piece(0.0, ("gemm", "light", *[None] * 6)), demand.Piece(30.0, ("light", "gemm", *[None] * 6))]
+    course = share.governed(tmp_path, "course", 1, pieces, 60.0)
+    assert 90 < course.work_s < 120
+    assert course.over_s == 0
+    assert len(course.write_shares) == 1
+    assert 0 < course.write_shares[0] <= 0.01
+    equal = share.split(tmp_path, "equal", 1, pieces, 60.0, None)
+    assert equal.writes == 0
+    assert course.work_s > equal.work_s

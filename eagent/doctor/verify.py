@@ -13,6 +13,7 @@ from eagent.doctor.packages import Package
 Json = dict[str, Any]
 
 SAME_W = 0.0005  # limits are whole milliwatts
+WAITING_SHARE = 0.1  # of a limit: lowerings by more don't wait for anything
 SAME_MHZ = 0.5
 NOT_ASKED = "the warden can't be asked"
 
@@ -130,9 +131,12 @@ def _judge_limit(live_w: float | None, limit: Json | None) -> tuple[Verdict, str
         return Verdict.UNKNOWN, "its limit can't be read"
     if abs(live_w - held_w) < SAME_W:
         return Verdict.AGREES, ""
+    known = limit["requested_w"] is not None and abs(limit["requested_w"] - live_w) < SAME_W
     if live_w > held_w:
+        if known and live_w - held_w < WAITING_SHARE * live_w:
+            return Verdict.AGREES, "a little above, as the warden knows: small changes wait"
         return Verdict.DIFFERS, f"{live_w - held_w:g} W above what is held: see `eagent doctor` for other writers"
-    if limit["requested_w"] is not None and abs(limit["requested_w"] - live_w) < SAME_W:
+    if known:
         return Verdict.AGREES, "below, as the warden knows: raises are paced, and small ones wait"
     return Verdict.DIFFERS, f"{held_w - live_w:g} W below what is held, and the warden does not know it"
 

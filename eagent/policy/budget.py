@@ -2,12 +2,15 @@
 
 1. Every device starts at the least limit it takes, and is raised to its safe cap: a budget never treats a device worse
    than the fallback would, and a device that nobody can see keeps that.
-2. All are raised to what they have drawn in the last ten seconds, the lowest first (max-min fairness).
-3. Most of what is left goes to those that their limit has held down, by the share of the time that it did.
+2. There is a level to which the envelope lets all come that their limit holds down. Who was never held down in the last
+   ten seconds gets what it drew in them, who always was gets the level, and who was for a part of them gets a part of
+   the way from the one to the other.
+3. A part of what is above the devices' use is kept back: the last watts buy least.
 
-The third step is what makes it work. Watts drawn say little about need, because a limit hides what a device would draw;
-but a device that is held down all of the time builds up a queue, and one that is held down now and then does not. And
-because what is left is always given out, no limit ratchets down towards what it lets through.
+The second step is what makes it work. Watts drawn say little about need, because a limit hides what a device would
+draw; but a device that is held down all of the time builds up a queue, and one that is held down now and then does not.
+Those who are held down alike come to the same level, whatever they had before. And because the level rises until the
+envelope is given out, and takes everybody a little along, no limit ratchets down towards what it lets through.
 
 Sums are in whole milliwatts: the limits proposed never exceed the envelope, not even by rounding.
 """
@@ -15,7 +18,7 @@ Sums are in whole milliwatts: the limits proposed never exceed the envelope, not
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from eagent.model import DeviceState, HostState, KnobName, Priority, Proposal, Reading
@@ -54,8 +57,8 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
     if pool_mw < _total(units, limits):
         return []
     limits = _pour(units, limits, [unit.assured_mw for unit in units], pool_mw)
-    limits = _pour(units, limits, [unit.use_mw for unit in units], pool_mw)
-    limits = _relieve(units, limits, pool_mw, goals.sharing)
+    uses = _pour(units, limits, [unit.use_mw for unit in units], pool_mw)  # all of them, if they fit
+    limits = _level(units, limits, uses, pool_mw, goals.sharing)
     return [
         Proposal(NAME, Priority.BUDGET, member.device.uuid, KnobName.POWER_LIMIT, limit_mw / 1000, unit.reason)
         for unit, limit_mw in zip(units, limits, strict=True)
@@ -64,7 +67,7 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
 
 
 def _pour(units: Sequence[_Unit], limits: Sequence[int], targets: Sequence[int], pool_mw: int) -> list[int]:
-    """Raise limits towards targets, the lowest above its floor first, as far as the pool goes.
+    """Raise limits towards targets, the lowest above its floor first, as far as the pool goes (max-min fairness).
 
     Finds the greatest level x for which limits of min(floor + x, target), none lowered, fit into the pool.
     """
@@ -75,34 +78,49 @@ def _pour(units: Sequence[_Unit], limits: Sequence[int], targets: Sequence[int],
             for unit, limit, target in zip(units, limits, targets, strict=True)
         ]
 
-    low, high = 0, max((target - unit.floor_mw for unit, target in zip(units, targets, strict=True)), default=0)
-    while low < high:
-        level_mw = (low + high + 1) // 2
-        if _total(units, filled(level_mw)) <= pool_mw:
-            low = level_mw
-        else:
-            high = level_mw - 1
-    return filled(low)
+    high = max((target - unit.floor_mw for unit, target in zip(units, targets, strict=True)), default=0)
+    return _greatest(units, filled, high, pool_mw)
 
 
-def _relieve(units: Sequence[_Unit], limits: Sequence[int], pool_mw: int, sharing: Sharing) -> list[int]:
-    """Give what is left in the pool out by pressure, each up to its ceiling, and round down to whole steps."""
-    weights = [unit.pressure**sharing.sharpness + sharing.least_weight for unit in units]
-    rooms = [unit.ceiling_mw - limit for unit, limit in zip(units, limits, strict=True)]
-    left_mw = math.floor((pool_mw - _total(units, limits)) * sharing.spend)
-    weight_left = sum(weight * len(unit.members) for unit, weight in zip(units, weights, strict=True))
-    relieved = list(limits)
-    for i in sorted(range(len(units)), key=lambda i: rooms[i] / weights[i]):  # who is full first gives on what is over
-        size = len(units[i].members)
-        given_mw = min(rooms[i], math.floor(left_mw * weights[i] / weight_left))
-        relieved[i] += given_mw
-        left_mw -= given_mw * size
-        weight_left -= weights[i] * size
+def _level(
+    units: Sequence[_Unit], limits: Sequence[int], uses: Sequence[int], pool_mw: int, sharing: Sharing
+) -> list[int]:
+    """From their uses bring limits towards one level, each by its pressure, as far as the pool goes; in whole steps.
+
+    Finds the greatest level x for which limits of use + weight * (x - use), none below `limits`, fit into the pool.
+    Above the ceilings it only tells how far those come who are hardly held down.
+    """
+    most, least = 1 - sharing.least_weight, sharing.least_weight
+    weights = [least + most * unit.pressure**sharing.sharpness for unit in units]
+
+    def filled(level_mw: int) -> list[int]:
+        return [
+            max(limit, min(math.floor(use + weight * (level_mw - use)), unit.ceiling_mw))
+            for unit, limit, use, weight in zip(units, limits, uses, weights, strict=True)
+        ]
+
+    high = max((math.ceil(unit.ceiling_mw / least) for unit in units), default=0)
+    levelled = _greatest(units, filled, high, pool_mw)
     step_mw = _mw(sharing.step_w)
-    return [
-        limit if limit == unit.ceiling_mw else max(limit // step_mw * step_mw, min(limit, unit.assured_mw))
-        for unit, limit in zip(units, relieved, strict=True)
-    ]
+    found = []
+    for unit, use, share in zip(units, uses, levelled, strict=True):
+        base_mw = min(use, share)
+        spent_mw = base_mw + math.floor((share - base_mw) * sharing.spend)
+        is_full = spent_mw == unit.ceiling_mw
+        found.append(spent_mw if is_full else max(spent_mw // step_mw * step_mw, min(spent_mw, unit.assured_mw)))
+    return found
+
+
+def _greatest(units: Sequence[_Unit], filled: Callable[[int], list[int]], high_mw: int, pool_mw: int) -> list[int]:
+    """What the greatest level from 0 to `high_mw` gives that fits into the pool; 0 does."""
+    low_mw = 0
+    while low_mw < high_mw:
+        level_mw = (low_mw + high_mw + 1) // 2
+        if _total(units, filled(level_mw)) <= pool_mw:
+            low_mw = level_mw
+        else:
+            high_mw = level_mw - 1
+    return filled(low_mw)
 
 
 def _total(units: Sequence[_Unit], milliwatts: Sequence[int]) -> int:

@@ -26,15 +26,15 @@ class Sharing:
     is a part of that); the results hang on none of them by more than 2 %.
     """
 
-    # The share of what is left, when everybody has what it uses, that is given out. Near the top the clock rises only
+    # The share of what somebody gets above its use that is given out. Near the top the clock rises only
     # with the cube root of the watts, so the last of them buy least: giving out all cost 1 % more energy for each
     # request, and took 1 % off the latency's p99.
     spend: float = 0.8
-    # What is left goes by pressure to this power: above 1, those that are held down nearly always come first, and those
-    # that are held down in bursts, which they can make up for, come later.
+    # How far somebody comes to the common level goes by pressure to this power: above 1, those that are held down
+    # nearly always come first, and those that are held down in bursts, which they can make up for, come later.
     sharpness: float = 2.0
     # The weight of a device that is not held down at all, above 0: a load that returns finds some watts there.
-    least_weight: float = 0.1
+    least_weight: float = 0.05
     # Limits are in whole steps of this, so that noise does not rewrite every limit at every turn.
     step_w: float = 10.0
     # Where the driver does not tell what holds the clock down: a mean above this share of the limit is taken for it. A

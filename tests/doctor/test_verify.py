@@ -26,6 +26,8 @@ def of_gpu0(host: Host, status: dict[str, Any] | None, gpu: Gpu) -> Row:
         (250.0, {"ours_w": 255.0, "requested_w": 250.0, "state": "leased"}, Verdict.AGREES),  # a raise waits
         (240.0, {"ours_w": 255.0, "requested_w": 250.0, "state": "leased"}, Verdict.DIFFERS),  # the warden is mistaken
         (256.0, {"ours_w": 255.0, "requested_w": 255.0, "state": "leased"}, Verdict.DIFFERS),
+        (256.0, {"ours_w": 255.0, "requested_w": 256.0, "state": "leased"}, Verdict.AGREES),  # a small lowering waits
+        (300.0, {"ours_w": 255.0, "requested_w": 300.0, "state": "leased"}, Verdict.DIFFERS),  # a great one does not
         (400.0, {"ours_w": 150.0, "requested_w": 400.0, "state": "safe"}, Verdict.DIFFERS),  # above, though it is known
         (300.0, {"ours_w": None, "state": "baseline"}, Verdict.NOT_HELD),
         (300.0, {"ours_w": None, "writable": False, "state": "unwritable"}, Verdict.READ_ONLY),

@@ -46,6 +46,11 @@ def test_what_is_left_goes_to_those_whose_limit_holds_them_down(gpus: Any) -> No
     assert shares(host([pressed, half, free], 750)) == [pytest.approx(350, abs=1), pytest.approx(250, abs=1), 150]
 
 
+def test_those_who_are_held_down_alike_come_to_one_level_whatever_they_had(gpus: Any) -> None:
+    states = [gpus.state(gpus.device(n), used_w, capped=1.0) for n, used_w in enumerate((350, 150, 250))]
+    assert shares(host(states, 750)) == [pytest.approx(250, abs=1)] * 3
+
+
 def test_who_is_full_leaves_the_rest_to_the_others(gpus: Any) -> None:
     pressed, half = gpus.state(gpus.device(0), 350, capped=1.0), gpus.state(gpus.device(1), 150, capped=0.5)
     assert shares(host([pressed, half], 700)) == [400, pytest.approx(300, abs=1)]

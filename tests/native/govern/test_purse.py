@@ -31,9 +31,10 @@ def leased(bench: MakeBench, gpus: int = 8, envelope_w: float = 3000.0) -> Any:
     return host
 
 
-def drained(bench: MakeBench) -> Any:
-    """A host whose purse is empty: eight lowerings by half and eight raises, over and over."""
+def drained(bench: MakeBench, clock_mhz: int = 0) -> Any:
+    """A host whose purse is empty: eight lowerings and eight raises, over and over. Its clocks have had a ceiling."""
     host = leased(bench)
+    host.clocks_mhz = [clock_mhz] * 8
     for lease_w in itertools.islice(itertools.cycle([[300] * 8, [375] * 8]), 12):
         host.lease_w = list(lease_w)
         host.step(1.1)
@@ -90,6 +91,20 @@ def test_a_great_lowering_does_not_wait_and_a_small_one_does(bench: MakeBench) -
         assert (host.limits_w()[great] == before_w) is waits
 
 
+def test_room_for_a_raise_is_not_made_from_an_empty_purse(bench: MakeBench) -> None:
+    host = drained(bench)
+    limits_w = host.limits_w()
+    great, small = limits_w.index(max(limits_w)), limits_w.index(min(limits_w))
+    host.envelope_w, host.lease_w = sum(limits_w), [*limits_w]
+    host.lease_w[great] -= 20
+    host.lease_w[small] += 20
+    begun = len(host.writes())
+    host.step()
+    assert len(host.writes()) == begun
+    host.step(3)
+    assert [write.device for write in host.writes()[begun:]] == [great, small]
+
+
 def test_after_a_cut_raises_wait_for_some_seconds_at_most(bench: MakeBench) -> None:
     host = drained(bench)
     for envelope_w in (2900, 2800, 2700, 2600, 2500, 2400, 2300, 2200, 2100, 2000):
@@ -110,18 +125,14 @@ def test_the_greatest_change_comes_first(bench: MakeBench) -> None:
 
 
 def test_a_ceiling_is_taken_off_at_once_and_set_when_there_is_time(bench: MakeBench) -> None:
-    host = leased(bench)
-    host.clocks_mhz = [1000] * 8
-    host.step()
+    host = drained(bench, 1000)
+    host.lease_w = host.limits_w()
     assert [write.value for write in host.writes() if write.is_clock] == [1000] * 8
-    for clock_mhz in itertools.islice(itertools.cycle([1100, 1200]), 8):
-        host.clocks_mhz = [clock_mhz] * 8
-        host.step(1.0)
-    begun = len(host.writes())
-    host.clocks_mhz = [1000] * 7 + [FREE_MHZ]
-    host.step(1.0)
-    assert (7, 0) in [(write.device, write.value) for write in host.writes()[begun:]]
-    assert 0 < len(host.writes()[begun:]) < 8  # the others wait
+    host.clocks_mhz = [1100] * 7 + [FREE_MHZ]
+    host.step()
+    assert [(write.device, write.value) for write in host.writes() if write.is_clock][8:] == [(7, 0)]
+    host.step(10)
+    assert len([write for write in host.writes() if write.is_clock]) == 16
     host.lease_w, host.clocks_mhz = None, [FREE_MHZ] * 8
     host.step(1.05)
     last = {write.device: write.value for write in host.writes() if write.is_clock}

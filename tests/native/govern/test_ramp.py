@@ -45,6 +45,15 @@ def test_falling_back_and_restoring_rise_by_the_ramp_and_fall_at_once(bench: Mak
     assert greatest_rise_w(host) <= RAMP_W
 
 
+def test_a_great_raise_is_not_made_in_crumbs(bench: MakeBench) -> None:
+    host = bench([200, 200], ramp_w_per_s=RAMP_W)
+    host.lease_w = [500, 200]
+    host.step()
+    host.lease_w = [500, 600]  # 100 W are left of this second
+    host.step(2)
+    assert [(write.device, write.value) for write in host.writes()] == [(0, 500_000), (1, 600_000)]
+
+
 def test_lowering_is_never_held_back_by_a_ramp(bench: MakeBench) -> None:
     host = bench([700] * 8, ramp_w_per_s=1)
     host.envelope_w, host.safe_w, host.lease_w = 3000, [300] * 8, [700] * 8
