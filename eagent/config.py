@@ -78,7 +78,7 @@ class Paths:
     @property
     def measure_socket(self) -> Path:
         """Where the agent tells job owners what their windows drew. Anybody may connect."""
-        return self.jobs / "measure.sock"
+        return self.jobs / "ask.sock"
 
     @property
     def power_socket(self) -> Path:

@@ -9,7 +9,7 @@ from eagent.errors import UnavailableError
 
 
 def listening(run: Path) -> Path:
-    socket = run / "jobs/measure.sock"
+    socket = run / "jobs/ask.sock"
     socket.parent.mkdir(parents=True)
     socket.touch()
     return socket
@@ -18,14 +18,14 @@ def listening(run: Path) -> Path:
 def test_the_socket_is_that_of_the_named_directory_even_if_nobody_is_there(tmp_path: Path) -> None:
     listening(tmp_path / "system")
     environ = {"EAGENT_RUN_DIR": str(tmp_path / "own")}
-    assert socket_path(environ, tmp_path / "system") == tmp_path / "own/jobs/measure.sock"
+    assert socket_path(environ, tmp_path / "system") == tmp_path / "own/jobs/ask.sock"
 
 
 def test_the_hosts_agent_comes_before_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 1000)
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     own, system = tmp_path / "eagent", tmp_path / "system"
-    assert socket_path(environ, system) == system / "jobs/measure.sock"
+    assert socket_path(environ, system) == system / "jobs/ask.sock"
     of_user = listening(own)
     assert socket_path(environ, system) == of_user
     of_system = listening(system)

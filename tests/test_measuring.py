@@ -67,7 +67,7 @@ def agent(tmp_path: Path) -> Iterator[Answers]:
     """What answers at the job socket."""
     (tmp_path / "jobs").mkdir()
     answers, loop, ready = Answers(), asyncio.new_event_loop(), threading.Event()
-    server = job_server(answers, tmp_path / "jobs/measure.sock")
+    server = job_server(answers, tmp_path / "jobs/ask.sock")
 
     def serve() -> None:
         loop.run_until_complete(server.start())
@@ -92,7 +92,7 @@ def test_without_an_agent_a_window_still_works_and_says_why_it_has_no_joules(tmp
     assert window.seconds is not None
     assert window.seconds > 0
     assert (window.energy_j, window.half_width_j, window.mean_w, window.devices) == (None, None, None, ())
-    assert window.why.startswith(f"no agent runs here (there is no {tmp_path}/jobs/measure.sock)")
+    assert window.why.startswith(f"no agent runs here (there is no {tmp_path}/jobs/ask.sock)")
     assert f"no joules: {window.why}" in str(window)
 
 
@@ -409,7 +409,7 @@ def test_a_window_shows_itself_to_a_programmer_without_asking(begin: Callable[[]
 def test_whatever_answers_ends_no_job(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "jobs/measure.sock"))
+        listener.bind(str(tmp_path / "jobs/ask.sock"))
         listener.listen()
 
         def answer() -> None:

@@ -31,7 +31,7 @@ from eagent.sim.description.parts import Cpus, Gpus
 from eagent.sim.mount import Mount
 
 SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, less its terminating zero
-LONGEST_SOCKET = "jobs/measure.sock"
+LONGEST_SOCKET = "jobs/ask.sock"
 LIBRARY_NAMES = ("libnvidia-ml.so.1", "libnvidia-ml.so")  # nvtop asks for the second first
 LOCKS = ("agent.lock", "warden.lock")
 # With -P the current directory, which may be anybody's, is no place to import from.

@@ -39,17 +39,55 @@ double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick) {
   return heat_c(spec, &heat);
 }
 
-void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor) {
-  *sensor = gpu->sensor;
-  if (!gpu->asleep) return;
+static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
+  int64_t tick = time_ns / TICK_NS; /* the window may begin before the host did: round down */
+  if (time_ns < tick * TICK_NS) tick--;
+  double share = (double)(time_ns - tick * TICK_NS) / TICK_NS;
+  double low = gpu->energies_j[tick & (ENERGIES - 1)], high = gpu->energies_j[(tick + 1) & (ENERGIES - 1)];
+  return low + (high - low) * share;
+}
+
+/* Publish what is due within the tick that begins. A publication is of SENSOR_LATENCY_NS before its moment: that is
+ * known when its tick begins, so it can be seen from its moment on. */
+static void publish_due(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t now_ns, sensor_t *sensor,
+                        sensor_past_t *past) {
   const plant_model_t *model = &spec->given.model;
-  uint64_t number = sensor_number_at(model, board, tick * TICK_NS);
+  uint64_t number = sensor->next;
+  if (now_ns < sensor_earliest_ns(model, board, number)) return;
+  int64_t due_ns = sensor_time_ns(model, board, number);
+  if (due_ns > now_ns) return;
+  double energy_j = energy_back_j(gpu, due_ns - SENSOR_LATENCY_NS);
+  double before_j = energy_back_j(gpu, due_ns - SENSOR_LATENCY_NS - (int64_t)(model->sensor_window_s * 1e9));
+  sensed_t truth = {.mean_w = (energy_j - before_j) / model->sensor_window_s,
+                    .energy_j = energy_j - gpu->counted_from_j};
+  if (model->average_window_s > 0) {
+    sensor_remember(past, number, due_ns, energy_j);
+    truth.average_w = sensor_average_w(model, past, number);
+  }
+  sensor_publish(model, board, &truth, sensor);
+}
+
+static void read_idle_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t now_ns,
+                             sensor_t *sensor) {
+  const plant_model_t *model = &spec->given.model;
+  uint64_t number = sensor_number_at(model, board, now_ns);
   if (number + 1 == gpu->sensor.next) return; /* published before it fell asleep */
   sensor->next = number;
-  double since_s = (double)(sensor_time_ns(model, board, sensor->next) - gpu->asleep_since * TICK_NS) * 1e-9;
+  int64_t read_ns = sensor_time_ns(model, board, sensor->next) - SENSOR_LATENCY_NS;
+  double since_s = (double)(read_ns - gpu->asleep_since * TICK_NS) * 1e-9;
   double energy_j = gpu->energy_j - gpu->counted_from_j + idle_w(spec, gpu) * since_s;
   sensed_t truth = {.mean_w = idle_w(spec, gpu), .average_w = idle_w(spec, gpu), .energy_j = energy_j};
   sensor_publish(model, board, &truth, sensor);
+}
+
+void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t now_ns, sensor_t *sensor) {
+  *sensor = gpu->sensor;
+  if (gpu->asleep) {
+    read_idle_sensor(spec, board, gpu, now_ns, sensor);
+    return;
+  }
+  sensor_past_t past = gpu->past;
+  publish_due(spec, board, gpu, now_ns, sensor, &past);
 }
 
 void gpu_off(const spec_t *spec, gpu_t *gpu, int64_t tick) {
@@ -91,7 +129,7 @@ static void remember_idle(const spec_t *spec, const board_t *board, gpu_t *gpu, 
 }
 
 static void wake(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick) {
-  gpu_read_sensor(spec, board, gpu, tick, &gpu->sensor);
+  gpu_read_sensor(spec, board, gpu, tick * TICK_NS, &gpu->sensor);
   double energy_j = gpu_energy_j(spec, gpu, tick);
   remember_idle(spec, board, gpu, tick, energy_j);
   gpu->heat = heat_at(spec, gpu, tick);
@@ -151,31 +189,6 @@ int gpu_is_slowed(const gpu_t *gpu) {
   return gpu->resident && gpu->heat.ceiling < gpu->wanted_step;
 }
 
-static double energy_back_j(const gpu_t *gpu, int64_t time_ns) {
-  int64_t tick = time_ns / TICK_NS; /* the window may begin before the host did: round down */
-  if (time_ns < tick * TICK_NS) tick--;
-  double share = (double)(time_ns - tick * TICK_NS) / TICK_NS;
-  double low = gpu->energies_j[tick & (ENERGIES - 1)], high = gpu->energies_j[(tick + 1) & (ENERGIES - 1)];
-  return low + (high - low) * share;
-}
-
-static void publish_due(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t now_ns) {
-  const plant_model_t *model = &spec->given.model;
-  uint64_t number = gpu->sensor.next;
-  if (now_ns < sensor_earliest_ns(model, board, number)) return;
-  int64_t due_ns = sensor_time_ns(model, board, number);
-  if (due_ns > now_ns) return;
-  double energy_j = energy_back_j(gpu, due_ns);
-  double before_j = energy_back_j(gpu, due_ns - (int64_t)(model->sensor_window_s * 1e9));
-  sensed_t truth = {.mean_w = (energy_j - before_j) / model->sensor_window_s,
-                    .energy_j = energy_j - gpu->counted_from_j};
-  if (model->average_window_s > 0) {
-    sensor_remember(&gpu->past, number, due_ns, energy_j);
-    truth.average_w = sensor_average_w(model, &gpu->past, number);
-  }
-  sensor_publish(model, board, &truth, &gpu->sensor);
-}
-
 static void count_use(gpu_t *gpu, int64_t tick, double busy, double memory) {
   gpu->busy_s += busy * TICK_S;
   gpu->memory_s += memory * TICK_S;
@@ -217,6 +230,7 @@ double gpu_power_w(const spec_t *spec, const gpu_t *gpu, double into_s) {
 
 void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t tick, const activity_t *activity) {
   double memory = activity->memory / spec->physics.famine[gpu->step];
+  publish_due(spec, board, gpu, (tick + 1) * TICK_NS, &gpu->sensor, &gpu->past);
   draw(spec, gpu, goal_w(spec, gpu, activity->compute, memory));
   gpu->energies_j[(tick + 1) & (ENERGIES - 1)] = gpu->energy_j;
   heat_tick(spec, &gpu->heat, gpu->power_w);
@@ -225,7 +239,6 @@ void gpu_finish(const spec_t *spec, const board_t *board, gpu_t *gpu, int64_t ti
     cap_control(spec, &gpu->cap, tick, &seen);
   }
   count_use(gpu, tick, activity->busy, memory);
-  publish_due(spec, board, gpu, (tick + 1) * TICK_NS);
   gpu->quiet_ticks = gpu->resident ? 0 : gpu->quiet_ticks + 1;
   if (gpu->quiet_ticks >= SLEEP_TICKS) {
     gpu->asleep = 1;

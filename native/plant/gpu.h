@@ -74,7 +74,8 @@ double gpu_temperature_c(const spec_t *spec, const gpu_t *gpu, int64_t tick);
 uint32_t gpu_enforced_mw(const gpu_t *gpu);
 /* True watts `into_s` after the beginning of the last tick. */
 double gpu_power_w(const spec_t *spec, const gpu_t *gpu, double into_s);
-void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t tick, sensor_t *sensor);
+/* What the sensor shows at now_ns, within the tick that the GPU's state is at the beginning of. */
+void gpu_read_sensor(const spec_t *spec, const board_t *board, const gpu_t *gpu, int64_t now_ns, sensor_t *sensor);
 /* Shares of the last whole second. */
 void gpu_utilisation(const gpu_t *gpu, double *busy, double *memory);
 /* Whether the power limit, or heat, holds the clock below what is wanted. */

@@ -124,7 +124,7 @@ void readings_view(const session_t *session, uint32_t index, plant_gpu_view_t *v
   const spec_t *spec = session->spec;
   const gpu_t *gpu = &session->state->gpus[index];
   sensor_t sensor;
-  gpu_read_sensor(spec, &spec->boards[index], gpu, session->state->tick, &sensor);
+  gpu_read_sensor(spec, &spec->boards[index], gpu, session->now_ns, &sensor);
   view->sensor_number = sensor.next;
   view->sensor_age_ns = session->now_ns - sensor.time_ns;
   trouble_sense(session->file, session->state, index, &sensor);

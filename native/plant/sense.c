@@ -34,7 +34,7 @@ int plant_sense(const plant_model_t *model, const plant_board_t *given, const do
                          .sensor_gain = given->gain,
                          .sensor_offset_w = given->offset_w,
                          .energy_gain = 1};
-  const double back_s = fmax(model->sensor_window_s, model->average_window_s);
+  const double back_s = fmax(model->sensor_window_s, model->average_window_s) + SENSOR_LATENCY_NS * 1e-9;
   sensor_t sensor = {0};
   for (*count = 0; *count < room;) {
     double time_s = (double)sensor_time_ns(model, &board, sensor.next) * 1e-9;
@@ -43,8 +43,9 @@ int plant_sense(const plant_model_t *model, const plant_board_t *given, const do
       sensor.next++;
       continue;
     }
-    sensed_t truth = {.mean_w = mean_w(&record, time_s - model->sensor_window_s, time_s)};
-    if (model->average_window_s > 0) truth.average_w = mean_w(&record, time_s - model->average_window_s, time_s);
+    const double read_s = time_s - SENSOR_LATENCY_NS * 1e-9;
+    sensed_t truth = {.mean_w = mean_w(&record, read_s - model->sensor_window_s, read_s)};
+    if (model->average_window_s > 0) truth.average_w = mean_w(&record, read_s - model->average_window_s, read_s);
     sensor_publish(model, &board, &truth, &sensor);
     out[(*count)++] = (plant_reading_t){time_s, sensor.power_mw * 1e-3, sensor.average_mw * 1e-3};
   }

@@ -28,7 +28,7 @@ int plant_host_shown(plant_host_t *host, uint32_t gpu, plant_shown_t *out, uint6
   int error = session_look(host, &session);
   if (error) return error;
   sensor_t sensor;
-  gpu_read_sensor(session.spec, &session.spec->boards[gpu], &session.state->gpus[gpu], session.state->tick, &sensor);
+  gpu_read_sensor(session.spec, &session.spec->boards[gpu], &session.state->gpus[gpu], session.now_ns, &sensor);
   *published = sensor.next;
   memcpy(out, &session.file->driver.shown[gpu], sizeof *out); /* as in plant_host_calls */
   return session_end(&session, 0);

@@ -68,7 +68,7 @@ static void freeze(const spec_t *spec, state_t *state, const plant_fault_t *faul
   for (uint32_t gpu = 0; gpu < spec->given.gpus; gpu++) {
     if (!is_of_gpu(fault, gpu)) continue;
     sensor_t sensor;
-    gpu_read_sensor(spec, &spec->boards[gpu], &state->gpus[gpu], state->tick, &sensor);
+    gpu_read_sensor(spec, &spec->boards[gpu], &state->gpus[gpu], state->tick * TICK_NS, &sensor);
     uint32_t given_mw = fault->value[0] > 0 && fault->value[0] < 1e6 ? (uint32_t)lround(fault->value[0] * 1e3) : 0;
     state->faults.frozen[gpu] = (frozen_t){
         .time_ns = sensor.time_ns, .energy_mj = sensor.energy_mj, .power_mw = given_mw ? given_mw : sensor.power_mw};

@@ -8,7 +8,7 @@
 static void look_at_gpu(const session_t *session, uint32_t index, plant_gpu_truth_t *out) {
   const gpu_t *gpu = &session->state->gpus[index];
   sensor_t sensor;
-  gpu_read_sensor(session->spec, &session->spec->boards[index], gpu, session->state->tick, &sensor);
+  gpu_read_sensor(session->spec, &session->spec->boards[index], gpu, session->now_ns, &sensor);
   out->power_w = gpu->power_w;
   out->temperature_c = gpu_temperature_c(session->spec, gpu, session->state->tick);
   out->sensor_age_ns = session->now_ns - sensor.time_ns;

@@ -189,7 +189,7 @@ def test_jobs_have_a_socket_of_their_own_that_is_gone_with_the_agent(
         agent = start()
     finally:
         os.umask(before)
-    place = tmp_path / "jobs/measure.sock"
+    place = tmp_path / "jobs/ask.sock"
     await_true(place.exists, "the socket for jobs")
     assert [stat.S_IMODE(path.stat().st_mode) for path in (place.parent, place)] == [0o755, 0o666]
     agent.terminate()

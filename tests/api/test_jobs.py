@@ -137,7 +137,7 @@ def with_jobs(path: Path, work: Callable[[FakeJobs], Awaitable[None]], bounds: B
 
 
 def test_anybody_may_connect_and_is_known_by_the_kernels_word(tmp_path: Path) -> None:
-    path = tmp_path / "measure.sock"
+    path = tmp_path / "ask.sock"
 
     async def work(jobs: FakeJobs) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
@@ -152,7 +152,7 @@ def test_anybody_may_connect_and_is_known_by_the_kernels_word(tmp_path: Path) ->
 
 
 def test_nothing_else_of_the_agent_is_served_there(tmp_path: Path) -> None:
-    path = tmp_path / "measure.sock"
+    path = tmp_path / "ask.sock"
 
     async def work(jobs: FakeJobs) -> None:
         for method, template, _ in AGENT_ROUTES:
@@ -167,7 +167,7 @@ def test_nothing_else_of_the_agent_is_served_there(tmp_path: Path) -> None:
 
 
 def test_one_user_does_not_take_all_connections(tmp_path: Path) -> None:
-    path = tmp_path / "measure.sock"
+    path = tmp_path / "ask.sock"
 
     async def work(jobs: FakeJobs) -> None:
         jobs.go_on.clear()
@@ -183,7 +183,7 @@ def test_one_user_does_not_take_all_connections(tmp_path: Path) -> None:
 
 
 def test_who_connects_and_says_nothing_is_let_go(tmp_path: Path) -> None:
-    path = tmp_path / "measure.sock"
+    path = tmp_path / "ask.sock"
 
     async def work(_: FakeJobs) -> None:
         reader, writer = await asyncio.open_unix_connection(path)
@@ -201,7 +201,7 @@ def test_who_connects_and_says_nothing_is_let_go(tmp_path: Path) -> None:
 
 def test_the_peer_is_the_one_who_connected_and_not_who_writes(tmp_path: Path) -> None:
     """A connection that is handed on speaks for who made it: the kernel keeps its word from then."""
-    path = tmp_path / "measure.sock"
+    path = tmp_path / "ask.sock"
 
     async def work(jobs: FakeJobs) -> None:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -64,7 +64,7 @@ def test_without_an_agent_the_command_runs_and_one_line_says_why_there_are_no_jo
     assert done.stdout == "said\n"
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("eagent: hello: 0.")
-    assert f"no joules: no agent runs here (there is no {tmp_path}/jobs/measure.sock)" in done.stderr
+    assert f"no joules: no agent runs here (there is no {tmp_path}/jobs/ask.sock)" in done.stderr
 
 
 def test_the_options_of_the_command_are_its_own(measure: Measure) -> None:
@@ -125,6 +125,7 @@ def test_what_the_terminal_sends_to_both_is_not_sent_twice(tmp_path: Path) -> No
 
     def own_terminal() -> None:
         fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs tests in the background has it ignored
 
     command = words(tmp_path, "--", sys.executable, "-c", LISTEN)
     with subprocess.Popen(

@@ -228,7 +228,7 @@ def test_two_users_do_not_see_each_others_devices(host: Host) -> None:
 def test_others_can_open_the_socket_for_jobs_and_nothing_else(host: Host) -> None:
     as_root()
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in [host.run, *host.run.rglob("*")]}
-    assert (modes.pop("run"), modes.pop("jobs"), modes.pop("measure.sock")) == (0o751, 0o755, 0o666)
+    assert (modes.pop("run"), modes.pop("jobs"), modes.pop("ask.sock")) == (0o751, 0o755, 0o666)
     assert {name: mode for name, mode in modes.items() if mode & 0o007} == {}
     assert {"ring", "api.sock", "warden.sock"} <= modes.keys()
 
@@ -320,7 +320,7 @@ def test_whatever_another_user_does_at_the_socket_jobs_are_answered(host: Host) 
     as_root()
     job, user = host.job(), pwd.getpwnam("nobody")
     host.load(0, job.pid)
-    command = [sys.executable, "-c", ATTACK, str(user.pw_uid), str(user.pw_gid), str(host.run / "jobs/measure.sock")]
+    command = [sys.executable, "-c", ATTACK, str(user.pw_uid), str(user.pw_gid), str(host.run / "jobs/ask.sock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
         assert attacker.stdout is not None
         assert attacker.stdout.readline() == "begun\n"

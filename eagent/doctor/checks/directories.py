@@ -13,7 +13,7 @@ from eagent.doctor.host import Host
 LEAST_B = 1 << 20  # a journal is a few hundred bytes a knob, a ring less than a megabyte
 LOW_B = 16 << 20
 SOCKET_NAME_MAX = 107
-LONGEST = "jobs/measure.sock"
+LONGEST = "jobs/ask.sock"
 
 
 def check(host: Host) -> Iterator[Finding]:
