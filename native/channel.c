@@ -10,6 +10,7 @@ static const int64_t SPAN_NEW_NS = 1500000000;         /* and over this time: th
 static const int64_t GIVE_UP_NS = 5000000000;
 static const int64_t AGAIN_NS = 15000000000; /* try again what could not be learnt */
 static const uint32_t LOOKS_LEAST = 40;      /* before it can be said that nearly each of them showed a change */
+static const double GOLDEN = 0.618034;
 static const double SLACK_NS = 0.5e6, SLACK_SHARE = 0.03; /* of a period: jitter seen is 1 % */
 static const double STEPS_LEAST = 2.5;                    /* looks in a period, or nothing can be said of it */
 
@@ -17,10 +18,11 @@ static const double STEPS_LEAST = 2.5;                    /* looks in a period, 
 static const double GUARD_NS = 1e6, GUARD_SHARE = 0.015; /* after the expected moment it has surely published */
 static const double TOLERANCE_NS = 5e6, TOLERANCE_SHARE = 1. / 4; /* looks of several sensors share a wake-up */
 static const int64_t PROBE_EVERY_NS = 200000000;
-static const uint32_t PROBE_LEAST = 5;                      /* publications */
-static const double NUDGE_NS = 1e5, NUDGE_SHARE = 1. / 300; /* of a period, for the phase ... */
-static const double NUDGE_PERIOD = 1. / 64;                 /* ... and of that, for the period */
-static const double RUN_STEPS = 6;
+static const uint32_t PROBE_LEAST = 5; /* publications */
+static const double NUDGE_FIRST = 1. / 300, NUDGE_LEAST = 1. / 2500,
+                    NUDGE_MOST = 1. / 50; /* of a period, for the phase */
+static const double NUDGE_MORE = 1.35, NUDGE_LESS = 0.65;
+static const double NUDGE_PERIOD = 1. / 64;           /* of that, for the period */
 static const uint32_t RUN_MOST = 12;                  /* probes in a row to one side: the phase is lost */
 static const uint32_t LATE_MOST = 2, SILENT_MOST = 4; /* looks for one publication; publications that never came */
 
@@ -103,6 +105,7 @@ static void track(channel_t *channel, double period_ns, int64_t next_ns) {
   channel->probe_in = PROBE_LEAST;
   channel->late = channel->silent = channel->run = 0;
   channel->is_probe = 0;
+  channel->nudge_ns = period_ns * NUDGE_FIRST;
 }
 
 static void look_freely(channel_t *channel, int64_t now_ns) {
@@ -152,16 +155,23 @@ static channel_seen_t learn(channel_t *channel, int64_t now_ns, int changed) {
   return seen;
 }
 
+/* Steps of many lengths: equal ones could divide the period, and show each publication in the same part of a step. */
+static double learn_step_ns(const channel_t *channel) {
+  return (double)channel->step_ns * (0.75 + 0.5 * fmod(channel->looks * GOLDEN, 1));
+}
+
 /* --- Tracking --- */
 
-/* The longer all to one side, the more. */
+/* Each more than the last while they point to one side, and less when they don't: what is left when the phase is right
+ * is the sensor's own jitter. */
 static void nudge(channel_t *channel, int later) {
-  channel->run = later == channel->run_later ? channel->run + 1 : 1;
+  const int is_same = later == channel->run_later;
+  channel->run = is_same ? channel->run + 1 : 1;
   channel->run_later = later;
-  const double least_ns = NUDGE_NS + channel->period_ns * NUDGE_SHARE;
-  const double step_ns = (later ? 1 : -1) * least_ns * fmin(channel->run, RUN_STEPS);
-  channel->next_ns += (int64_t)step_ns;
-  channel->period_ns += step_ns * NUDGE_PERIOD;
+  channel->nudge_ns *= is_same ? NUDGE_MORE : NUDGE_LESS;
+  channel->nudge_ns = fmin(fmax(channel->nudge_ns, channel->period_ns * NUDGE_LEAST), channel->period_ns * NUDGE_MOST);
+  channel->next_ns += (int64_t)(later ? channel->nudge_ns : -channel->nudge_ns);
+  channel->period_ns += (later ? channel->nudge_ns : -channel->nudge_ns) * NUDGE_PERIOD;
 }
 
 static void pass(channel_t *channel, double publications) {
@@ -237,7 +247,7 @@ channel_seen_t channel_look(channel_t *channel, int64_t now_ns, int changed) {
   if (channel->mode == CHANNEL_TRACKING) {
     plan(channel, now_ns);
   } else if (channel->mode == CHANNEL_LEARNING) {
-    look_next(channel, now_ns + channel->step_ns, (double)channel->step_ns / 4);
+    look_next(channel, now_ns + (int64_t)learn_step_ns(channel), (double)channel->step_ns / 8);
   } else {
     look_next(channel, now_ns + channel->free_ns - channel->free_ns / 8, (double)channel->free_ns / 8);
   }

@@ -34,6 +34,7 @@ typedef struct channel {
   int64_t step_ns, free_ns;  /* between two looks while learning, and where nothing can be learnt */
 
   double period_ns; /* 0: not known */
+  double nudge_ns;  /* by how much the next probe moves the phase */
   int64_t next_ns;  /* when the publication after the last one seen is expected */
   uint32_t probe_in, late, silent, run;
   int run_later; /* the side that the last probes, `run` of them, told of */

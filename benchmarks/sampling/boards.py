@@ -32,6 +32,7 @@ from eagent.telemetry._ring import RingReader
 
 TICK_S = 0.005  # of the plant: its truth is linear within one
 TICK_NS = 5_000_000
+LATENCY_NS = TICK_NS  # what a simulated sensor publishes is as of so long before
 SECOND_NS = 1_000_000_000
 GPUS = 8
 LOOP_PERIOD_MS = 50
@@ -74,8 +75,11 @@ class Board:
         return low + (high - low) * rest_ns / TICK_NS
 
     def referred_j(self, begin_ns: int, end_ns: int, source: str) -> float:
-        """What a window holds by a sensor without errors but the board's constant ones: what we aim at."""
-        true_j = self.true_j(end_ns) - self.true_j(begin_ns)
+        """What a window holds by a sensor without errors but the board's constant ones: what we aim at.
+
+        That it publishes what was LATENCY_NS ago is one of them.
+        """
+        true_j = self.true_j(end_ns - LATENCY_NS) - self.true_j(begin_ns - LATENCY_NS)
         if source == "counter":
             return true_j * self.energy_gain
         return true_j * self.gain + self.offset_w * (end_ns - begin_ns) / SECOND_NS
@@ -196,7 +200,7 @@ def of_noise(model: str, seed: int, seconds: float) -> Board:
     for time_s, instant_w, _ in _maker.sense(described, own, power_w, TICK_S):
         time_ns = round(time_s * SECOND_NS)
         if time_ns < board.end_ns:
-            counted_mj = int(board.true_j(time_ns) * energy_gain * 1000)
+            counted_mj = int(board.true_j(time_ns - LATENCY_NS) * energy_gain * 1000)
             board.refreshes.append(Refresh(time_ns, round(instant_w * 1000), counted_mj))
     _fit(board)
     return board
@@ -216,13 +220,13 @@ def _board(model: str, load: str, busy_ns: tuple[int, int]) -> Board:
 def _fit(board: Board) -> None:
     """Find the board's constant errors by the truth, as a bench with a meter would."""
     first, last = board.refreshes[len(board.refreshes) // 10], board.refreshes[-1]
-    true_j = board.true_j(last.time_ns) - board.true_j(first.time_ns)
+    true_j = board.true_j(last.time_ns - LATENCY_NS) - board.true_j(first.time_ns - LATENCY_NS)
     board.energy_gain = (last.energy_mj - first.energy_mj) * 1e-3 / true_j
     window_ns = board.window_s * SECOND_NS
     pairs = [
-        ((board.true_j(each.time_ns) - board.true_j(each.time_ns - window_ns)) / board.window_s, each.power_mw * 1e-3)
+        ((board.true_j(read_ns) - board.true_j(read_ns - window_ns)) / board.window_s, each.power_mw * 1e-3)
         for each in board.refreshes
-        if each.time_ns >= window_ns
+        if (read_ns := each.time_ns - LATENCY_NS) >= window_ns
     ]
     mean_x, mean_y = (sum(pair[i] for pair in pairs) / len(pairs) for i in (0, 1))
     spread = sum((x - mean_x) ** 2 for x, _ in pairs)

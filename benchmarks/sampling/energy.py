@@ -172,7 +172,7 @@ def with_counter() -> list[Figure]:
 
 
 def with_loop() -> list[Figure]:
-    """The same where the real loop reads, in virtual time. The plant shows what a sensor published up to 5 ms late."""
+    """The same where the real loop reads, in virtual time."""
     made = []
     for host in range(JUDGED_ON, JUDGED_ON + LOOPED_HOSTS):
         work = mixture(random.Random(host), SECONDS)
