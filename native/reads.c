@@ -157,6 +157,7 @@ static void read_processes(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
   nvmlReturn_t code = reader->nvml->compute_processes(gpu->handle, &count, found);
   const int are_too_many = code == NVML_ERROR_INSUFFICIENT_SIZE; /* their number is known all the same */
   if (are_too_many) code = NVML_SUCCESS;
+  gpu->is_held = code == NVML_SUCCESS && count > 0;
   const int64_t time_ns = time_of(reader, now_ns);
   reads_publish(reader, gpu->device, RING_COMPUTE_PROCESSES, code, count, time_ns);
   if (code != NVML_SUCCESS || are_too_many) return;

@@ -30,6 +30,7 @@ typedef struct gpu_reads {
   uint16_t device; /* its number in the ring */
   channel_t power; /* when its power sensor publishes */
   uint32_t quiet;  /* readings of utilisation in a row that were 0 */
+  int is_held;     /* a process is there, by the last look; 0 where that can't be told */
 
   lack_t fields, counter, traffic; /* what the driver may not have for this GPU */
   int is_shown;                    /* the sensor's last values, to know a new one */

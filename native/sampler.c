@@ -12,8 +12,9 @@ static const int64_t TURN_MOST_NS = 100000000;
 static const int64_t LEARN_STEP_NS = 4000000;
 static const int64_t LEARN_SHARE = 25; /* learning takes at most one part in so many of the driver's time */
 
+/* Who is held may get work at any moment, and what it then draws begins between two looks. */
 static int is_quiet(const gpu_reads_t *gpu) {
-  return gpu->quiet >= QUIET_READINGS;
+  return gpu->quiet >= QUIET_READINGS && !gpu->is_held;
 }
 
 static int64_t learn_step_ns(const sampler_t *sampler) {
@@ -61,25 +62,23 @@ static void read_power(sampler_t *sampler, uint32_t i, int64_t now_ns) {
 static void read_others(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   gpu_reads_t *gpu = &sampler->gpu[i];
   due_t *due = &sampler->due[i];
+  const int was_quiet = is_quiet(gpu);
   const int64_t rarely = sampler->shed.other.stride;
-  if (now_ns >= due->activity_ns) {
-    const int was_quiet = is_quiet(gpu);
-    reads_activity(&sampler->reader, gpu, now_ns);
-    due->activity_ns = now_ns + (is_quiet(gpu) ? SLOW_PERIOD_NS : ACTIVITY_PERIOD_NS) * rarely - TOLERANCE_NS;
-    if (was_quiet && !is_quiet(gpu)) { /* work that comes back ends the slow pace at once */
-      begin_power(sampler, gpu, now_ns);
-      due->slow_ns = now_ns;
-    } else if (is_quiet(gpu) && !was_quiet) {
-      due->quiet_ns = now_ns;
-    }
-  }
-  if (is_quiet(gpu) && now_ns >= due->quiet_ns) {
-    reads_power(&sampler->reader, gpu, 0, now_ns);
-    due->quiet_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
-  }
   if (now_ns >= due->slow_ns) {
     reads_slow(&sampler->reader, gpu, now_ns);
     due->slow_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
+  }
+  if (now_ns >= due->activity_ns) {
+    reads_activity(&sampler->reader, gpu, now_ns);
+    due->activity_ns = now_ns + (is_quiet(gpu) ? SLOW_PERIOD_NS : ACTIVITY_PERIOD_NS) * rarely - TOLERANCE_NS;
+  }
+  if (is_quiet(gpu) && (now_ns >= due->quiet_ns || !was_quiet)) {
+    reads_power(&sampler->reader, gpu, 0, now_ns);
+    due->quiet_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
+  }
+  if (was_quiet && !is_quiet(gpu)) { /* work that comes, or a process, ends the slow pace at once */
+    begin_power(sampler, gpu, now_ns);
+    due->activity_ns = due->slow_ns = now_ns;
   }
 }
 

@@ -1,9 +1,9 @@
 /* Reads every device when it is due, and publishes what it read.
  *
  * A busy GPU's power is read once for each of its sensor's publications, its clocks and utilisation four times a
- * second, the rest once a second. One on which nothing has run for a while is read once a second in all: every read
- * takes the driver's one lock, and its energy counter counts on by itself. Where the driver is so slow that this would
- * take more of its time than reading may, fewer publications are read.
+ * second, the rest once a second. One that no process holds and on which nothing has run for a while is read once a
+ * second in all: every read takes the driver's one lock, and its energy counter counts on by itself. Where the driver
+ * is so slow that this would take more of its time than reading may, fewer publications are read.
  */
 #ifndef EAGENT_SAMPLER_H
 #define EAGENT_SAMPLER_H

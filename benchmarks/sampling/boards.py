@@ -247,11 +247,11 @@ class Load:
     requests: tuple[tuple[float, int, int, int], ...] = ()
 
     def start(self, host: Host) -> None:
-        """Put it on its GPUs."""
+        """Put it on its GPUs. The driver lists only processes that live, so it is said to be this one's."""
         if isinstance(self.work, Serving):
-            self.work.start(host, self.requests, self.begin_s, gpus=self.gpus)
+            self.work.start(host, self.requests, self.begin_s, os.getpid(), gpus=self.gpus)
         elif self.work is not None:
-            self.work.start(host, self.gpus, self.begin_s)
+            self.work.start(host, self.gpus, self.begin_s, os.getpid())
 
     def busy_ns(self, seconds: float) -> tuple[int, int]:
         """When its process is there."""

@@ -29,23 +29,24 @@ SIGMA_OF_BLUR = 1 / 3  # a refresh's time is off by no more than its blur
 KNOWN_NS = 3_000_000  # refreshes that are blurred by more were not learnt, only seen to have been
 THINNED_NS = 500_000_000  # refreshes farther apart that were learnt are what is left of a distant past
 THINNED_SHARE = 0.04
+WANDER_NS = 2_000_000_000  # the loop's idea of a sensor's phase is another after so long
 GAIN_SHARE = 0.02  # of the mean: what is left between counter and power once one is fitted to the other
 ALL_SEEN = 0.35  # power that differs from the mean by less than this share of the mean's own changes has no blind time
 
 WEIGHTS = {
-    "line": 7.3,
+    "line": 4.0,
     "line_swing": 0.33,
-    "line_blind": 0.97,
+    "line_blind": 1.5,
     "blur": 12,
-    "step": 0.63,
+    "step": 0.5,
     "restless": 0.033,
-    "change": 0.075,
-    "changes": 0.077,
-    "blind": 0.39,
+    "change": 0.06,
+    "changes": 0.06,
+    "blind": 0.6,
     "seen_change": 0.05,
     "seen_changes": 0.077,
-    "bias": 2.0,
-    "wander": 0.4,
+    "bias": 0.7,
+    "wander": 0.36,
     "unknown": 0.9,
     "gap": 1.0,
     "thinned": 0.2,
@@ -66,11 +67,15 @@ class Edge:
     is_unseen: bool = False
 
 
-def half_width_uj(first: Edge, last: Edge, bias_ns: float) -> float:
-    """Of the difference of two totals; all refreshes may be thought `bias_ns` too late or too early together."""
+def half_width_uj(first: Edge, last: Edge, bias_ns: float, window_ns: int) -> float:
+    """Of the difference of two totals, `window_ns` apart.
+
+    All refreshes may be thought `bias_ns` too late or too early: those of a moment together, those of later ones anew.
+    """
+    apart = 1 - math.exp(-window_ns / WANDER_NS)
     square = WEIGHTS["bias"] * ((last.rate - first.rate) * bias_ns) ** 2
     for edge in (first, last):
-        square += WEIGHTS["wander"] * (edge.rate * bias_ns) ** 2
+        square += WEIGHTS["wander"] * apart * (edge.rate * bias_ns) ** 2
         square += sum(WEIGHTS[name] * term for name, term in edge.terms.items())
     return math.sqrt(square)
 

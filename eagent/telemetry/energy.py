@@ -23,7 +23,8 @@ POWER_OFFSET_W = 24.0
 PACKAGE_GAIN_SHARE = 0.05  # RAPL against wall meters: a few percent, assumed
 
 JITTER_SHARE = 0.01  # of a period: how far a refresh may come off its time
-LEARNT_NS = 1_000_000  # how far off the loop's idea of it may be
+PACKAGE_BLUR_NS = 1_000_000  # RAPL counts each millisecond
+LEARNT_NS, LEARNT_SHARE = 700_000, 0.002  # how far off the loop's idea of it may be, for all refreshes alike
 IDLE_CHANGE_SHARE = 0.1  # ... unless power has changed by more than this since
 SLOW_NS = 500_000_000  # refreshes farther apart than this are looks at an idle device
 
@@ -63,7 +64,8 @@ class Meter:
         self.device = device
         self._is_package = device.kind is DeviceKind.CPU
         period_ns, window_ns = round(device.power_period_s * 1e9), round(device.power_window_s * 1e9)
-        self._known_blur_ns = LEARNT_NS + int(JITTER_SHARE * period_ns)
+        self._learnt_ns = LEARNT_NS + int(LEARNT_SHARE * period_ns)
+        self._known_blur_ns = self._learnt_ns + int(JITTER_SHARE * period_ns)
         self._period_ns = period_ns
         self._looked_ns = [0, 0]  # at the counter, at the power reading: the last look
         # The mean of more than a period is that of an earlier time.
@@ -220,7 +222,7 @@ class Meter:
     def _published(self, time_ns: int, age_ns: int, which: int) -> tuple[int, int]:
         """When the sensor published what was read, and how far off that may be: after the look before, in any case."""
         if self._is_package:
-            return time_ns, LEARNT_NS
+            return time_ns, PACKAGE_BLUR_NS
         since_ns = time_ns - self._looked_ns[which]
         self._looked_ns[which] = time_ns
         if age_ns >= 0:
@@ -233,7 +235,7 @@ class Meter:
         first = edge.at(track, max(begin_ns, track.times[0]), self._drawn)
         last = edge.at(track, min(end_ns, track.times[-1]), self._drawn)
         lost_uj = sum(lost_uj for time_ns, lost_uj in self._lost if begin_ns < time_ns <= end_ns)
-        half_uj = math.hypot(edge.half_width_uj(first, last, LEARNT_NS), COUNT_UJ) + lost_uj
+        half_uj = math.hypot(edge.half_width_uj(first, last, self._learnt_ns, end_ns - begin_ns), COUNT_UJ) + lost_uj
         known = _Known(last.total_uj - first.total_uj, half_uj)
         known = known.stretched(end_ns - begin_ns, track.reach_ns(begin_ns, end_ns))
         flags = {
@@ -247,7 +249,7 @@ class Meter:
         track = self._drawn
         inside_ns = max(begin_ns, track.times[0]), min(end_ns, track.times[-1])
         first, last = (edge.at(track, each) for each in inside_ns)
-        edges_uj = edge.half_width_uj(first, last, LEARNT_NS)
+        edges_uj = edge.half_width_uj(first, last, self._learnt_ns, end_ns - begin_ns)
         drawn_uj, blind_uj2 = last.total_uj - first.total_uj, BLIND_WEIGHT * track.variance(*inside_ns)
         is_aliased = self._is_aliased(begin_ns, end_ns)
         worth = ALIASED_SHARE
