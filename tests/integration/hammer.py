@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,7 @@ GPUS, CPUS, PACKAGES = 4, 64, 2
 # lock of GPU n is n + 1 spans wide; a clock in kHz leaves, divided by CPUS, its CPU, and a limit in units its package.
 LOCK_SPAN_MHZ, LIMIT_UW = 15, 125_000
 READS_BETWEEN_WRITES = 30  # the host's log holds 65,536 writes
+PAUSE_S = 0.0005  # of who writes without a driver's delay: a quick machine would fill the log alone
 
 
 def _devices() -> list[Any]:
@@ -87,6 +89,7 @@ def sets_processors(rng: random.Random, plant: str) -> None:
                 host.set_rapl_limit_uw(package, 0, LIMIT_UW * (PACKAGES * (200 + rng.randrange(500)) + package))
                 for _ in range(READS_BETWEEN_WRITES):
                     host.rapl_view(rng.randrange(PACKAGES))
+            time.sleep(PAUSE_S)
 
 
 def works(rng: random.Random, plant: str) -> None:
