@@ -8,10 +8,9 @@
 
 #include "plant/model.h"
 
-#define SENSOR_LATENCY_NS                                                                                  \
-  TICK_NS               /* what is published is as of this long before (assumed: no client can measure it) \
-                         */
-#define SENSOR_PAST 16u /* publications that the longer average may reach back over; a power of two */
+/* What is published is as of this long before (assumed: no client can measure it). */
+#define SENSOR_LATENCY_NS TICK_NS
+#define SENSOR_PAST       16u /* publications that the longer average may reach back over; a power of two */
 
 typedef struct sensor {
   uint64_t next;   /* the number of the next publication */
