@@ -28,7 +28,6 @@ static void begin_power(sampler_t *sampler, gpu_reads_t *gpu, int64_t now_ns) {
 
 /* Learning is short and takes little by itself: it is no reason to shed. */
 static void account_power(sampler_t *sampler, enum channel_mode mode, int64_t spent_ns) {
-  sampler->power_ns += spent_ns;
   sampler->call_ns += (spent_ns - sampler->call_ns) / 128;
   if (mode != CHANNEL_LEARNING) sampler->shed.power.spent_ns += (uint64_t)spent_ns;
 }
@@ -63,7 +62,7 @@ static void read_others(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   gpu_reads_t *gpu = &sampler->gpu[i];
   due_t *due = &sampler->due[i];
   const int was_quiet = is_quiet(gpu);
-  const int64_t rarely = sampler->shed.other.stride;
+  const int64_t begun_ns = clock_now_ns(), rarely = sampler->shed.other.stride;
   if (now_ns >= due->slow_ns) {
     reads_slow(&sampler->reader, gpu, now_ns);
     due->slow_ns = now_ns + SLOW_PERIOD_NS * rarely - TOLERANCE_NS;
@@ -80,6 +79,7 @@ static void read_others(sampler_t *sampler, uint32_t i, int64_t now_ns) {
     begin_power(sampler, gpu, now_ns);
     due->activity_ns = due->slow_ns = now_ns;
   }
+  sampler->shed.other.spent_ns += (uint64_t)(clock_now_ns() - begun_ns);
 }
 
 static int64_t earlier(int64_t one_ns, int64_t other_ns) {
@@ -118,12 +118,9 @@ int64_t sampler_turn(sampler_t *sampler, int64_t now_ns) {
   ring_stats_t *stats = &sampler->reader.ring->header->stats;
   int64_t next_ns = now_ns + TURN_MOST_NS;
   const int64_t begun_ns = clock_now_ns();
-  sampler->power_ns = 0;
   shed_account(&sampler->shed, now_ns);
   for (uint32_t i = 0; i < sampler->gpus; i++) next_ns = earlier(next_ns, gpu_turn(sampler, i, now_ns));
-  const int64_t spent_ns = clock_now_ns() - begun_ns;
-  stats->read_ns += (uint64_t)spent_ns;
-  sampler->shed.other.spent_ns += (uint64_t)(spent_ns - sampler->power_ns);
+  stats->read_ns += (uint64_t)(clock_now_ns() - begun_ns);
   for (uint32_t i = sampler->gpus; i < sampler->devices; i++)
     next_ns = earlier(next_ns, package_turn(sampler, i, now_ns));
   stats->reads = sampler->reader.reads;

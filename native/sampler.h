@@ -24,8 +24,7 @@ typedef struct sampler {
   gpu_reads_t gpu[LIMITS_MAX];
   due_t due[LIMITS_MAX];
   shed_t shed;
-  int64_t power_ns; /* spent on looks at power in this turn, learning included */
-  int64_t call_ns;  /* what one look at power takes in the driver, over the last hundred or so */
+  int64_t call_ns; /* what one look at power takes in the driver, over the last hundred or so */
 } sampler_t;
 
 /* Read what is due at the monotonic time now_ns. Returns when the next turn must come. */
