@@ -168,8 +168,8 @@ def test_other_peoples_tools_see_the_cap_that_eagent_set(pinned: Callable[..., A
 def test_explain_says_who_asked_and_why(budgeted: Callable[..., Any]) -> None:
     host = budgeted()
     host.must("pin", "set", "gpu0", "120", "--for", "1h")
-    assert host.await_true(lambda: host.limits_w()[0] == 120, 5)
+    assert host.await_true(lambda: "120 W now" in host.must("explain", "gpu0"), 5)  # told a turn after it was done
+    assert host.limits_w()[0] == 120
     said = host.must("explain", "gpu0")
-    assert "120 W now" in said
     assert "it was 400 W before" in said
     assert "pinned" in said
