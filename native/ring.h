@@ -73,7 +73,7 @@ typedef struct ring_stats {
   uint64_t refreshes;        /* publications of busy GPUs' power sensors that were seen */
   uint64_t refreshes_missed; /* and those that were not, as far as the sensors' times were learnt */
   uint64_t refreshes_shed;   /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
-  int64_t shed_since_ns;     /* since when refreshes are passed over; 0: they are not */
+  int64_t shed_since_ns;     /* since when less is read than would be, to stay within that budget; 0: it is not */
 } ring_stats_t;
 
 typedef struct ring_header {

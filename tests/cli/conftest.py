@@ -13,26 +13,11 @@ import pytest
 from eagent.api.server import Server
 from eagent.cli import main
 from eagent.errors import InputError
+from tests.api.conftest import COST_COUNTERS
 
 
 def reading(value: float | None, status: str = "ok", age_s: float | None = 0.04) -> dict[str, Any]:
     return {"value": value, "unit": "", "status": status, "sensor": "nvml", "window_s": 0.025, "age_s": age_s}
-
-
-COST_COUNTERS = {
-    "read_share_since_start": 0.0061,
-    "write_share_since_start": 0.0002,
-    "read_s": 6.1,
-    "write_s": 0.2,
-    "reads": 5000,
-    "writes": 12,
-    "refreshes_caught": 9950,
-    "refreshes_missed": 50,
-    "refreshes_shed": 0,
-    "shedding_s": None,
-    "lateness": [0, 0, 0, 0, 0, 0, 700, 250, 40, 9] + [0] * 9 + [1],
-    "loop_cpu_s": 1.75,
-}
 
 
 def cost() -> dict[str, Any]:
