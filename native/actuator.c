@@ -7,6 +7,7 @@
 static const int64_t SECOND_NS = 1000000000;
 static const int64_t LOOK_EVERY_NS = 1000000000;
 static const int64_t TURN_EVERY_NS = 50000000; /* raises are paced, what failed is tried again, settings settle */
+static const int64_t CALM_AFTER_NS = 2000000000, CALM_EVERY_NS = 200000000; /* where nothing has stirred for so long */
 
 void actuator_init(actuator_t *actuator) {
   pthread_condattr_t attributes;
@@ -41,10 +42,23 @@ static uint32_t owners_mw(const uint64_t owner_uw[ZONE_LIMITS]) {
   return (uint32_t)((most_uw + 999) / 1000);
 }
 
+static void note_change(actuator_t *actuator, int changed) {
+  if (changed) __atomic_fetch_add(&actuator->changes, 1, __ATOMIC_RELEASE);
+}
+
+/* A lease that is only prolonged changes nothing that is told. */
+static int tell_same(const setpoints_t *one, const setpoints_t *other) {
+  return one->envelope_mw == other->envelope_mw && memcmp(&one->lease, &other->lease, sizeof one->lease) == 0 &&
+         memcmp(&one->fallback, &other->fallback, sizeof one->fallback) == 0;
+}
+
 void actuator_listen(actuator_t *actuator) {
   pthread_mutex_lock(&actuator->lock);
   const int is_new = actuator->setpoints.generation != actuator->told.generation;
-  if (is_new) actuator->setpoints = actuator->told;
+  if (is_new) {
+    note_change(actuator, !tell_same(&actuator->setpoints, &actuator->told));
+    actuator->setpoints = actuator->told;
+  }
   pthread_mutex_unlock(&actuator->lock);
   for (uint32_t i = actuator->gpus; is_new && i < actuator->limits.count; i++) {
     memcpy(actuator->zones[i].owner_uw, actuator->setpoints.owner_uw[i], sizeof actuator->zones[i].owner_uw);
@@ -54,11 +68,18 @@ void actuator_listen(actuator_t *actuator) {
 
 void actuator_show(actuator_t *actuator) {
   limits_t *limits = &actuator->limits;
+  const ceilings_t *ceilings = &actuator->ceilings;
   shown_t *shown = &actuator->shown;
+  int changed = 0;
   pthread_mutex_lock(&actuator->lock);
+  for (uint32_t i = 0; i < limits->count; i++) changed |= !limit_tells_same(&shown->limits[i], &limits->devices[i]);
+  for (uint32_t i = 0; i < ceilings->count; i++)
+    changed |= shown->ceilings[i].held_mhz != ceilings->devices[i].held_mhz ||
+               shown->ceilings[i].code != ceilings->devices[i].code;
   memcpy(shown->limits, limits->devices, limits->count * sizeof *limits->devices);
-  memcpy(shown->ceilings, actuator->ceilings.devices, actuator->ceilings.count * sizeof *actuator->ceilings.devices);
-  settings_show(&actuator->settings, shown->settings);
+  memcpy(shown->ceilings, ceilings->devices, ceilings->count * sizeof *ceilings->devices);
+  changed |= settings_show(&actuator->settings, shown->settings);
+  note_change(actuator, changed);
   for (uint32_t i = 0; i < limits->count; i++) {
     if (!limits->devices[i].fresh) continue;
     limits->devices[i].fresh = 0;
@@ -97,10 +118,20 @@ static void look_at_limits(actuator_t *actuator, int64_t now_ns) {
   count(&actuator->cost.read_ns, actuator->cost.read_ns + spent_ns);
 }
 
-void actuator_turn(actuator_t *actuator, int64_t now_ns) {
+/* Whether this turn was told of something new, a lease's begin or end included. */
+static int hear(actuator_t *actuator, int64_t now_ns) {
+  const uint64_t generation = actuator->setpoints.generation;
   actuator_listen(actuator);
+  const int is_leased = now_ns < actuator->setpoints.lease_until_ns, is_other = is_leased != actuator->is_leased;
+  note_change(actuator, is_other);
+  actuator->is_leased = is_leased;
+  return is_other || generation != actuator->setpoints.generation;
+}
+
+int64_t actuator_turn(actuator_t *actuator, int64_t now_ns) {
+  const int heard = hear(actuator, now_ns);
   const setpoints_t *setpoints = &actuator->setpoints;
-  const int leased = now_ns < setpoints->lease_until_ns;
+  const int leased = actuator->is_leased;
   const vector_t *wanted = leased ? &setpoints->lease : &setpoints->fallback;
   const int64_t begun_ns = clock_now_ns();
   purse_fill(&actuator->purse, now_ns);
@@ -108,7 +139,8 @@ void actuator_turn(actuator_t *actuator, int64_t now_ns) {
                             setpoints->envelope_mw, now_ns);
   wrote |= ceilings_govern(&actuator->ceilings, wanted->clock_mhz, leased, now_ns);
   if (wrote) count(&actuator->cost.write_ns, actuator->cost.write_ns + (uint64_t)(clock_now_ns() - begun_ns));
-  settings_govern(&actuator->settings, wanted->text, now_ns);
+  wrote |= settings_govern(&actuator->settings, wanted->text, now_ns);
+  if (heard || wrote || actuator->settings.calls) actuator->stirred_ns = now_ns;
   look_at_limits(actuator, now_ns);
   count(&actuator->cost.writes, actuator->limits.writes + actuator->ceilings.writes + actuator->settings.writes);
   count(&actuator->cost.write_errors,
@@ -118,6 +150,7 @@ void actuator_turn(actuator_t *actuator, int64_t now_ns) {
   actuator->shown.generation = setpoints->generation;
   actuator->shown.turned_ns = now_ns;
   pthread_mutex_unlock(&actuator->lock);
+  return now_ns + (now_ns < actuator->stirred_ns + CALM_AFTER_NS ? TURN_EVERY_NS : CALM_EVERY_NS);
 }
 
 /* Until something is told, the lease ends, or a turn is due. Returns whether to go on. */
@@ -135,12 +168,11 @@ static int await(actuator_t *actuator, int64_t due_ns) {
 }
 
 void actuator_run(actuator_t *actuator) {
-  int64_t now_ns;
+  int64_t due_ns;
   do {
-    now_ns = clock_now_ns();
-    actuator_turn(actuator, now_ns);
+    due_ns = actuator_turn(actuator, clock_now_ns());
     count(&actuator->cost.cpu_ns, (uint64_t)clock_of(CLOCK_THREAD_CPUTIME_ID));
-  } while (await(actuator, now_ns + TURN_EVERY_NS));
+  } while (await(actuator, due_ns));
 }
 
 void actuator_stop(actuator_t *actuator) {

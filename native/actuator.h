@@ -42,6 +42,8 @@ typedef struct actuator {
   int64_t look_ns[LIMITS_MAX]; /* when each limit is read, whatever else happens: a foreign writer shows in a second */
   uint32_t gpus;               /* of the devices the GPUs come first, then the packages */
   setpoints_t setpoints;       /* its copy of what was told */
+  int is_leased;               /* whether the last turn went by a lease */
+  int64_t stirred_ns;          /* when something was last told or written */
 
   /* Behind the lock. */
   pthread_mutex_t lock;
@@ -50,6 +52,7 @@ typedef struct actuator {
   shown_t shown;
   int stopping;
 
+  uint64_t changes; /* atomic: who saw what is shown and told after so many has missed nothing */
   actuator_cost_t cost;
 } actuator_t;
 
@@ -62,8 +65,8 @@ void actuator_told(actuator_t *actuator);
 
 /* Take over what was told, without acting on it: before the first turn. */
 void actuator_listen(actuator_t *actuator);
-/* Take one turn at the monotonic time now_ns. */
-void actuator_turn(actuator_t *actuator, int64_t now_ns);
+/* Take one turn at the monotonic time now_ns. Returns when the next one should come, if nothing is told before. */
+int64_t actuator_turn(actuator_t *actuator, int64_t now_ns);
 /* Show what is known now. A turn does it by itself. */
 void actuator_show(actuator_t *actuator);
 /* Copy the limits that were read since the last call, and say which they are. Returns how many. Thread-safe. */

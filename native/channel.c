@@ -15,12 +15,14 @@ static const double SLACK_NS = 0.5e6, SLACK_SHARE = 0.03; /* of a period: jitter
 static const double STEPS_LEAST = 2.5;                    /* looks in a period, or nothing can be said of it */
 
 /* Tracking. */
-static const double GUARD_NS = 1e6, GUARD_SHARE = 0.015; /* after the expected moment it has surely published */
-static const double TOLERANCE_NS = 5e6, TOLERANCE_SHARE = 1. / 4; /* looks of several sensors share a wake-up */
-static const int64_t PROBE_EVERY_NS = 200000000;
-static const uint32_t PROBE_LEAST = 5; /* publications */
+static const double GUARD_NS = 1e6, GUARD_SHARE = 0.015;         /* after the expected moment it has surely published */
+static const double AGE_MOST_NS = 9.5e6, TOLERANCE_SHARE = 0.48; /* looks of several sensors share a wake-up */
+static const int64_t PROBE_EVERY_NS = 200000000, PROBE_RARELY_NS = 600000000; /* once the phase is right */
+static const uint32_t PROBE_LEAST = 5, PROBE_DOUBT = 2; /* publications; where the last probes tell of one side */
+static const uint32_t RUN_DOUBT = 4;
 static const double NUDGE_FIRST = 1. / 300, NUDGE_LEAST = 1. / 2500,
                     NUDGE_MOST = 1. / 50; /* of a period, for the phase */
+static const double NUDGE_SETTLED = 1. / 1000;
 static const double NUDGE_MORE = 1.35, NUDGE_LESS = 0.65;
 static const double NUDGE_PERIOD = 1. / 64;           /* of that, for the period */
 static const uint32_t RUN_MOST = 12;                  /* probes in a row to one side: the phase is lost */
@@ -208,6 +210,14 @@ static void track_same(channel_t *channel, int64_t now_ns) {
   }
 }
 
+/* Publications until the next probe. */
+static uint32_t probe_in(const channel_t *channel) {
+  if (channel->run >= RUN_DOUBT) return PROBE_DOUBT;
+  const int is_settled = channel->nudge_ns <= channel->period_ns * NUDGE_SETTLED;
+  const double span_ns = (double)(is_settled ? PROBE_RARELY_NS : PROBE_EVERY_NS);
+  return (uint32_t)fmax(PROBE_LEAST, span_ns / channel->period_ns);
+}
+
 static void plan(channel_t *channel, int64_t now_ns) {
   if (channel->is_probe && channel->next_ns > now_ns) {
     look_next(channel, channel->next_ns, 0);
@@ -216,10 +226,9 @@ static void plan(channel_t *channel, int64_t now_ns) {
   } else {
     channel->is_probe = 0;
     look_next(channel, channel->next_ns + (int64_t)guard_ns(channel),
-              fmin(TOLERANCE_NS, channel->period_ns * TOLERANCE_SHARE));
+              fmax(0, fmin(AGE_MOST_NS - guard_ns(channel), channel->period_ns * TOLERANCE_SHARE)));
   }
-  if (channel->probe_in == 0)
-    channel->probe_in = (uint32_t)fmax(PROBE_LEAST, (double)PROBE_EVERY_NS / channel->period_ns);
+  if (channel->probe_in == 0) channel->probe_in = probe_in(channel);
 }
 
 channel_seen_t channel_look(channel_t *channel, int64_t now_ns, int changed) {

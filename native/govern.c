@@ -43,6 +43,13 @@ static nvmlReturn_t get_enforced(const nvml_t *nvml, const limit_t *limit, unsig
   return !limit->zone && nvml->limit_enforced ? nvml->limit_enforced(limit->handle, mw) : NVML_ERROR_NOT_SUPPORTED;
 }
 
+int limit_tells_same(const limit_t *one, const limit_t *other) {
+  return one->requested_mw == other->requested_mw && one->enforced_mw == other->enforced_mw &&
+         one->held_mw == other->held_mw && one->write_code == other->write_code &&
+         one->write_error == other->write_error && one->disagrees == other->disagrees &&
+         one->is_uneven == other->is_uneven && one->foreign == other->foreign;
+}
+
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   limit_t *limit = &limits->devices[i];
   unsigned int mw = 0;

@@ -50,6 +50,9 @@ typedef struct limits {
 /* NVML's code for a failure (-errno) of a CPU package. */
 nvmlReturn_t limits_code(int error);
 
+/* Whether the two tell a person the same. */
+int limit_tells_same(const limit_t *one, const limit_t *other);
+
 /* Read what device i's limit is, at the monotonic time now_ns. */
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
 

@@ -56,6 +56,7 @@ static void account(hotloop_t *loop) {
   stats->write_ns = counted(&cost->write_ns);
   stats->writes = counted(&cost->writes);
   stats->write_errors = counted(&cost->write_errors);
+  __atomic_store_n(&stats->changes, __atomic_load_n(&loop->actuator.changes, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
 }
 
 static int64_t sample_once(hotloop_t *loop, int64_t now_ns) {

@@ -179,7 +179,13 @@ static void read_traffic(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
                   code == NVML_SUCCESS ? fields[i].nvmlReturn : code, (int64_t)fields[i].value.ullVal, time_ns);
 }
 
-/* Their times are of the wall clock; in virtual time, of which there is no wall clock, the newest is of now. */
+/* Their times are of the wall clock. In virtual time there is none: the newest sample that ever came is of now. */
+static int64_t samples_behind_ns(const reader_t *reader, const gpu_reads_t *gpu, int64_t newest_ns, int64_t now_ns) {
+  if (!reader->virtual_time) return clock_of(CLOCK_REALTIME) - clock_now_ns();
+  const int64_t behind_ns = newest_ns - now_ns;
+  return gpu->sample_us && behind_ns < gpu->behind_ns ? gpu->behind_ns : behind_ns;
+}
+
 static void read_samples(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
   nvmlSample_t found[SAMPLES_MOST];
   unsigned int count = SAMPLES_MOST;
@@ -187,11 +193,10 @@ static void read_samples(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
   const nvmlReturn_t code =
       reader->nvml->samples(gpu->handle, NVML_TOTAL_POWER_SAMPLES, gpu->sample_us, &type, &count, found);
   if (code != NVML_SUCCESS || count == 0 || count > SAMPLES_MOST) return;
-  const int64_t behind_ns = reader->virtual_time ? (int64_t)found[count - 1].timeStamp * 1000 - now_ns
-                                                 : clock_of(CLOCK_REALTIME) - clock_now_ns();
+  gpu->behind_ns = samples_behind_ns(reader, gpu, (int64_t)found[count - 1].timeStamp * 1000, now_ns);
   for (unsigned int i = 0; i < count; i++)
     reads_publish(reader, gpu->device, RING_POWER_SAMPLE_MW, NVML_SUCCESS, found[i].sampleValue.uiVal,
-                  (int64_t)found[i].timeStamp * 1000 - behind_ns);
+                  (int64_t)found[i].timeStamp * 1000 - gpu->behind_ns);
   gpu->sample_us = found[count - 1].timeStamp;
 }
 

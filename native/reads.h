@@ -37,6 +37,7 @@ typedef struct gpu_reads {
   uint32_t power_mw;
   unsigned long long energy_mj;
   unsigned long long sample_us; /* the last sample of the driver's buffer that was published */
+  int64_t behind_ns;            /* how much their times are ahead of the loop's */
 } gpu_reads_t;
 
 /* How the look at the power sensor went. */

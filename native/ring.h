@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define RING_MAGIC       0x31474e4952474145ull /* "EAGRING1" */
-#define RING_VERSION     2u
+#define RING_VERSION     3u
 #define RING_CAPACITY    65536u /* records; a power of two; 8 GPUs whose sensors publish at 50 Hz fill it in a minute */
 #define RING_AGE_UNIT    10000  /* nanoseconds */
 #define RING_AGE_UNKNOWN 0xffffu /* also an age that does not fit */
@@ -73,7 +73,8 @@ typedef struct ring_stats {
   uint64_t refreshes;        /* publications of busy GPUs' power sensors that were seen */
   uint64_t refreshes_missed; /* and those that were not, as far as the sensors' times were learnt */
   uint64_t refreshes_shed;   /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
-  int64_t shed_since_ns;     /* since when less is read than would be, to stay within that budget; 0: it is not */
+  uint64_t changes;      /* of what the warden's status tells of knobs, lease and fallback; a lease prolonged is none */
+  int64_t shed_since_ns; /* since when less is read than would be, to stay within that budget; 0: it is not */
 } ring_stats_t;
 
 typedef struct ring_header {

@@ -62,6 +62,7 @@ cdef extern from "ring.h" nogil:
         uint64_t refreshes
         uint64_t refreshes_missed
         uint64_t refreshes_shed
+        uint64_t changes
         int64_t shed_since_ns
 
     ctypedef struct ring_header_t:

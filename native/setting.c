@@ -57,14 +57,19 @@ int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t 
     }
     if (++calls == settings->calls_max) settings->next = place + 1;
   }
+  settings->calls = calls;
   return settings->writes != writes;
 }
 
-void settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]) {
+int settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]) {
+  int changed = 0;
   for (uint32_t i = 0; i < settings->count; i++) {
     const setting_t *setting = &settings->each[i];
+    changed |= out[i].error != setting->error || out[i].foreign_ns != setting->foreign_ns ||
+               strcmp(out[i].held, setting->held) != 0;
     memcpy(out[i].held, setting->held, sizeof out[i].held);
     out[i].error = setting->error;
     out[i].foreign_ns = setting->foreign_ns;
   }
+  return changed;
 }

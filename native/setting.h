@@ -33,6 +33,7 @@ typedef struct settings {
   setting_t each[SETTINGS_MAX];
   uint32_t count, next; /* next: whose turn it is */
   uint32_t calls_max;   /* calls of the kernel in one turn */
+  uint32_t calls;       /* in the last one */
   uint64_t writes, write_errors;
 } settings_t;
 
@@ -40,6 +41,7 @@ typedef struct settings {
  * the kernel, so that many CPUs don't keep the caller long. Returns whether anything was written. */
 int settings_govern(settings_t *settings, const setting_text_t *wanted, int64_t now_ns);
 
-void settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]);
+/* Returns whether anything is told that was not in `out` before. */
+int settings_show(const settings_t *settings, setting_shown_t out[SETTINGS_MAX]);
 
 #endif

@@ -12,8 +12,8 @@ import random
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
 
 from benchmarks.figures import Figure, publish
 from benchmarks.sampling.boards import SECOND_NS, TICK_S, Board, Load, Reader, mixture, of_noise, on_plant
@@ -37,6 +37,7 @@ FIRST_S = 6.0
 BIAS_NS, ERROR_NS = 700_000, 300_000  # the reader's idea of a refresh's time: together within 1 ms, its jitter apart
 JITTER_SHARE = 0.01
 
+SWEPT_ON = (11000, 12000)
 SWEEP_S = 36.0
 SWEEP_WINDOWS_S = (10.0, 20.0)
 OFF_SHARES = (-0.15, -0.1, -0.06, -0.03, -0.01, -0.002, 0.0, 0.002, 0.01, 0.03, 0.06, 0.1, 0.15)
@@ -202,7 +203,7 @@ class Swept:
 
 def sweep_boards() -> Iterator[tuple[Board, float]]:
     """Boards under square waves, and how far those are from a harmonic."""
-    for number, model in enumerate(SWEPT):
+    for number, (seed, model) in enumerate(product(SWEPT_ON, SWEPT)):
         refresh_hz = 1 / float(models.load(model)["sensor"]["period_s"])
         rng = random.Random(number)
         near_hz = [k * refresh_hz * (1 + off) for k in (1, 2, 3) for off in OFF_SHARES]
@@ -214,7 +215,7 @@ def sweep_boards() -> Iterator[tuple[Board, float]]:
                 Load("sweep", (gpu,), Square(1 / hertz, duty, compute=0.8), 1 + rng.random())
                 for gpu, (hertz, duty) in enumerate(some)
             ]
-            made = on_plant(model, JUDGED_ON + first, SWEEP_S, work)
+            made = on_plant(model, seed + first, SWEEP_S, work)
             for board, (hertz, _) in zip(made, some, strict=True):
                 harmonic_hz = max(1, round(hertz / refresh_hz)) * refresh_hz
                 yield board, abs(hertz / harmonic_hz - 1)
@@ -248,20 +249,22 @@ def without_counter() -> list[Figure]:
         count, most = len(all_of), max((each.error_share for each in free if not each.flagged), default=0.0) * 100
         missed = sum(each.error_share > 0.05 and not each.flagged for each in all_of)
         naive = sum(each.naive_share > 0.05 for each in all_of) / count * 100
-        found += [
-            Figure(
-                f"wrong by > 5 % and not flagged ({name})",
-                missed / count * 100,
-                "%",
-                "0",
-                missed == 0,
-                {"naive": naive},
-            ),
-            Figure(f"  greatest error away from harmonics ({name})", most, "%", "<= 5", most <= 5),
+        told = [
+            Figure(f"wrong by > 5 % and not flagged ({name})", missed / count * 100, "%", peers={"naive": naive}),
+            Figure(f"  greatest error away from harmonics ({name})", most, "%"),
             Figure(f"  flagged within 5 % of one ({name})", _share(near), "%"),
-            Figure(f"  flagged needlessly, >= 10 % away ({name})", _share(far), "%", "<= 1", _share(far) <= 1),
+            Figure(f"  flagged needlessly, >= 10 % away ({name})", _share(far), "%"),
         ]
+        # Each board has a buffer or a counter; without either nothing could tell some loads from others: no goals there.
+        found += _judged(told, (0.0, 5.0, None, 1.0)) if samples else told
     return found
+
+
+def _judged(told: Sequence[Figure], goals: Sequence[float | None]) -> list[Figure]:
+    return [
+        each if most is None else replace(each, goal=f"<= {most:g}", holds=each.value <= most)
+        for each, most in zip(told, goals, strict=True)
+    ]
 
 
 def _share(those: Sequence[Swept]) -> float:

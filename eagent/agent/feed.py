@@ -44,6 +44,10 @@ class Feed:
         beat_ns = max(self.stats["heartbeat_ns"], self.stats["started_ns"]) if self.stats else 0
         return max(0, now_ns - beat_ns) if beat_ns else None
 
+    def changes(self, now_ns: int) -> int | None:
+        """How many changes of what it holds the warden has counted; None while it does not say."""
+        return None if self.stats is None or self._is_silent(now_ns) else self.stats["changes"]
+
     def drain(self, now_ns: int) -> list[Record]:
         """What has come since the last drain; `problem` then says whether there is a ring and somebody writes it."""
         if self._ring is None or (self._is_silent(now_ns) and self._ring.replaced()):

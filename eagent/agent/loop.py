@@ -13,6 +13,7 @@ from eagent.agent.feed import Feed
 from eagent.agent.links import Tap, WardenLink
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
+from eagent.agent.questions import Questions
 from eagent.agent.warden import (
     UNTOLD,
     Backoff,
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 SECOND_NS = 1_000_000_000
 
 ROUNDING_W = 1e-6  # of an envelope, which is a difference of floats
-STATUS_PERIOD_NS = SECOND_NS  # knobs and alarms change slowly; the ring tells the limits sooner
 
 
 def modes(config: Config) -> dict[str, str]:
@@ -108,7 +108,7 @@ class Governor:
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
         self._warden_alarms: tuple[str, ...] = ()
         self._reconnect = Backoff()
-        self._status_due_ns = 0
+        self._questions = Questions()
         self._asked: Vector | None = None
         self._asked_ns = 0
         self._woken = asyncio.Event()
@@ -169,10 +169,11 @@ class Governor:
     async def step(self, now_ns: int) -> None:
         """One turn, at the monotonic time `now_ns`. Raises nothing for what the warden or the ring do."""
         async with self._turn:
+            self.warden.notice()
             if not self.warden.connected:
                 await self._greet(now_ns)
             self.read(now_ns)
-            if self.warden.connected and now_ns >= self._status_due_ns:
+            if self.warden.connected and self._questions.are_due(self.feed.changes(now_ns), now_ns):
                 with self._minding("warden"):
                     await self.look(now_ns)
             self._decide(now_ns)
@@ -198,8 +199,9 @@ class Governor:
         Raises:
             UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
         """
+        changes = self.feed.changes(now_ns)
         status = await self.warden.status()
-        self._status_due_ns = now_ns + STATUS_PERIOD_NS
+        self._questions.asked(changes, now_ns)
         self.told = status.told()
         self.budget = status.budget
         self._warden_alarms = status.alarms
@@ -229,7 +231,7 @@ class Governor:
                 self._policies.forget()
                 raise
             finally:
-                self._status_due_ns = now_ns  # whatever came of it, what the warden holds is asked for
+                self._questions.ask()  # whatever came of it, what the warden holds is asked for
             await self.look(now_ns)
         self.wake()
         return in_force
@@ -276,7 +278,7 @@ class Governor:
             self._gangs = self._resolve_gangs(self.hello.devices)
             self._forget_lease()
             self.feed.close()  # a new warden made a new ring
-            self._status_due_ns = now_ns
+            self._questions.ask()
 
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
@@ -301,7 +303,7 @@ class Governor:
             if changed:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
         if "lease" in self._problems:
-            self._status_due_ns = now_ns  # the warden knows something that we do not
+            self._questions.ask()  # the warden knows something that we do not
 
     def _rebind(self, devices: tuple[Device, ...]) -> None:
         self._fold.rebind(devices)

@@ -146,6 +146,18 @@ class Warden:
             self._socket.close()
             self._socket = None
 
+    def notice(self) -> None:
+        """Drop the connection if the warden has hung up, or says what it was not asked."""
+        if self._socket is None or self._turn.locked():
+            return
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
     async def connect(self) -> Hello:
         """Connect anew and greet."""
         self.close()

@@ -26,18 +26,22 @@ LONGEST_NS = 60 * SECOND_NS  # of more, the last minute is looked at
 BLOCKS = 8  # of a window, by which buffer and readings are compared
 TOLD_SHARE = 0.02  # they may differ by this share of the mean ...
 TOLD_ERRORS = 3.5  # ... and by so many standard errors, which the blocks show
+ALIKE_SHARE = 0.004  # who both swing and tell of means so much alike have both seen enough of the load
 
 READINGS_MIN = 8
-FLAT_SHARE = 0.04  # of the mean: readings whose standard deviation is less stand still
+FLAT_SHARE = 0.06  # of the mean: readings whose standard deviation is less stand still, where no buffer tells
 JITTERING_SHARE = 0.25  # likewise: what the sensor's jitter makes of a load's edge is not more
 RHYTHM = 0.5  # readings of a load that the sensor meets in ever other phases come back to where they were
 LAGS = 25
 FEW_PHASES = 0.4
+EXACTLY = 0.995
 SWING_SHARE = 0.10  # of the mean: a smaller swing makes no error to speak of
 STEP_SHARE = 0.3  # of the swing: what never goes farther from one reading to the next glides
+SMOOTH_STEPS = 0.97  # of the steps: a load that pauses more than once a second makes more of them
 SMOOTH_NS = 100_000_000  # or what is so much like what it was this long before: a load that pauses ...
 SMOOTH = 0.8  # ... more than once a second is not
 CYCLES = 6  # more swings than this within a window, and what is wrong of the first and the last is little of it
+OTHER_USE = 0.15  # of the time
 PAUSING_PCT = (10, 90)
 
 _USES = 4096
@@ -85,15 +89,19 @@ def is_aliased(drawn: Drawn, sampled: Drawn, use: Use, begin_ns: int, end_ns: in
     readings = drawn.readings_mw[drawn.place(begin_ns) : drawn.place(end_ns)]
     if len(readings) < READINGS_MIN:
         return False
-    glides, pauses = _glides(readings, span_ns), use.pauses(begin_ns, end_ns)
+    pauses, is_smooth, is_still = use.pauses(begin_ns, end_ns), _is_smooth(readings, span_ns), _is_still(readings)
+    glides = is_smooth and _swings_seldom(readings)
     if not is_covered(sampled, begin_ns, end_ns):
-        return pauses and (glides or _is_still(readings))
-    if _disagree(drawn, sampled, begin_ns, end_ns):
-        return True
+        return pauses and (
+            (glides or is_still or _has_few_phases(readings, EXACTLY))
+            or (is_smooth and _tells_of_other_use(readings, use.between(begin_ns, end_ns)))
+        )
     looks = sampled.readings_mw[sampled.place(begin_ns) : sampled.place(end_ns)]
-    if _has_few_phases(looks) or (pauses and _glides(looks, span_ns)):  # then the buffer beats against the load, too
-        return glides or _is_still(readings)
-    return pauses and glides
+    beats_too = _has_few_phases(looks) or (pauses and _is_smooth(looks, span_ns))
+    apart_share, is_sure = _apart(drawn, sampled, begin_ns, end_ns)
+    if apart_share > TOLD_SHARE and (is_sure or beats_too or (pauses and (is_smooth or is_still))):
+        return True
+    return ((pauses or beats_too) and glides) or (beats_too and is_still and apart_share > ALIKE_SHARE)
 
 
 def is_covered(sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
@@ -102,27 +110,40 @@ def is_covered(sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
     return known_ns >= 0.9 * (end_ns - begin_ns)
 
 
-def _disagree(drawn: Drawn, sampled: Drawn, begin_ns: int, end_ns: int) -> bool:
-    """Whether readings and buffer tell of different means, again and again."""
+def _apart(drawn: Drawn, sampled: Drawn, begin_ns: int, end_ns: int) -> tuple[float, bool]:
+    """By which share of it readings and buffer tell of different means, and whether they do so again and again."""
     begin_ns, end_ns = max(begin_ns, sampled.times[0]), min(end_ns, sampled.times[-1])
     bounds_ns = [begin_ns + (end_ns - begin_ns) * block // BLOCKS for block in range(BLOCKS + 1)]
     read_uj, sampled_uj = ([track.between_uj(*block) for block in pairwise(bounds_ns)] for track in (drawn, sampled))
     apart_uj = [one - other for one, other in zip(read_uj, sampled_uj, strict=True)]
     mean_uj = sum(apart_uj) / BLOCKS
     error_uj = math.sqrt(sum((each - mean_uj) ** 2 for each in apart_uj) / (BLOCKS - 1) / BLOCKS)
-    return abs(mean_uj) > TOLD_SHARE * sum(sampled_uj) / BLOCKS + TOLD_ERRORS * error_uj
+    whole_uj = max(1, sum(sampled_uj)) / BLOCKS
+    return abs(mean_uj) / whole_uj, abs(mean_uj) > TOLD_SHARE * whole_uj + TOLD_ERRORS * error_uj
 
 
-def _glides(readings: Sequence[int], span_ns: int) -> bool:
-    """Whether they rise and fall, not often and in no steps, or in none but those of the sensor's jitter."""
-    low, high = min(readings), max(readings)
-    swing = high - low
+def _is_smooth(readings: Sequence[int], span_ns: int) -> bool:
+    """Whether they rise and fall in no steps, or in none but those of the sensor's jitter."""
+    swing = max(readings) - min(readings)
     if swing < SWING_SHARE * sum(readings) / len(readings):
         return False
     lag = max(1, SMOOTH_NS * len(readings) // span_ns)
-    farthest = max(abs(after - before) for before, after in pairwise(readings))
-    if farthest > STEP_SHARE * swing and _rhythm(readings, lag) < SMOOTH:
-        return False
+    steps = sorted(abs(after - before) for before, after in pairwise(readings))
+    farthest = steps[int(SMOOTH_STEPS * (len(steps) - 1))]
+    return farthest <= STEP_SHARE * swing or _rhythm(readings, lag) >= SMOOTH
+
+
+def _tells_of_other_use(readings: Sequence[int], percents: Sequence[int]) -> bool:
+    """Whether they are up for another share of the time than the device is busy: they don't see all of its load."""
+    low, high = min(readings), max(readings)
+    up_share = (sum(readings) / len(readings) - low) / max(1, high - low)
+    return abs(up_share - sum(percents) / len(percents) / 100) > OTHER_USE
+
+
+def _swings_seldom(readings: Sequence[int]) -> bool:
+    """Whether they rise and fall a few times at most."""
+    low, high = min(readings), max(readings)
+    swing = high - low
     turns, is_high = 0, readings[0] > (low + high) / 2
     for each in readings:
         if (each < low + swing / 4) if is_high else (each > high - swing / 4):
@@ -139,10 +160,14 @@ def _is_still(readings: Sequence[int]) -> bool:
     return share < JITTERING_SHARE and max(_rhythm(readings, lag) for lag in lags) < RHYTHM
 
 
-def _has_few_phases(looks: Sequence[int]) -> bool:
-    """Whether the buffer, too, always meets a load in the same two or three phases."""
+def _has_few_phases(looks: Sequence[int], rhythm: float = FEW_PHASES) -> bool:
+    """Whether looks always meet a load in the same two, three or four phases."""
     swings = _deviation(looks) > SWING_SHARE * sum(looks) / len(looks)
-    return swings and _rhythm(looks, 1) < 0.2 and max(_rhythm(looks, lag) for lag in (2, 3)) > FEW_PHASES
+    return (
+        swings
+        and _rhythm(looks, 1) < 0.2
+        and max(_rhythm(looks, lag) * len(looks) / (len(looks) - lag) for lag in (2, 3, 4)) > rhythm
+    )
 
 
 def _deviation(readings: Sequence[int]) -> float:

@@ -27,4 +27,5 @@ class RingStats(TypedDict):
     refreshes: int
     refreshes_missed: int
     refreshes_shed: int
+    changes: int
     shed_since_ns: int

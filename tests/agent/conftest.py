@@ -60,6 +60,13 @@ class FakeWarden:
     def close(self) -> None:
         self.connected = False
 
+    def notice(self) -> None:
+        self.connected = self.connected and self.here
+
+    def told(self) -> tuple[Any, ...]:
+        """What its status tells, to be compared."""
+        return self.devices, self.budget, self.clocks_mhz, self.preferences, self.alarms
+
     def _reach(self) -> None:
         if not self.here:
             self.connected = False
@@ -145,7 +152,7 @@ class FakeRing:
             (
                 *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns", "cpu_ns"),
                 *("reads", "writes", "read_errors", "write_errors"),
-                *("refreshes", "refreshes_missed", "refreshes_shed", "shed_since_ns"),
+                *("refreshes", "refreshes_missed", "refreshes_shed", "changes", "shed_since_ns"),
             ),
             0,
         ) | {"lateness": [0] * 20}
@@ -189,6 +196,7 @@ class Host:
         self.warden = FakeWarden(self.devices)
         self.rings = [FakeRing()]
         self.opened = 0
+        self._told: Any = None
         self.config = replace(Config(), **options)
         self.busy_cpus: Reading = NEVER
         self.frequencies: dict[str, Reading] = {}
@@ -213,6 +221,8 @@ class Host:
     async def turn(self, at_s: float, *watts: float) -> None:
         """One step at a time, with these powers just shown by the devices in their order."""
         now_ns = int(at_s * SECOND_NS)
+        if (told := self.warden.told()) != self._told:  # as the real one counts
+            self._told, self.ring.stats = told, {**self.ring.stats, "changes": self.ring.stats["changes"] + 1}
         for place, power_w in enumerate(watts):
             self.ring.show(place, power_w, now_ns)
         if watts:

@@ -150,6 +150,25 @@ async def test_a_silent_loop_is_said_and_its_devices_are_not_taken_for_idle(host
 
 
 @asynchronous
+async def test_the_warden_is_asked_when_its_ring_tells_of_changes_and_now_and_then(host: Any) -> None:
+    asked_s = []
+    status, here = host.warden.status, [0.0]
+
+    async def counted() -> Any:
+        asked_s.append(here[0])
+        return await status()
+
+    host.warden.status = counted
+    for tenth in range(10, 300):
+        here[0] = tenth / 10
+        if tenth == 50:
+            host.warden.alarms = ("gpu0: power limit: changed by somebody else",)
+        await host.turn(here[0], 80, 80)
+    assert asked_s == [1.0, 5.0, 15.0, 25.0]
+    assert host.warden.alarms[0] in host.governor.alarms
+
+
+@asynchronous
 async def test_a_device_whose_privilege_is_gone_leaves_the_vector(host: Any) -> None:
     host.governor.pins.update({FIRST: Pin(FIRST, 250), SECOND: Pin(SECOND, 250)})
     await host.turn(1)

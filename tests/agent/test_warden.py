@@ -59,6 +59,11 @@ class FakeSocket:
         except OSError:
             return
 
+    def hang_up(self) -> None:
+        """On everybody, as who dies does."""
+        for client in self._clients:
+            client.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -273,6 +278,21 @@ def test_a_warden_that_dies_is_noticed_and_met_again(server: FakeSocket) -> None
         assert not warden.connected
         await warden.connect()
         assert warden.connected
+
+    talk(server, say)
+
+
+def test_who_hangs_up_between_two_requests_is_noticed_without_one(server: FakeSocket) -> None:
+    server.answer = lambda _: wire.encode({"ok": True, **hello()})
+
+    async def say(warden: Warden) -> None:
+        warden.notice()
+        await warden.connect()
+        warden.notice()
+        assert warden.connected, "who says nothing is there"
+        server.hang_up()
+        warden.notice()
+        assert not warden.connected
 
     talk(server, say)
 

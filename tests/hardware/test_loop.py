@@ -17,6 +17,7 @@ from eagent.errors import DriverError
 from eagent.hardware._loop import Loop
 from eagent.model import Channel, Status
 from eagent.sim import host as simulated
+from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.description.description import Description
 from eagent.sim.description.parts import Gpus
@@ -254,6 +255,61 @@ def test_work_with_short_pauses_is_not_idle(bench: Bench) -> None:
         Square(period_s=1.0, duty=0.1).start(plant, [0])
         counts(bench, reader, plant, 2)
         assert counts(bench, reader, plant, 5)[POWER_MW] >= 95
+
+
+def changes(bench: Bench, reader: RingReader) -> int:
+    """How many have been told, after a few turns more."""
+    bench.step(4)
+    return reader.stats["changes"]
+
+
+def test_a_change_is_counted_and_a_prolonged_lease_is_none(bench: Bench, tmp_path: Path) -> None:
+    limit_mw = bench.loop.describe(0)["limit_mw"]
+    bench.loop.cap(0, True)
+    path = file(tmp_path, "text", "power")
+    bench.loop.add_settings([path])
+    with closing(RingReader(bench.ring)) as reader:
+        at_rest = changes(bench, reader)
+        assert changes(bench, reader) == at_rest
+
+        def lease(watts_less: int, turns: int) -> None:
+            until_ns = bench.now_ns + turns * STEP_NS
+            bench.loop.lease([limit_mw - watts_less * 1000], [0], ["power"], until_ns)
+
+        lease(50, 100)
+        held = changes(bench, reader)
+        assert held > at_rest
+        lease(50, 200)
+        assert changes(bench, reader) == held, "it is only prolonged"
+        lease(50, 1)
+        bench.step(1)
+        ended = changes(bench, reader)
+        assert ended > held
+        bench.hold("")
+        still = changes(bench, reader)
+        bench.hold("")
+        assert changes(bench, reader) == still
+
+
+def test_what_somebody_else_does_to_a_limit_or_an_attribute_is_counted(bench: Bench, tmp_path: Path) -> None:
+    limit_mw = bench.loop.describe(0)["limit_mw"]
+    path = file(tmp_path, "text", "power")
+    bench.loop.add_settings([path])
+    bench.loop.fall_back([limit_mw - 50_000], [0], ["power"], 0)
+    with ExitStack() as stack:
+        reader = stack.enter_context(closing(RingReader(bench.ring)))
+        faults = stack.enter_context(closing(Faults(bench.made.plant)))
+        plant = stack.enter_context(Host(bench.made.plant))
+        bench.step(60)
+        before = changes(bench, reader)
+        faults.inject("foreign-limit", "gpu", 0, (limit_mw / 1000 - 20,), from_s=plant.time_s)
+        plant.advance(plant.time_s + 0.1)
+        bench.step(30)
+        moved = reader.stats["changes"]
+        assert moved > before
+        Path(path).write_text("performance")
+        bench.step(30)
+        assert reader.stats["changes"] > moved
 
 
 def follow(bench: Bench, plant: Host, seconds: float) -> None:

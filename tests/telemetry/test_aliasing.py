@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from eagent.telemetry.aliasing import Use, is_aliased
@@ -44,6 +46,24 @@ def test_a_load_in_step_with_the_sensor_is_told_by_the_utilisation(hertz: float)
 def test_a_load_in_step_with_the_sensor_is_told_by_the_buffer(hertz: float) -> None:
     drawn, sampled = seen(hertz, 0.5, 0.1, WINDOW_NS), seen(hertz, 0.5, 0.0167, 0)
     assert is_aliased(drawn, sampled, pausing(50), 5 * SECOND, 15 * SECOND)
+
+
+def test_a_load_that_glides_past_sensor_and_buffer_is_told_by_what_they_differ() -> None:
+    drawn, sampled = seen(50.5, 0.5, 0.02, 10_500_000), seen(50.5, 0.5, 0.01981, 0)
+    assert is_aliased(drawn, sampled, pausing(50), 5 * SECOND, 25 * SECOND)
+
+
+def test_readings_that_swing_fast_and_do_not_see_all_of_the_load_are_told_by_the_utilisation() -> None:
+    drawn = Drawn(10_500_000)
+    for number in range(1500):  # as of a sensor whose publications come early and late in turn
+        drawn.read(number * 20_000_000, 36_000 + round(9_000 * math.sin(number / 4)), 0)
+    assert is_aliased(drawn, NOTHING, pausing(20), 5 * SECOND, 25 * SECOND)
+    assert not is_aliased(drawn, NOTHING, pausing(50), 5 * SECOND, 25 * SECOND)
+
+
+def test_a_load_that_is_only_met_in_few_phases_is_told_by_its_exact_return() -> None:
+    drawn = seen(7.5, 0.2, 0.1, WINDOW_NS)
+    assert is_aliased(drawn, NOTHING, pausing(20), 5 * SECOND, 25 * SECOND)
 
 
 @pytest.mark.parametrize("hertz", [0.31, 1.7, 3.3, 6.4, 8.7, 11.3, 13.1])

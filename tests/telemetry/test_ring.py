@@ -113,7 +113,7 @@ def test_the_stats_of_the_loop_are_told(writer: Any) -> None:
     assert set(reader.stats) == {
         *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "lateness"),
         *("read_ns", "write_ns", "cpu_ns", "reads", "writes", "read_errors", "write_errors"),
-        *("refreshes", "refreshes_missed", "refreshes_shed", "shed_since_ns"),
+        *("refreshes", "refreshes_missed", "refreshes_shed", "changes", "shed_since_ns"),
     }
     assert len(reader.stats["lateness"]) == 20
     assert reader.writer_pid == os.getpid()
@@ -153,7 +153,7 @@ def test_a_ring_of_another_form_is_refused_by_its_version(writer: Any, damage: C
     copy.write_bytes(writer.path.read_bytes())
     RingReader(copy).close()
     damage(copy)
-    with pytest.raises(ProtocolError, match="not a ring of version 2"):
+    with pytest.raises(ProtocolError, match="not a ring of version 3"):
         RingReader(copy)
 
 
