@@ -255,7 +255,7 @@ def without_counter() -> list[Figure]:
             Figure(f"  flagged within 5 % of one ({name})", _share(near), "%"),
             Figure(f"  flagged needlessly, >= 10 % away ({name})", _share(far), "%"),
         ]
-        # Each board has a buffer or a counter; without either nothing could tell some loads from others: no goals there.
+        # Each board has a buffer or a counter; without either nothing tells some loads from others: no goals then.
         found += _judged(told, (0.0, 5.0, None, 1.0)) if samples else told
     return found
 
