@@ -3,12 +3,17 @@
 On a real host a call of the driver costs what the driver costs; here it costs the simulator's physics instead, and
 spins for as long as the call is to take. That is taken off: the driver's account says how much CPU time its clients
 spent within calls (`Faults.worked_s`, from one call in 17), and the warden is its only client, in the same window in
-which the kernel's CPU clock of the warden's process is read at both ends.
+which the kernel's CPU clock of the warden's process is read at both ends. Beside it a loop that does nothing but wake
+up as often: what that costs is the machine's, and several times as much on a virtual one that has nothing else to do.
 """
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +23,11 @@ from benchmarks.figures import Figure
 from benchmarks.sampling.eagents import Eagent, eagent
 from benchmarks.sampling.rig import MODELS, Rig, precise_cpu_s, rig
 
-LEARN_S, WINDOW_S = 5.0, 20.0
+LEARN_S, WINDOW_S, BARE_S = 5.0, 20.0, 5.0
+WINDOWS = 3  # of which the median by the warden's own cost is told
 GOAL = 0.007  # of a core
-COLUMNS = ("warden", "inside", "without", "Python", "agent", "MiB", "agent MiB")
+SCRIPTS = Path(__file__).with_name("scripts")
+COLUMNS = ("warden", "inside", "without", "Python", "bare", "agent", "MiB", "agent MiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Cost:
     warden: float
     inside: float  # of it, inside the simulator
     python: float  # of it, the main thread: all of the warden that is not the loop
+    bare: float  # a loop that only wakes up as often
     agent: float
     warden_mib: float
     agent_mib: float
@@ -43,34 +51,50 @@ class Cost:
 def figures() -> list[Figure]:
     """Of each model, with the agent, as a host runs it; beside it the warden alone."""
     print(f"{'':<16}", *(f"{column:>9}" for column in COLUMNS), flush=True)
-    return [figure for name in MODELS for figure in judge(name, measure(name, True), measure(name, False))]
+    with sleeper() as bare:
+        return [
+            figure for name in MODELS for figure in judge(name, measure(name, bare, True), measure(name, bare, False))
+        ]
 
 
-def measure(gpu_model: str, with_agent: bool) -> Cost:
-    """At defaults, from when the loop has had time to learn."""
+@contextmanager
+def sleeper() -> Iterator[Path]:
+    """The program that only wakes up."""
+    with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
+        program = Path(directory) / "sleeper"
+        flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"]
+        subprocess.run(["gcc", *flags, str(SCRIPTS / "sleeper.c"), "-o", str(program)], check=True)
+        yield program
+
+
+def measure(gpu_model: str, bare: Path, with_agent: bool) -> Cost:
+    """At defaults, from when the loop has had time to learn: the median of some windows."""
     with rig(gpu_model) as rigged, eagent(rigged, with_agent=with_agent) as running:
         time.sleep(LEARN_S)
-        cost = weigh(rigged, running)
+        costs = [weigh(rigged, running, bare) for _ in range(WINDOWS)]
+    cost = sorted(costs, key=lambda each: each.own)[WINDOWS // 2]
     name = gpu_model.split("-")[0] + ("" if with_agent else ", no agent")
-    shares = (cost.warden, cost.inside, cost.own, cost.python, cost.agent)
+    shares = (cost.warden, cost.inside, cost.own, cost.python, cost.bare, cost.agent)
     sizes = (cost.warden_mib, cost.agent_mib)
     print(f"{name:<16}", *(f"{each:>9.3%}" for each in shares), *(f"{each:>9.1f}" for each in sizes), flush=True)
     return cost
 
 
-def weigh(rigged: Rig, running: Eagent) -> Cost:
-    """Over the window."""
+def weigh(rigged: Rig, running: Eagent, bare: Path) -> Cost:
+    """Over one window, and the bare loop right after it."""
 
     def spent() -> tuple[float, ...]:
         agent_s = 0.0 if running.agent is None else precise_cpu_s(running.agent)
         inside_s = sum(rigged.faults.worked_s().values())
         return time.monotonic(), precise_cpu_s(running.warden), inside_s, main_thread_s(running.warden), agent_s
 
-    before = spent()
+    before, steps = spent(), running.stats["steps"]
     time.sleep(WINDOW_S)
+    hertz = (running.stats["steps"] - steps) / WINDOW_S
     window_s, *parts = (late - early for early, late in zip(before, spent(), strict=True))
     warden, inside, python, agent = (part / window_s for part in parts)
-    return Cost(warden, inside, python, agent, mib(running.warden), mib(running.agent))
+    told = subprocess.run([bare, str(hertz), str(BARE_S)], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Cost(warden, inside, python, float(told), agent, mib(running.warden), mib(running.agent))
 
 
 def main_thread_s(pid: int) -> float:
@@ -93,7 +117,7 @@ def judge(gpu_model: str, cost: Cost, alone: Cost) -> list[Figure]:
             "cores",
             "<= 0.007",
             cost.own <= GOAL,
-            {"with it": cost.warden, "of it Python": cost.python, "without agent": alone.own},
+            {"bare wake-ups": cost.bare, "with it": cost.warden, "Python": cost.python, "no agent": alone.own},
         ),
         Figure(f"{label}: agent's CPU", cost.agent, "cores"),
         Figure(
