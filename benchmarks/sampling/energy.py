@@ -37,7 +37,7 @@ FIRST_S = 6.0
 BIAS_NS, ERROR_NS = 700_000, 300_000  # the reader's idea of a refresh's time: together within 1 ms, its jitter apart
 JITTER_SHARE = 0.01
 
-SWEPT_ON = (11000, 12000)
+SWEPT_ON = (16000, 17000)
 SWEEP_S = 36.0
 SWEEP_WINDOWS_S = (10.0, 20.0)
 OFF_SHARES = (-0.15, -0.1, -0.06, -0.03, -0.01, -0.002, 0.0, 0.002, 0.01, 0.03, 0.06, 0.1, 0.15)

@@ -26,7 +26,7 @@ LONGEST_NS = 60 * SECOND_NS  # of more, the last minute is looked at
 BLOCKS = 8  # of a window, by which buffer and readings are compared
 TOLD_SHARE = 0.02  # they may differ by this share of the mean ...
 TOLD_ERRORS = 3.5  # ... and by so many standard errors, which the blocks show
-ALIKE_SHARE = 0.004  # who both swing and tell of means so much alike have both seen enough of the load
+ALIKE_SHARE = 0.001  # who both swing and tell of means so much alike have both seen enough of the load
 
 READINGS_MIN = 8
 FLAT_SHARE = 0.06  # of the mean: readings whose standard deviation is less stand still, where no buffer tells
