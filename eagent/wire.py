@@ -5,7 +5,8 @@ false `error`, one line for a person. Watts are whole milliwatts, as the hardwar
 
     op            request                                              reply
     hello         -                                                    devices, boot_id, simulated, ttl_max_s, budget
-    status        -                                                    knobs, clocks, preferences, budget, lease, alarms
+    status        -                                                    knobs, clocks, preferences, budget, lease,
+                                                                       alarms, kept (what can't be put back: lines)
     lease         limits_mw {uuid: mW} (every writable device), ttl_s  until_ns
                   clocks_mhz {uuid: MHz} (the ceilings)
                   preferences {uuid: name} (of CPU packages)

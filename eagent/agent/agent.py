@@ -213,7 +213,7 @@ class Agent:
             for device in devices
             if device.power_limit.writable or (device.kind is DeviceKind.CPU and device.clock.writable)
         ]
-        return {"pins_dropped": dropped, "devices": given_back}
+        return {"pins_dropped": dropped, "devices": given_back, "kept": list(governor.kept)}
 
     def _processes(self, now_ns: int) -> Mapping[str, Footprint | None]:
         if self._footprints is None:

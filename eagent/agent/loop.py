@@ -107,6 +107,7 @@ class Governor:
         self._gangs: tuple[frozenset[str], ...] = ()
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
         self._warden_alarms: tuple[str, ...] = ()
+        self.kept: tuple[str, ...] = ()  # what the warden can't put back, a line each
         self._reconnect = Backoff()
         self._questions = Questions()
         self._asked: Vector | None = None
@@ -205,6 +206,7 @@ class Governor:
         self.told = status.told()
         self.budget = status.budget
         self._warden_alarms = status.alarms
+        self.kept = status.kept
         devices = tuple(_as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
         if devices != self.devices:
             self._rebind(devices)

@@ -100,6 +100,7 @@ class WardenStatus:
     preferences: tuple[PreferenceStatus, ...]
     budget: Budget | None
     alarms: tuple[str, ...]
+    kept: tuple[str, ...] = ()  # knobs that can't be put back, a line each
 
     def told(self) -> dict[str, Told]:
         """The same per UUID."""
@@ -315,6 +316,7 @@ def _status(reply: wire.Message) -> WardenStatus:
             preferences=tuple(_row(PreferenceStatus, each) for each in reply.get("preferences", ())),
             budget=_budget(reply["budget"]),
             alarms=tuple(str(line) for line in reply["alarms"]),
+            kept=tuple(str(line) for line in reply.get("kept", ())),
         )
 
 

@@ -74,7 +74,7 @@ class Service(Protocol):
 
         Returns:
             `devices`: per device whose knobs go back its `device` name and `baseline_w`; of a CPU package also
-            `baseline_mhz` and `baseline_preference`.
+            `baseline_mhz` and `baseline_preference`. `kept`: what can't be put back, a line each.
 
         Raises:
             RefusedError: a budget is in force.

@@ -6,6 +6,9 @@ directly. If neither runs, the journal on disk tells what each knob held, and it
 While a budget is in force it is kept: with an agent nothing is given back, without one every limit goes to its safe
 cap. Clear it first, or in one go with --clear-budget; one that comes from the mesh is not cleared here.
 
+It ends with exit code 1 if a knob did not go back, and says for each what is wrong: the driver's reason, or an entry of
+the journal that is damaged or can't be right on this host. Such a value is never written.
+
 Examples:
   eagent restore
   eagent restore --clear-budget
@@ -14,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from eagent.cli.dispatch import Context
@@ -35,17 +39,23 @@ def run(args: argparse.Namespace, context: Context) -> int:
     try:
         if args.clear_budget:
             client.request("DELETE", "/v1/budget")
-        lines = _told(client.request("POST", "/v1/restore"))
+        answer = client.request("POST", "/v1/restore")
+        lines, kept = _told(answer), answer.get("kept", [])
     except NoAgentError:
         if args.clear_budget:
             _refuse_beside_mesh(context)
         from eagent.warden import restore  # only here: a client of the agent needs none of it
 
         if restore.is_alive(context.paths):
-            lines = restore.restore_through_warden(context.paths, context.config(), clear_budget=args.clear_budget)
+            outcome = restore.restore_through_warden(context.paths, context.config(), clear_budget=args.clear_budget)
         else:
-            lines = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
+            outcome = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)
+        lines, kept = outcome.back, outcome.kept
     print("\n".join(lines))
+    for line in kept:
+        print(f"not back: {line}", file=sys.stderr)
+    if kept:
+        raise RefusedError(f"{len(kept)} not back, see above; what the journal keeps is put back by `eagent restore`")
     return 0
 
 

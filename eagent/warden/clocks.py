@@ -42,7 +42,7 @@ class Clocks:
         entry = self._journal.get(device.uuid, GPU_CLOCK)
         knob = self._knob(device)
         try:
-            if entry and entry.boot_id != self._boot_id:
+            if entry and self._journal.is_void(entry, self._boot_id):
                 self._journal.retire(device.uuid, GPU_CLOCK)
         except OSError as problem:
             knob = Knob(False, f"the journal can't be written: {problem.strerror}")
@@ -56,7 +56,8 @@ class Clocks:
             return Knob(False, damage)
         if not device.clocks_mhz:
             return Knob(False, "the device has no clocks that can be locked")
-        if device.max_limit_w and not device.power_limit.writable:  # one privilege for both
+        is_limit_damaged = (device.uuid, KnobName.POWER_LIMIT) in self._journal.damaged  # tells nothing of privilege
+        if device.max_limit_w and not device.power_limit.writable and not is_limit_damaged:  # one privilege for both
             return Knob(False, device.power_limit.why)
         return Knob(True)
 
@@ -71,8 +72,9 @@ class Clocks:
         return [self._fallback(device) for device in self._devices]
 
     def _fallback(self, device: Device) -> int:
+        """0: it is where it belongs. What can't be leased any more is to go back all the same."""
         entry = self._journal.get(device.uuid, GPU_CLOCK)
-        return (entry.prior or CLOCK_FREE) if entry and device.clock.writable else 0
+        return (entry.prior or CLOCK_FREE) if entry and not self._journal.is_void(entry, self._boot_id) else 0
 
     def wish(self, clocks_mhz: Mapping[str, int]) -> list[int]:
         """Check what a lease asks for and journal where those knobs go back to.
@@ -93,7 +95,7 @@ class Clocks:
                 raise RefusedError(f"{device.label}: {clock_mhz} MHz is not one of its clocks, {low} to {high} MHz")
         for uuid in clocks_mhz:
             try:
-                self._journal.enter(uuid, GPU_CLOCK, self._baseline(by_uuid[uuid]), self._boot_id)
+                self._journal.enter(uuid, GPU_CLOCK, self._baseline(by_uuid[uuid]), self._boot_id, owner="lease")
             except OSError as problem:
                 raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
         return [clocks_mhz.get(device.uuid) or self._fallback(device) for device in self._devices]
@@ -106,16 +108,11 @@ class Clocks:
         )
 
     def tick(self, leased: Collection[str]) -> bool:
-        """Retire the entries of clocks that are back, but of those `leased`. Returns whether there was one.
-
-        Raises:
-            OSError: an entry could not be removed; it stands.
-        """
+        """Retire the entries of clocks that are back, but of those `leased`. Returns whether there was one."""
         retired = False
         for device, (held_mhz, _) in zip(self._devices, self._loop.ceilings(), strict=True):
             if device.uuid not in leased and held_mhz is not None and held_mhz == self._fallback(device):
-                self._journal.retire(device.uuid, GPU_CLOCK)
-                retired = True
+                retired |= self._journal.try_retire(device.uuid, GPU_CLOCK)
         return retired
 
     def status(self, leased_mhz: Mapping[str, int]) -> tuple[list[Message], list[str]]:
@@ -125,7 +122,7 @@ class Clocks:
             entry = self._journal.get(device.uuid, GPU_CLOCK)
             ours_mhz = leased_mhz.get(device.uuid)
             state = "unwritable" if not device.clock.writable else "leased" if ours_mhz else "baseline"
-            if state == "baseline" and entry and held_mhz != self._fallback(device):
+            if state in ("baseline", "unwritable") and entry and held_mhz != self._fallback(device):
                 state = "restoring"
             if problem:
                 alarms.append(f"{device.label}: clock ceiling: {problem}")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
+import stat
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,15 +22,19 @@ def store(path: Path, content: dict[str, Any]) -> None:
     """Write `content` so that a reader finds either the old file or the whole new one, also after a power loss.
 
     Raises:
-        OSError: it could not be made durable; the old file, if any, stands.
+        OSError: it could not be made durable, or is too large to be read again. A whole file stands at `path`, the old
+            or the new one, if there was an old one.
     """
     body = json.dumps(content, sort_keys=True)
     text = json.dumps(
         {"version": VERSION, "crc32": zlib.crc32(body.encode()), "content": content}, indent=1, sort_keys=True
     )
+    if len(text) > FILE_MAX_BYTES:
+        raise OSError(errno.EFBIG, f"{len(text)} bytes; the most is {FILE_MAX_BYTES}")
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        draft.unlink(missing_ok=True)  # of a dead process that had our number
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -42,26 +50,49 @@ def load(path: Path) -> dict[str, Any] | None:
     """The content stored at `path`; None if there is no such file.
 
     Raises:
-        ProtocolError: the file is damaged, or of another version.
+        ProtocolError: the file is damaged, of another version, or no file: reading a pipe would wait for ever.
         OSError: it can't be read.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-    except FileNotFoundError:
+    raw = _read(path)
+    if raw is None:
         return None
     if len(raw) > FILE_MAX_BYTES:
-        raise ProtocolError(f"{path}: larger than {FILE_MAX_BYTES} bytes: not one of eagent's files")
+        raise ProtocolError(f"{shown(path)}: larger than {FILE_MAX_BYTES} bytes: not one of eagent's files")
     try:
         document = json.loads(raw)
         version, stated, content = document["version"], document["crc32"], document["content"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ProtocolError(f"{path}: damaged: not a whole file of eagent's") from None
-    if version != VERSION:
-        raise ProtocolError(f"{path}: version {version!r}; this eagent reads version {VERSION}")
+        raise ProtocolError(f"{shown(path)}: damaged: not a whole file of eagent's") from None
+    if type(version) is not int or version < VERSION:
+        raise ProtocolError(f"{shown(path)}: damaged: version {str(version)[:20]!r}")
+    if version > VERSION:
+        raise ProtocolError(
+            f"{shown(path)}: written by a later eagent, version {version}; this eagent reads version {VERSION}"
+        )
     if not isinstance(content, dict) or zlib.crc32(json.dumps(content, sort_keys=True).encode()) != stated:
-        raise ProtocolError(f"{path}: damaged: its checksum does not match")
+        raise ProtocolError(f"{shown(path)}: damaged: its checksum does not match")
     return content
+
+
+def _read(path: Path) -> bytes | None:
+    """What the file holds, and a byte more than any of ours where it is larger; None if there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        if problem.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise
+        raise ProtocolError(f"{shown(path)}: a link or socket, and not one of eagent's files") from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise ProtocolError(f"{shown(path)}: not a plain file, so not one of eagent's")
+        return os.read(descriptor, FILE_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
@@ -72,6 +103,24 @@ def remove(path: Path) -> None:
     """
     path.unlink(missing_ok=True)
     _sync_directory(path.parent)
+
+
+def sweep(directory: Path) -> None:
+    """Remove the drafts that dead processes have left. Only who holds the lock of the directory may.
+
+    Raises:
+        OSError: the directory can't be read. A draft that can't be removed stays: it harms nobody.
+    """
+    for path in directory.iterdir():
+        if re.fullmatch(r"\..+\.json\.[0-9]+\.tmp", path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def shown(path: Path) -> str:
+    """A path as text for one line, whatever bytes somebody has put into its name."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
 
 
 def _sync_directory(path: Path) -> None:

@@ -2,61 +2,72 @@
 
 One file a knob, so that one damaged file costs one knob. An entry is never overwritten while it stands: whatever died
 in between, the first prior value is the one to go back to. It is retired only after the knob was read back at it, or,
-where a knob can't be read, after the driver has taken the value.
+where a knob can't be read, after the driver has taken the value. What a boot has reset is void, and of a GPU what a
+newer life of its driver has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import contextlib
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeGuard
 
 from eagent.errors import ProtocolError
 from eagent.model import KnobName
 from eagent.warden import durable
+from eagent.warden.entry import Entry, Key, pack, unpack
 
-PRIOR_MAX = 0xFFFFFFFF  # milliwatts or megahertz, as the loop takes them
-TEXT_MAX = 23  # characters, likewise
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The value to go back to, in the knob's own unit, and the boot in which it was read or declared.
-
-    A knob that is many attributes of the kernel goes back by `texts`: what each of them held, by its name.
-    """
-
-    uuid: str
-    knob: KnobName
-    prior: int
-    boot_id: str
-    texts: Mapping[str, str] = field(default_factory=dict)
+ALARMS_MAX = 16  # lines: whatever lies in the directory, a status must fit into its message
+BY_HAND = "left as it is: set the knob by hand as it should be, remove the file and restart the warden"
 
 
 class Journal:
-    """The entries in one directory."""
+    """The entries in one directory. `driver` is the present life of the GPU driver, "" where it is not known."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, driver: str = "", utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         """Read what stands.
 
         Args:
             directory: Where the entries are kept; made if it is not there.
+            driver: The present life of the GPU driver, which is entered with each entry.
+            utc_now: Tells the time, which is entered likewise.
 
         Raises:
             OSError: the directory can't be made or read.
         """
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self.driver = driver
         self._directory = directory
-        self._entries: dict[tuple[str, KnobName], Entry] = {}
-        self.damaged: dict[tuple[str, KnobName], str] = {}  # what is wrong: such a knob must not be written
-        for knob in KnobName:
-            for path in sorted(directory.glob(f"*{_suffix(knob)}")):
-                uuid = path.name.removesuffix(_suffix(knob))
-                try:
-                    self._entries[uuid, knob] = _entry(uuid, knob, durable.load(path), path)
-                except (ProtocolError, OSError) as problem:
-                    self.damaged[uuid, knob] = f"{problem}; check the knob by hand, then remove the file"
+        self._utc_now = utc_now
+        self._entries: dict[Key, Entry] = {}
+        self._unsaved: set[Key] = set()
+        self._troubles: dict[Key, str] = {}  # what could not be saved or removed, and why
+        self.damaged: dict[Key, str] = {}  # what is wrong: such a knob must not be written
+        self._strangers: list[str] = []  # files of no knob that is known here
+        for path in sorted(directory.iterdir()):
+            if path.suffix == ".json":
+                self._find(path)
+
+    def _find(self, path: Path) -> None:
+        key = _key(path.name)
+        if key is None:
+            self._strangers.append(f"{durable.shown(path)}: of no knob that this eagent knows, and left alone")
+            return
+        try:
+            self._entries[key] = unpack(durable.load(path) or {}, *key)
+        except ProtocolError as problem:
+            self._damage(key, str(problem))
+        except OSError as problem:
+            self._damage(key, str(problem.strerror))
+
+    def _damage(self, key: Key, why: str) -> None:
+        where = durable.shown(self._path(*key))
+        self.damaged[key] = f"{why if where in why else f'{where}: {why}'}; {BY_HAND}"
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries that stand."""
@@ -66,22 +77,62 @@ class Journal:
         """The entry of one knob, if it stands."""
         return self._entries.get((uuid, knob))
 
+    def is_void(self, entry: Entry, boot_id: str) -> bool:
+        """Whether the knob was reset since: by a boot, or with the life of the driver where both are known."""
+        if entry.boot_id != boot_id:
+            return True
+        return entry.is_of_gpu and "" not in (entry.driver, self.driver) and entry.driver != self.driver
+
     def enter(
-        self, uuid: str, knob: KnobName, prior: int, boot_id: str, texts: Mapping[str, str] | None = None
+        self,
+        uuid: str,
+        knob: KnobName,
+        prior: int,
+        boot_id: str,
+        texts: Mapping[str, str] | None = None,
+        *,
+        owner: str = "",
+        reason: str = "",
     ) -> Entry:
-        """Put a knob's prior value on the disk, unless an entry stands already; return the entry that stands.
+        """Put a knob's prior value on the disk, unless an entry that is not void stands; return the one that stands.
 
         Raises:
             OSError: it could not be made durable. The knob must not be written then.
         """
         standing = self._entries.get((uuid, knob))
-        if standing is not None:
-            return standing
-        entry = Entry(uuid, knob, prior, boot_id, texts or {})
-        content = {"uuid": uuid, "knob": str(knob), "prior": prior, "boot_id": boot_id, "texts": dict(entry.texts)}
-        durable.store(self._path(uuid, knob), content)
-        self._entries[uuid, knob] = entry
+        if standing is None or self.is_void(standing, boot_id):
+            return self.renew(Entry(uuid, knob, prior, boot_id, texts or {}, owner=owner, reason=reason))
+        if standing.key in self._unsaved:
+            self._save(standing)
+        return standing
+
+    def renew(self, entry: Entry) -> Entry:
+        """Enter a prior value in the place of one that is void: the knob was reset, and has another one now.
+
+        Returns:
+            The entry as it stands: of this time, and of this life of the driver.
+
+        Raises:
+            OSError: it could not be made durable. No entry stands then, and the knob must not be written.
+        """
+        entry = self._stamped(entry)
+        self._entries.pop(entry.key, None)
+        self._save(entry)
+        self._entries[entry.key] = entry
         return entry
+
+    def remember(self, entry: Entry) -> None:
+        """Keep a prior value in memory alone until the disk takes it: only where a knob must be lowered for safety."""
+        self._entries[entry.key] = self._stamped(entry)
+        self._unsaved.add(entry.key)
+        self.save()
+
+    def save(self) -> bool:
+        """Try again to put on the disk what is only remembered; returns whether all is. What fails is an alarm."""
+        for key in list(self._unsaved):
+            with contextlib.suppress(OSError):
+                self._save(self._entries[key])
+        return not self._unsaved
 
     def retire(self, uuid: str, knob: KnobName) -> None:
         """Drop an entry: the knob is back at its prior value, or a boot has reset it.
@@ -89,30 +140,69 @@ class Journal:
         Raises:
             OSError: the file could not be removed; the entry stands.
         """
-        durable.remove(self._path(uuid, knob))
-        self._entries.pop((uuid, knob), None)
+        key, path = (uuid, knob), self._path(uuid, knob)
+        if key not in self._unsaved:
+            try:
+                durable.remove(path)
+            except OSError as problem:
+                self._troubles[key] = f"{durable.shown(path)} is done with, and can't be removed: {problem.strerror}"
+                raise
+        self._forget(key)
+
+    def try_retire(self, uuid: str, knob: KnobName) -> bool:
+        """The same; False where the entry stands, which is among the alarms: other knobs must have their turn."""
+        try:
+            self.retire(uuid, knob)
+        except OSError:
+            return False
+        return True
+
+    def refuse(self, entry: Entry, why: str) -> None:
+        """Never put this entry back: it can't be right here. Its file stays for the operator."""
+        self._forget(entry.key)
+        self._damage(entry.key, f"{why}: {entry.told()}")
+
+    def kept(self) -> list[str]:
+        """The files that stand against what they are for, a line each: damaged, wrong here, or not to be removed."""
+        return [*self._troubles.values(), *self.damaged.values()]
+
+    def alarms(self) -> list[str]:
+        """What is wrong with it, a line each, and never so many that they don't fit into a message."""
+        lines = [*self.kept(), *self._strangers]
+        more = len(lines) - ALARMS_MAX
+        return [*lines[:ALARMS_MAX], f"{durable.shown(self._directory)}: {more} files more"] if more > 0 else lines
+
+    def _stamped(self, entry: Entry) -> Entry:
+        entered = self._utc_now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return replace(entry, driver=self.driver, entered=entered)
+
+    def _save(self, entry: Entry) -> None:
+        path = self._path(*entry.key)
+        if entry.key in self.damaged:  # it stays for the operator
+            raise OSError(errno.EEXIST, "a file that can't be used is in its place")
+        try:
+            durable.store(path, pack(entry))
+        except OSError as problem:
+            if entry.key in self._unsaved:
+                self._troubles[entry.key] = (
+                    f"{durable.shown(path)} can't be written: {problem.strerror}; the value is in memory alone"
+                )
+            with contextlib.suppress(OSError):  # it may be whole, and not known to be on the disk
+                path.unlink(missing_ok=True)
+            raise
+        self._unsaved.discard(entry.key)
+        self._troubles.pop(entry.key, None)
+
+    def _forget(self, key: Key) -> None:
+        self._entries.pop(key, None)
+        self._unsaved.discard(key)
+        self._troubles.pop(key, None)
 
     def _path(self, uuid: str, knob: KnobName) -> Path:
-        return self._directory / f"{uuid}{_suffix(knob)}"
+        return self._directory / f"{uuid}.{knob}.json"
 
 
-def _suffix(knob: KnobName) -> str:
-    return f".{knob}.json"
-
-
-def _entry(uuid: str, knob: KnobName, content: dict[str, object] | None, path: Path) -> Entry:
-    match content:
-        case {"uuid": str(named), "knob": str(kind), "prior": int(prior), "boot_id": str(boot_id)}:
-            texts = content.get("texts", {}) if content else {}
-            if named == uuid and kind == knob and 0 <= prior <= PRIOR_MAX and _are_texts(texts):
-                return Entry(uuid, knob, prior, boot_id, texts)
-    raise ProtocolError(f"{path}: not a journal entry of {uuid}")
-
-
-def _are_texts(texts: object) -> TypeGuard[dict[str, str]]:
-    return isinstance(texts, dict) and all(isinstance(text, str) and is_text(text) for text in texts.values())
-
-
-def is_text(text: str) -> bool:
-    """Whether a text can be held and put back: no attribute that is ours is empty, or longer."""
-    return text.isascii() and 0 < len(text) <= TEXT_MAX
+def _key(name: str) -> Key | None:
+    """Of which knob of which device a file of this name would be."""
+    uuid, _, knob = name.removesuffix(".json").rpartition(".")
+    return (uuid, KnobName(knob)) if uuid and knob in list(KnobName) else None

@@ -12,24 +12,29 @@ from eagent.hardware._loop import Loop, scaled
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden.budget import safe_cap_mw, uncapped_mw
-from eagent.warden.journal import PRIOR_MAX, Entry, Journal
+from eagent.warden.entry import PRIOR_MAX, Entry
+from eagent.warden.journal import Journal
+from eagent.warden.prior import vet_gpu, vet_package
 from eagent.wire import Message, mw
 
 POWER_LIMIT = KnobName.POWER_LIMIT
 FOREIGN_ALARM_NS = 60_000_000_000
+PROBE = "a write of what is in force, to learn whether it can be set"
 
 
 class Limits:
     """The power limits of all devices of the host."""
 
-    def __init__(self, loop: Loop, journal: Journal, boot_id: str) -> None:
+    def __init__(self, loop: Loop, journal: Journal, boot_id: str, *, must_lower: bool = False) -> None:
         """Nothing is taken over yet.
 
         Args:
             loop: The hot loop that writes them.
             journal: What an earlier warden left.
             boot_id: This boot, which has reset whatever was written before it.
+            must_lower: A budget stands: limits are lowered for it also where the disk takes no entry.
         """
+        self._must_lower = must_lower
         self._loop = loop
         self._journal = journal
         self._boot_id = boot_id
@@ -45,6 +50,7 @@ class Limits:
             DriverError: the driver does not answer.
         """
         device, facts = nvml.describe(self._loop, i)
+        vet_gpu(self._journal, self._boot_id, device)
         limit_mw = facts["limit_mw"]
         if limit_mw is None:
             return self._took(device)
@@ -58,6 +64,7 @@ class Limits:
         Raises:
             DriverError: there is no room for it. Nothing was taken over then.
         """
+        vet_package(self._journal, self._boot_id, package)
         entry = self._standing(package.uuid)
         present_uw = _limits_uw(package)
         owner_uw = (entry and _owner_uw(package, entry)) or present_uw
@@ -80,9 +87,9 @@ class Limits:
         return device
 
     def _standing(self, uuid: str) -> Entry | None:
-        """The entry of a device, if it is of this boot."""
+        """The entry of a device, if it is not void."""
         entry = self._journal.get(uuid, POWER_LIMIT)
-        return entry if entry and entry.boot_id == self._boot_id else None
+        return entry if entry and not self._journal.is_void(entry, self._boot_id) else None
 
     def _probed(
         self, device: Device, prior_mw: int, texts: Mapping[str, str], probe: Callable[[], str | None], needs: str
@@ -95,9 +102,7 @@ class Limits:
             return device
         standing = self._standing(device.uuid)
         try:
-            if standing is None and self._journal.get(device.uuid, POWER_LIMIT):
-                self._journal.retire(device.uuid, POWER_LIMIT)
-            self._journal.enter(device.uuid, POWER_LIMIT, prior_mw, self._boot_id, texts)
+            self._enter_probed(Entry(device.uuid, POWER_LIMIT, prior_mw, self._boot_id, texts))
             refusal = probe()
             if refusal is None:
                 return device
@@ -107,18 +112,35 @@ class Limits:
             return _unwritable(device, f"the journal can't be written: {problem.strerror}")
         return _unwritable(device, f"the driver refuses: {refusal}; setting it takes {needs} on the host itself")
 
+    def _enter_probed(self, entry: Entry) -> None:
+        try:
+            self._journal.enter(
+                entry.uuid, entry.knob, entry.prior, entry.boot_id, entry.texts, owner="probe", reason=PROBE
+            )
+        except OSError:
+            if not self._must_lower:
+                raise
+            self._journal.remember(replace(entry, owner="budget", reason="it stands, and the disk took no entry"))
+
     # -- what stands -------------------------------------------------------------------------------------------------
 
     def writable(self) -> dict[str, Device]:
         """By UUID, the devices whose limit can be set."""
         return {device.uuid: device for device in self._devices if device.power_limit.writable}
 
-    def enter(self, uuids: Collection[str]) -> None:
+    def enter(self, uuids: Collection[str], owner: str, reason: str) -> None:
         """Journal where each of these stands now, unless an entry stands.
+
+        Args:
+            uuids: The devices.
+            owner: For whom they are to be set: "lease", "budget".
+            reason: The same for a person, with its numbers.
 
         Raises:
             RefusedError: one can't be read, or the journal not be written.
         """
+        if not self._journal.save():
+            raise RefusedError("the journal can't be written, so nothing is set but what a budget's safe caps ask for")
         for i, device in enumerate(self._devices):
             if device.uuid not in uuids or self._journal.get(device.uuid, POWER_LIMIT):
                 continue
@@ -130,7 +152,9 @@ class Limits:
                 raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
             texts = _texts(package, owner_uw) if package else {}
             try:
-                self._journal.enter(device.uuid, POWER_LIMIT, present_mw, self._boot_id, texts)
+                self._journal.enter(
+                    device.uuid, POWER_LIMIT, present_mw, self._boot_id, texts, owner=owner, reason=reason
+                )
             except OSError as problem:
                 raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
             if package:
@@ -185,17 +209,12 @@ class Limits:
         return capped_mw + (uncapped_mw(budget, self._devices) if budget else 0)
 
     def tick(self, leased: Collection[str]) -> bool:
-        """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether there was one.
-
-        Raises:
-            OSError: an entry could not be removed; it stands.
-        """
+        """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether one was."""
         retired = False
         for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             if entry and entry.prior == held_mw and device.uuid not in leased:
-                self._journal.retire(device.uuid, POWER_LIMIT)
-                retired = True
+                retired |= self._journal.try_retire(device.uuid, POWER_LIMIT)
         return retired
 
     def at_rest(self, budget: Budget | None) -> bool:

@@ -20,9 +20,11 @@ from eagent.config import RUN_MODE, Config, Paths
 from eagent.errors import DriverError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
+from eagent.hardware.generation import generation
 from eagent.hardware.package import Package
 from eagent.model import KnobName
 from eagent.process import follow_parent, hold_lock, make_directory
+from eagent.warden import durable
 from eagent.warden.journal import Journal
 from eagent.warden.server import Server
 from eagent.warden.warden import SETTLE_S, Warden
@@ -61,8 +63,8 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.close)
         for claim in _claim(loop):
             stack.enter_context(claim)
-        journal, boot_id = _open_journal(paths.journal), _boot_id(paths)
-        entered = frozenset((entry.uuid, entry.knob) for entry in journal if entry.boot_id == boot_id)
+        journal, boot_id = _open_journal(paths), _boot_id(paths)
+        entered = frozenset(entry.key for entry in journal if not journal.is_void(entry, boot_id))
         packages = _find_packages(paths.sysfs)
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz, packages)
         found_mw = [limit[0] for limit in loop.limits()]
@@ -86,19 +88,25 @@ def _find_packages(sysfs: Path) -> tuple[Package, ...]:
 
 def _boot_id(paths: Paths) -> str:
     try:
-        return paths.boot_id()
+        boot_id = paths.boot_id()
     except OSError as problem:
         raise UnavailableError(
             f"{problem.filename}: {problem.strerror}: the warden can't tell what an earlier boot has reset"
         ) from None
+    if not boot_id:
+        raise UnavailableError("the kernel's boot_id is empty: the warden can't tell what an earlier boot has reset")
+    return boot_id
 
 
-def _open_journal(directory: Path) -> Journal:
+def _open_journal(paths: Paths) -> Journal:
     try:
-        return Journal(directory)
+        journal = Journal(paths.journal, generation(paths.sysfs))
+        for directory in (paths.journal, paths.state):
+            durable.sweep(directory)
+        return journal
     except OSError as problem:
         raise UnavailableError(
-            f"{directory}: {problem.strerror}: without its journal the warden touches nothing"
+            f"{paths.journal}: {problem.strerror}: without its journal the warden touches nothing"
         ) from None
 
 
@@ -106,8 +114,7 @@ def _let_go(warden: Warden, most_s: float) -> None:
     warden.release()
     if not wait(warden.at_rest, most_s):
         log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
-    with contextlib.suppress(OSError):  # the entries stand, and the next start retires them
-        warden.tick(time.monotonic_ns())
+    warden.tick(time.monotonic_ns())
 
 
 def run(paths: Paths, config: Config) -> None:

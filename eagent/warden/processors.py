@@ -19,7 +19,8 @@ from eagent.hardware import sysfs
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Device, Knob, KnobName
-from eagent.warden.journal import Entry, Journal, is_text
+from eagent.warden.entry import Entry, is_text
+from eagent.warden.journal import Journal
 from eagent.wire import Message
 
 MIXED = "mixed"  # where the CPUs of a package differ
@@ -84,7 +85,7 @@ class Processors:
         damage = self._journal.damaged.get((uuid, knob))
         entry = self._journal.get(uuid, knob)
         try:
-            if entry and entry.boot_id != self._boot_id:
+            if entry and self._journal.is_void(entry, self._boot_id):
                 self._journal.retire(uuid, knob)
         except OSError as problem:
             damage = f"the journal can't be written: {problem.strerror}"
@@ -95,9 +96,9 @@ class Processors:
         return [text for group in self._groups for text in self._fallback(group)]
 
     def _standing(self, uuid: str, knob: KnobName) -> Entry | None:
-        """The entry of a knob, if it is of this boot. What can't be leased any more is to go back all the same."""
+        """The entry of a knob, if it is not void. What can't be leased any more is to go back all the same."""
         entry = self._journal.get(uuid, knob)
-        return entry if entry and entry.boot_id == self._boot_id else None
+        return entry if entry and not self._journal.is_void(entry, self._boot_id) else None
 
     def _entry(self, group: _Group) -> Entry | None:
         return self._standing(group.device.uuid, group.knob)
@@ -160,7 +161,7 @@ class Processors:
             raise RefusedError(f"{group.device.label}: its {_words(group.knob)} can't be read, so not be put back")
         try:
             prior = max(int(text) for text in texts.values()) // 1000 if group.knob is KnobName.CPU_CLOCK else 0
-            self._journal.enter(group.device.uuid, group.knob, prior, self._boot_id, texts)
+            self._journal.enter(group.device.uuid, group.knob, prior, self._boot_id, texts, owner="lease")
         except ValueError as problem:
             raise RefusedError(f"{group.device.label}: {problem}, so it could not be put back") from None
         except OSError as problem:
@@ -191,18 +192,13 @@ class Processors:
         )
 
     def tick(self, clocks: Collection[str], preferences: Collection[str]) -> bool:
-        """Retire the entries of knobs that are back, but of those that a lease holds. Returns whether there was one.
-
-        Raises:
-            OSError: an entry could not be removed; it stands.
-        """
+        """Retire the entries of knobs that are back, but of those that a lease holds. Returns whether there was one."""
         found = self._loop.settings()
         leased = {KnobName.CPU_CLOCK: clocks, KnobName.CPU_PREFERENCE: preferences}
         free = [group for group in self._groups if group.device.uuid not in leased[group.knob]]
         back = [group for group in free if self._entry(group) and self._is_back(group, found)]
-        for group in back:
-            self._journal.retire(group.device.uuid, group.knob)
-        return bool(back)
+        retired = [self._journal.try_retire(group.device.uuid, group.knob) for group in back]  # each of them
+        return any(retired)
 
     def status(
         self, clocks_mhz: Mapping[str, int], preferences: Mapping[str, str], now_ns: int
@@ -216,7 +212,7 @@ class Processors:
             ours = (clocks_mhz if group.knob is KnobName.CPU_CLOCK else preferences).get(group.device.uuid)
             entry = self._entry(group)
             state = "unwritable" if not group.writable.writable else "leased" if ours else "baseline"
-            if state == "baseline" and entry and not self._is_back(group, found):
+            if state in ("baseline", "unwritable") and entry and not self._is_back(group, found):
                 state = "restoring"
             codes = [error for _, error, _ in mine if error]
             problem = os.strerror(codes[0]) if codes and entry else None

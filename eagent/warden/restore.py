@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Collection
+from dataclasses import dataclass
 
 from eagent.config import Config, Paths
 from eagent.errors import RefusedError, UnavailableError
 from eagent.model import KnobName
-from eagent.warden.main import take_over, wait
+from eagent.warden.main import Host, take_over, wait
 from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
 
 ANSWER_S = 5.0
 POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A line for each knob or device: what is where it belongs now, and what is not and why."""
+
+    back: list[str]
+    kept: list[str]
 
 
 def is_alive(paths: Paths) -> bool:
@@ -23,15 +31,15 @@ def is_alive(paths: Paths) -> bool:
         return probe.connect_ex(str(paths.warden_socket)) == 0
 
 
-def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool = False) -> list[str]:
+def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool = False) -> Outcome:
     """Ask a living warden to let its lease go and, if told, its budget; wait until every knob is back.
 
     Returns:
-        One line per device.
+        What is back, and what is not in time or never will be.
 
     Raises:
         UnavailableError: it does not answer.
-        RefusedError: it says no, or some knob is not back in time.
+        RefusedError: it says no.
     """
     with _socket() as connection:
         connection.settimeout(ANSWER_S)
@@ -44,27 +52,29 @@ def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool =
             while True:
                 status = _ask(connection, "status")
                 late = _late(status)
-                if not late:
+                if not late or time.monotonic() > deadline:
                     break
-                if time.monotonic() > deadline:
-                    raise RefusedError(f"not back yet: {', '.join(late)}; see its log for why")
                 time.sleep(POLL_S)
         except OSError as problem:
             reason = problem.strerror or "no answer"
             raise UnavailableError(f"the warden at {paths.warden_socket}: {reason}: is it stopped?") from None
     where = "the safe caps hold, because a budget stands" if status["budget"] else "every knob is where it was before"
-    return [f"No agent runs. The warden has let go: {where}."]
+    kept = [*late, *status["kept"]]
+    return Outcome([f"No agent runs. The warden has let go{'' if kept else f': {where}'}."], kept)
 
 
 def _late(status: Message) -> list[str]:
-    """The knobs that are not yet where they belong without a lease."""
+    """The knobs that are not yet where they belong without a lease, and why."""
     limits = [
         row
         for row in status["knobs"]
         if row["state"] == "restoring" or row["ours_mw"] not in (None, row["requested_mw"])
     ]
     others = [row for row in (*status["clocks"], *status.get("preferences", ())) if row["state"] == "restoring"]
-    return [f"{row['knob']} of {row['uuid']}" for row in (*limits, *others)]
+    return [
+        f"{row['knob'].replace('_', ' ')} of {row['uuid']} ({row['error'] or row['why'] or 'on its way'})"
+        for row in (*limits, *others)
+    ]
 
 
 def _socket() -> socket.socket:
@@ -79,8 +89,13 @@ def _ask(connection: socket.socket, op: str) -> Message:
     return reply
 
 
-def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False) -> list[str]:
+def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False) -> Outcome:
     """Put each knob where it belongs: to its journalled value or, while a budget stands, to its safe cap.
+
+    The loop does it in the order of every turn: limits that fall, each read back; limits that rise; then clocks and the
+    CPUs' files. So the limits never sum above what they summed to before or will after, and clocks are freed when
+    the limit that is to bound the draw is in force. A knob that fails is tried again each second until
+    `config.let_go_s` have passed, and keeps no other from its turn.
 
     Args:
         paths: Where journal and budget are.
@@ -88,53 +103,53 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
         clear_budget: Drop the budget first, so that every knob goes back to its prior value.
 
     Returns:
-        One line per device: where its limit was, where it is, and why.
+        Per device where its limit was, where it is, and why; and what did not go back, with the driver's reason.
 
     Raises:
         UnavailableError: a warden runs: it holds the knobs, ask it instead.
-        RefusedError: some knob did not go back; the message names each and the driver's reason.
     """
     with take_over(paths, config) as host:
         warden = host.warden
         if clear_budget and warden.budget:
             warden.budget_clear()
         wait(warden.at_rest, config.let_go_s)
-        status = warden.status(time.monotonic_ns())
-        after = status["knobs"]
-        damaged = {uuid for uuid, knob in warden.damaged if knob is KnobName.POWER_LIMIT}
-        lines, failures = _others(warden, host.entered, status)
-        for device, found_mw, now in zip(warden.devices, host.found_mw, after, strict=True):
-            where = "its safe cap, because a budget stands" if warden.budget else "its prior value"
-            if device.uuid in damaged:
-                failures.append(f"{device.label}, at {watts(found_mw or 0):g} W ({now['why']})")
-            elif now["state"] == "restoring" or now["ours_mw"] not in (None, now["requested_mw"]):
-                failures.append(f"{device.label} ({now['error'] or now['why'] or 'no answer'})")
-            elif not now["writable"]:
-                lines.append(f"{device.label}: power limit not touched: {now['why']}")
-            elif found_mw == now["requested_mw"]:
-                lines.append(f"{device.label}: power limit {watts(now['requested_mw']):g} W: it was at {where}")
-            else:
-                lines.append(
-                    f"{device.label}: power limit {watts(found_mw or 0):g} W -> {watts(now['requested_mw']):g} W, "
-                    f"{where}"
-                )
-    if failures:
-        raise RefusedError(
-            f"not back: {', '.join(failures)}; what the journal keeps is put back by another `eagent restore`"
-        )
-    return lines
+        now_ns = time.monotonic_ns()
+        warden.tick(now_ns)
+        back, kept = _told(host, warden.status(now_ns))
+        return Outcome(back, [*kept, *(line for line in warden.kept() if not any(line in each for each in kept))])
 
 
-def _others(warden: Warden, entered: Collection[tuple[str, KnobName]], status: Message) -> tuple[list[str], list[str]]:
-    """Of the knobs beside power limits that the journal named, a line for each that is back, and what is not."""
-    lines, failures = [], []
+def _told(host: Host, status: Message) -> tuple[list[str], list[str]]:
+    """A line for each knob that the journal named, of what is back and of what is not."""
+    warden = host.warden
+    standing = {entry.key for entry in warden.standing()}
     labels = {device.uuid: device.label for device in warden.devices}
+    back: list[str] = []
+    kept: list[str] = []
+    for row, found_mw in zip(status["knobs"], host.found_mw, strict=True):
+        line, is_back = _limit(row, found_mw, warden)
+        (back if is_back else kept).append(f"{labels[row['uuid']]}{line}")
     for row in (*status["clocks"], *status["preferences"]):
-        knob, what = KnobName(row["knob"]), f"{labels[row['uuid']]}: {row['knob'].replace('_', ' ')}"
-        if (row["uuid"], knob) in warden.damaged:
-            failures.append(f"{what} ({warden.damaged[row['uuid'], knob]})")
-        elif row["state"] == "restoring" or (row["state"] == "unwritable" and (row["uuid"], knob) in entered):
-            failures.append(f"{what} ({row['error'] or row['why'] or 'no answer'})")
-        elif (row["uuid"], knob) in entered:
-            lines.append(f"{what}: back where it was before eagent")
-    return lines, failures
+        key = row["uuid"], KnobName(row["knob"])
+        what = f"{labels[row['uuid']]}: {row['knob'].replace('_', ' ')}"
+        if key in warden.damaged:
+            kept.append(f"{what} ({warden.damaged[key]})")
+        elif key in standing:
+            kept.append(f"{what} ({row['error'] or row['why'] or 'no answer'})")
+        elif key in host.entered:
+            back.append(f"{what}: back where it was before eagent")
+    return back, kept
+
+
+def _limit(row: Message, found_mw: int | None, warden: Warden) -> tuple[str, bool]:
+    """Of one power limit what is to be told, and whether it is where it belongs."""
+    where = "its safe cap, because a budget stands" if warden.budget else "its prior value"
+    if (row["uuid"], KnobName.POWER_LIMIT) in warden.damaged:
+        return f", at {watts(found_mw or 0):g} W ({row['why']})", False
+    if row["state"] == "restoring" or row["ours_mw"] not in (None, row["requested_mw"]):
+        return f" ({row['error'] or row['why'] or 'no answer'})", False
+    if not row["writable"]:
+        return f": power limit not touched: {row['why']}", True
+    if found_mw == row["requested_mw"]:
+        return f": power limit {watts(row['requested_mw']):g} W: it was at {where}", True
+    return f": power limit {watts(found_mw or 0):g} W -> {watts(row['requested_mw']):g} W, {where}", True

@@ -118,10 +118,7 @@ class Server:
                         wakened.recv(64)
                     elif isinstance(key.fileobj, socket.socket):
                         self._receive(key.fileobj)
-                with contextlib.suppress(
-                    OSError
-                ):  # a full or read-only disk: the entry stands, the next tick tries again
-                    self._warden.tick(time.monotonic_ns())
+                self._warden.tick(time.monotonic_ns())
         finally:
             signal.set_wakeup_fd(-1)
             waker.close()

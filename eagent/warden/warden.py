@@ -13,6 +13,7 @@ What holds for each kind of knob is in limits.py, clocks.py and processors.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.warden import durable
 from eagent.warden.budget import check_budget, check_range, uncapped_mw
 from eagent.warden.clocks import Clocks
-from eagent.warden.journal import Journal
+from eagent.warden.entry import Entry
+from eagent.warden.journal import ALARMS_MAX, Journal
 from eagent.warden.limits import Limits
 from eagent.warden.processors import Processors
 from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
@@ -66,7 +68,7 @@ class Warden:
         self._budget_file = budget_file
         self._boot_id = boot_id
         self._settle = settle
-        self._limits = Limits(loop, journal, boot_id)
+        self._limits = Limits(loop, journal, boot_id, must_lower=os.path.lexists(budget_file))
         self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz)
         self._processors = Processors(loop, journal, boot_id)
         self._lease_mw: dict[str, int] = {}
@@ -77,6 +79,7 @@ class Warden:
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
         taken = (self._take_package(package, i) for i, package in enumerate(packages))
         self.devices = (*gpus, *(device for device in taken if device is not None))
+        self._retire_absent()
         self.budget = self._load_budget()
         self._tell_fallback()
 
@@ -91,6 +94,13 @@ class Warden:
         except DriverError as problem:  # it must not cost the others their warden
             self._alarms.append(f"cpu{index} is left alone: {problem}")
             return None
+
+    def _retire_absent(self) -> None:
+        """Drop what is void of devices that are not here any more: nobody else will ask for it."""
+        here = {device.uuid for device in self.devices}
+        for entry in self._journal:
+            if entry.uuid not in here and self._journal.is_void(entry, self._boot_id):
+                self._journal.try_retire(entry.uuid, entry.knob)
 
     def _load_budget(self) -> Budget | None:
         try:
@@ -114,6 +124,16 @@ class Warden:
     def damaged(self) -> Mapping[tuple[str, KnobName], str]:
         """The knobs whose journal entries can't be used, and why: they are not written."""
         return self._journal.damaged
+
+    def kept(self) -> list[str]:
+        """What the journal keeps and eagent can't put back, a line each: damaged, wrong, or of an absent device."""
+        here = {device.uuid for device in self.devices}
+        absent = [entry for entry in self._journal if entry.uuid not in here]
+        return [*self._journal.kept(), *(f"{entry.uuid} is not here: its {entry.told()}" for entry in absent)]
+
+    def standing(self) -> tuple[Entry, ...]:
+        """The knobs that eagent has set, or may have, and that are not known to be back."""
+        return tuple(entry for entry in self._journal if not self._journal.is_void(entry, self._boot_id))
 
     # -- what stands -------------------------------------------------------------------------------------------------
 
@@ -140,9 +160,9 @@ class Warden:
     def tick(self, now_ns: int) -> None:
         """Retire the journal entries of knobs that no lease holds and that are back. Call it a few times a second.
 
-        Raises:
-            OSError: an entry could not be removed; it stands, and the next tick tries again.
+        An entry that can't be removed stands, is among the alarms, and the next tick tries again.
         """
+        self._journal.save()
         leased = self.leased(now_ns)
         if not self._loop.governed(not leased):
             return
@@ -190,7 +210,7 @@ class Warden:
         )
         gpu_clocks, gpu_alarms = self._clocks.status(clocks_mhz)
         cpu_clocks, cpu_preferences, cpu_alarms = self._processors.status(clocks_mhz, preferences, now_ns)
-        alarms = [*self._alarms, *self._journal.damaged.values(), *limit_alarms, *gpu_alarms, *cpu_alarms]
+        alarms = [*self._alarms, *self._journal.alarms(), *limit_alarms, *gpu_alarms, *cpu_alarms]
         over_mw = self._limits.sum_mw(self.budget) - self._envelope_mw()
         if self.budget and over_mw > 0:
             alarms.append(f"limits in force are {watts(over_mw):.0f} W above the budget's envelope")
@@ -201,6 +221,7 @@ class Warden:
             "budget": pack_budget(self.budget) if self.budget else None,
             "lease": {"until_ns": self._lease_until_ns} if leased else None,
             "alarms": alarms,
+            "kept": self.kept()[:ALARMS_MAX],
         }
 
     def lease(
@@ -244,7 +265,7 @@ class Warden:
         packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
         asked_mhz, preferences = dict(clocks_mhz or {}), dict(preferences or {})
         try:
-            self._limits.enter(limits_mw.keys())
+            self._limits.enter(limits_mw.keys(), "lease", f"limits for {ttl_s:g} s")
             texts = self._processors.wish(
                 {uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences
             )  # before the GPUs' clocks: what is entered for them can't be retired without a write
@@ -274,7 +295,7 @@ class Warden:
         """
         check_budget(budget, self.devices)
         try:
-            self._limits.enter(self._limits.writable().keys())
+            self._limits.enter(self._limits.writable().keys(), "budget", f"{budget.budget_w:g} W for the host")
             durable.store(self._budget_file, pack_budget(budget))
         except OSError as problem:
             self._tell_fallback()  # where what was entered for it goes back to

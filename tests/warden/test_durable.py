@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,35 @@ def test_a_failed_store_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None
         durable.store(tmp_path / "y", {"a": 2})
     assert durable.load(tmp_path / "x") == {"a": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+
+
+def test_a_file_of_before_and_something_else_than_a_version_are_damage(tmp_path: Path) -> None:
+    for version in ("0", "true", '"1"', "1.0", "null"):
+        (tmp_path / "x").write_text(f'{{"version": {version}, "crc32": 0, "content": {{}}}}')
+        with pytest.raises(ProtocolError, match="damaged: version"):
+            durable.load(tmp_path / "x")
+
+
+def test_what_could_not_be_read_again_is_not_stored(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the most is 65536"):
+        durable.store(tmp_path / "x", {"a": "x" * durable.FILE_MAX_BYTES})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dead_process_draft_of_this_number_is_no_obstacle_and_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("before")
+    (tmp_path / f".x.json.{os.getpid()}.tmp").symlink_to(victim)
+    durable.store(tmp_path / "x.json", {"a": 1})
+    assert durable.load(tmp_path / "x.json") == {"a": 1}
+    assert victim.read_text() == "before"
+
+
+def test_a_sweep_takes_drafts_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".x.json.1.tmp", ".a b.power_limit.json.99999.tmp", "x.json", ".x.json.tmp", "x.json.1.tmp", ".new"):
+        (tmp_path / name).touch()
+    (tmp_path / ".y.json.1.tmp").mkdir()
+    durable.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["x.json", ".x.json.tmp", "x.json.1.tmp", ".new", ".y.json.1.tmp"]
+    )
