@@ -41,13 +41,14 @@ class Site:
         self.config = made.dir / "eagent.toml"
         self.config.write_text(CONFIG)
         self.log = made.dir / "up.log"
+        self.prefix: tuple[str, ...] = ()  # before each command of eagent's: nsenter and its arguments
         self._up: subprocess.Popen[bytes] | None = None
         self.pids: dict[str, int] = {}
 
     def up(self, *options: str) -> None:
         """Start `eagent up` and wait until it says so."""
         self.log.write_text("")
-        command = [sys.executable, "-m", "eagent", "up", f"--config={self.config}", *options]
+        command = [*self.prefix, sys.executable, "-m", "eagent", "up", f"--config={self.config}", *options]
         with self.log.open("ab") as log:
             self._up = subprocess.Popen(command, env=self.made.environ, stdout=log, stderr=log, start_new_session=True)
         self.await_true(lambda: "eagent is up" in self.log.read_text() or self._up.poll() is not None, START_S)  # type: ignore[union-attr]
@@ -57,7 +58,7 @@ class Site:
 
     def eagent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command on this host."""
-        command = [sys.executable, "-m", "eagent", *arguments, f"--config={self.config}"]
+        command = [*self.prefix, sys.executable, "-m", "eagent", *arguments, f"--config={self.config}"]
         return subprocess.run(command, env=self.made.environ, capture_output=True, text=True, timeout=60, check=False)
 
     def tool(self, name: str, *arguments: str) -> str:

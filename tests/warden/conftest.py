@@ -33,6 +33,8 @@ class Rig:
         self.state = made.dir / "state"
         self.now_s = 10.0  # monotonic time is never zero
         self.boot_id = "boot-1"
+        self.driver = ""  # the GPU driver's life; not told, as on simulated hosts
+        self.meanwhile: Callable[[], object] = lambda: None  # what happens between reading the journal and going by it
         self._loop: Loop | None = None
 
     @property
@@ -44,7 +46,8 @@ class Rig:
         self.die()
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True, self.ramp_w_per_s * 1000)
-        journal, budget = Journal(self.state / "journal"), self.state / "budget.json"
+        journal, budget = Journal(self.state / "journal", self.driver), self.state / "budget.json"
+        self.meanwhile()
         packages = discover(self.sysfs) if self.sysfs else ()
         self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
         self.step()
