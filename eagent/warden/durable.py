@@ -16,6 +16,7 @@ from eagent.errors import ProtocolError
 
 VERSION = 1
 FILE_MAX_BYTES = 65_536
+SHOWN_MAX = 300  # characters of a path: lines must fit into messages
 
 
 def store(path: Path, content: dict[str, Any]) -> None:
@@ -120,7 +121,9 @@ def sweep(directory: Path) -> None:
 def shown(path: Path) -> str:
     """A path as text for one line, whatever bytes somebody has put into its name."""
     text = str(path)
-    return text if text.isprintable() else ascii(text)
+    if not text.isprintable():
+        text = ascii(text)
+    return text if len(text) <= SHOWN_MAX else f"{text[: SHOWN_MAX // 2]}...{text[-SHOWN_MAX // 2 :]}"
 
 
 def _sync_directory(path: Path) -> None:

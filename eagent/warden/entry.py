@@ -45,6 +45,12 @@ class Entry:
         """Whether a reload of the GPU driver resets the knob."""
         return not self.uuid.startswith("CPU-")
 
+    def is_void(self, boot_id: str, driver: str) -> bool:
+        """Whether the knob was reset since: by a boot, or with the life of the driver where both are known."""
+        if self.boot_id != boot_id:
+            return True
+        return self.is_of_gpu and "" not in (self.driver, driver) and self.driver != driver
+
     def told(self) -> str:
         """For a person: what it was, since when and for whom eagent has it."""
         if self.texts:

@@ -78,10 +78,8 @@ class Journal:
         return self._entries.get((uuid, knob))
 
     def is_void(self, entry: Entry, boot_id: str) -> bool:
-        """Whether the knob was reset since: by a boot, or with the life of the driver where both are known."""
-        if entry.boot_id != boot_id:
-            return True
-        return entry.is_of_gpu and "" not in (entry.driver, self.driver) and entry.driver != self.driver
+        """Whether the knob was reset since, by a boot or with a life of the driver."""
+        return entry.is_void(boot_id, self.driver)
 
     def enter(
         self,

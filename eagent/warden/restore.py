@@ -59,7 +59,7 @@ def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool =
             reason = problem.strerror or "no answer"
             raise UnavailableError(f"the warden at {paths.warden_socket}: {reason}: is it stopped?") from None
     where = "the safe caps hold, because a budget stands" if status["budget"] else "every knob is where it was before"
-    kept = [*late, *status["kept"]]
+    kept = [*late, *status.get("kept", ())]
     return Outcome([f"No agent runs. The warden has let go{'' if kept else f': {where}'}."], kept)
 
 

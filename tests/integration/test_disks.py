@@ -100,7 +100,9 @@ def changes(host: Any) -> list[tuple[int, float]]:
     return [(gpu, new_w) for _, gpu, old_w, new_w, _ in host.plant.limit_log() if new_w != old_w]
 
 
-def test_on_a_full_disk_nothing_new_is_set_and_what_is_held_goes_back(on_disk: Callable[..., Any], ttl_s: float) -> None:
+def test_on_a_full_disk_nothing_new_is_set_and_what_is_held_goes_back(
+    on_disk: Callable[..., Any], ttl_s: float
+) -> None:
     host, disk = on_disk()
     host.up()
     host.must("pin", "set", "gpu0", "250W")

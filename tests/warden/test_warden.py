@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -515,10 +516,14 @@ def test_a_damaged_entry_costs_its_own_knob(rig: MakeRig) -> None:
     assert "damaged" in host.warden.devices[2].power_limit.why
 
 
-def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(rig: MakeRig) -> None:
+@pytest.mark.parametrize("put", [lambda path: path.write_text("torn"), os.mkfifo, lambda path: path.symlink_to("x")])
+def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(
+    rig: MakeRig, put: Callable[[Path], object]
+) -> None:
     host = rig()
     host.warden.budget_set(host.budget(1000))
-    (host.state / "budget.json").write_text("torn")
+    (host.state / "budget.json").unlink()
+    put(host.state / "budget.json")
     host.start()
     assert host.limits_w() == [100] * 4
     assert any("the budget can't be read" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])

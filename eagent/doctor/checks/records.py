@@ -10,7 +10,10 @@ from eagent.doctor.finding import Finding, Severity
 from eagent.doctor.host import Host
 from eagent.doctor.locks import holder
 from eagent.errors import ProtocolError
+from eagent.hardware.generation import generation
+from eagent.model import KnobName
 from eagent.warden import durable
+from eagent.warden.entry import unpack
 
 Json = dict[str, Any]
 
@@ -42,7 +45,7 @@ def _journal(host: Host, *, kept: bool) -> Iterator[Finding]:
         entry = _load(path)
         if isinstance(entry, Finding):
             yield entry
-        elif entry is not None and entry.get("boot_id") == boot_id:
+        elif entry is not None and _stands(entry, boot_id, generation(host.paths.sysfs)):
             standing += 1
         else:
             void += 1
@@ -51,9 +54,18 @@ def _journal(host: Host, *, kept: bool) -> Iterator[Finding]:
         what = f"{knobs} may still stand where a dead eagent set {them}, and no warden runs to put {them} back"
         yield Finding("journal", Severity.PROBLEM, what, f"{RESTORE}, or `sudo eagent up`")
     else:
-        of_old = f"; of an earlier boot, and void: {void}" if void else ""
+        of_old = f"; of an earlier boot or driver, and void: {void}" if void else ""
         what = f"{knobs} can be put back" if standing else "empty: eagent holds no knob"
         yield Finding("journal", Severity.OK, f"{what}{of_old}")
+
+
+def _stands(entry: Json, boot_id: str, driver: str) -> bool:
+    """Whether no boot and no reload of the driver has reset the knob; what can't be read is the warden's to tell."""
+    try:
+        found = unpack(entry, str(entry.get("uuid")), KnobName(entry.get("knob", "")))
+    except (ProtocolError, ValueError):
+        return entry.get("boot_id") == boot_id
+    return not found.is_void(boot_id, driver)
 
 
 def _budget(host: Host, *, kept: bool) -> Finding:

@@ -40,9 +40,19 @@ def test_the_same_knobs_are_in_good_hands_while_a_warden_runs(
     journal.enter("GPU-0b", KnobName.POWER_LIMIT, 400_000, "an earlier boot")
     budget(host)
     assert tell(records.check(replace(host, status=status()))) == [
-        ("ok", "journal", "1 knob can be put back; of an earlier boot, and void: 1"),
+        ("ok", "journal", "1 knob can be put back; of an earlier boot or driver, and void: 1"),
         ("ok", "budget", "2480 W, kept by the warden"),
     ]
+
+
+def test_what_a_reload_of_the_driver_has_reset_is_void(host: Host, boot_id: str, tell: Tell) -> None:
+    module = host.paths.sysfs / "module/nvidia"
+    module.mkdir(parents=True)
+    Journal(host.paths.journal, "an earlier life").enter("GPU-0a", KnobName.POWER_LIMIT, 400_000, boot_id)
+    Journal(host.paths.journal, "an earlier life").enter("CPU-0", KnobName.CPU_CLOCK, 3400, boot_id)
+    Journal(host.paths.journal, str(module.stat().st_ino)).enter("GPU-0b", KnobName.GPU_CLOCK, 0, boot_id)
+    what = "2 knobs may still stand where a dead eagent set them, and no warden runs to put them back"
+    assert tell(records.check(host))[0] == ("problem", "journal", what)
 
 
 def test_a_budget_that_nobody_keeps_is_the_one_problem(host: Host, journal: Journal, boot_id: str, tell: Tell) -> None:
