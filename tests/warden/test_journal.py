@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from eagent.warden.journal import ALARMS_MAX, Journal
 
 LIMIT, CLOCK = KnobName.POWER_LIMIT, KnobName.GPU_CLOCK
 NOW = datetime(2026, 11, 30, 2, 0, 0, 123, UTC)
+NOBODY = 65534
 FILE = "GPU-a.power_limit.json"
 
 
@@ -206,6 +207,35 @@ def test_an_entry_that_can_t_be_removed_stands_is_told_and_keeps_no_other(tmp_pa
     (tmp_path / FILE).rmdir()
     assert journal.try_retire("GPU-a", LIMIT) is True
     assert journal.alarms() == []
+
+
+@pytest.fixture
+def unlisted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory whose files can be made and whose own state can't be put on the disk: it may not be opened."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    directory = Path("journal")  # from here: those above are root's alone
+    directory.mkdir()
+    yield directory
+    directory.chmod(0o700)
+
+
+def test_an_entry_that_may_not_be_on_the_disk_is_taken_away_again(unlisted: Path) -> None:
+    journal = opened(unlisted)
+    user = os.geteuid()
+    if user == 0:
+        os.chown(unlisted, NOBODY, -1)
+    unlisted.chmod(0o300)
+    try:
+        if user == 0:
+            os.seteuid(NOBODY)
+        with pytest.raises(PermissionError):
+            journal.enter("GPU-a", LIMIT, 400_000, "boot")
+    finally:
+        os.seteuid(user)
+    unlisted.chmod(0o700)
+    assert list(unlisted.iterdir()) == []  # else it would be gone back to, though nothing was ever written
+    assert list(journal) == []
 
 
 def test_what_is_only_remembered_is_told_and_put_on_the_disk_when_it_can_be(tmp_path: Path) -> None:

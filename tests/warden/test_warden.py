@@ -486,6 +486,26 @@ def test_without_a_budget_a_bad_disk_means_that_nothing_is_written_at_all(rig: M
     assert host.warden.devices[0].power_limit.why == "the journal can't be written: Not a directory"
 
 
+def test_a_clock_that_can_t_be_leased_on_a_bad_disk_goes_back_all_the_same(
+    rig: MakeRig, journalled: Journalled
+) -> None:
+    host = rig(gpus=1)
+    disk = Disk(host)
+    host.warden.lease({}, 3, host.now_ns, {host.warden.devices[0].uuid: 705})
+    host.step()
+    assert host.plant.view(0)["locked_max_mhz"] == 705
+    host.meanwhile = disk.fail
+    host.start()
+    host.step(1.1)
+    assert host.plant.view(0)["locked_max_mhz"] == 0
+    assert not host.warden.devices[0].clock.writable
+    assert any("is done with, and can't be removed" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
+    disk.mend()
+    host.warden.tick(host.now_ns)
+    assert journalled(host.state) == 0
+    assert host.warden.status(host.now_ns)["alarms"] == []
+
+
 @pytest.mark.parametrize(("driver", "back_w"), [("8", 380.0), ("7", 400.0), ("", 400.0)])
 def test_what_an_earlier_life_of_the_driver_held_is_not_put_back(rig: MakeRig, driver: str, back_w: float) -> None:
     host = rig(gpus=1)
