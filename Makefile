@@ -35,7 +35,7 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test soak asan referee lint format bench calibrate clean help
+.PHONY: venv build test torture torture-mutants soak asan referee lint format bench calibrate clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
@@ -47,6 +47,13 @@ test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
 
 .PHONY: clients
 clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
+
+# Two hosts at a time, for two cores: more of them would be slower than the times that are promised.
+torture: $(VENV)/.dev ## kill, stop and disturb eagent on simulated hosts, at random [ROUNDS=500 SEED=n]
+	@$(BIN)/python -m tests.torture $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(SEED),--seed '$(SEED)') $(ARGS)
+
+torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: the torture must fail for each [ARGS=name]
+	@$(BIN)/python -m tests.torture.mutants $(ARGS)
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
 	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
@@ -95,7 +102,7 @@ clean: ## remove all that was built, the environment included
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- The environment: .runtime is eagent with its native half compiled, .dev adds the tools ---
 

@@ -1,0 +1,144 @@
+"""`python -m tests.torture`: rounds of deaths, faults and foreign writes on simulated hosts. `make torture` runs it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing.util import Finalize
+from pathlib import Path
+
+from tests.torture import script
+from tests.torture.round import Round
+from tests.torture.world import World
+
+ROUNDS_PER_HOST = 25  # then a fresh one: its log has an end, and a host that is new is a case of its own
+TRACE_LINES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of one round."""
+
+    seed: int
+    line: str
+    wrong: tuple[str, ...]
+    trace: tuple[str, ...]
+    took_s: float
+    exposures: int
+
+
+class _Worker:
+    """What a process of the pool keeps from round to round."""
+
+    world: World | None = None
+    directory = Path()
+    environ: dict[str, str] = {}  # noqa: RUF012  # set once, at the process's start
+
+
+def _begin(directory: str, environ: dict[str, str]) -> None:
+    _Worker.directory = Path(directory) / str(os.getpid())
+    _Worker.environ = environ
+    Finalize(None, _end, exitpriority=1)  # a process of a pool runs no other
+
+
+def _end() -> None:
+    if _Worker.world is not None:
+        _Worker.world.close()
+        _Worker.world = None
+
+
+def play(seed: int) -> Verdict:
+    """Run the round of a seed, on the host of this process."""
+    began = time.monotonic()
+    world = _Worker.world
+    if world is None:
+        world = _Worker.world = World(_Worker.directory, _Worker.environ)
+    drawn = script.draw(seed)
+    world.rounds += 1
+    world.trace.clear()
+    round_ = Round(world, drawn)
+    try:
+        wrong = round_.run()
+    except Exception as problem:  # whatever it is, the round has a seed and the others go on
+        wrong = [*round_.wrong, f"the round itself failed: {type(problem).__name__}: {problem}"]
+    kinds = Counter(step.action for step in drawn.steps)
+    line = f"{drawn.layout:<6} {drawn.ending:<16} " + " ".join(f"{name}:{count}" for name, count in kinds.items())
+    trace: tuple[str, ...] = ()
+    if wrong:
+        lines = [f"{at_s - world.trace[0][0]:8.3f} ({at_s:.3f})  {text}" for at_s, text in sorted(world.trace)]
+        trace = (*lines[-TRACE_LINES:], "-- what the processes said last:", world.tail())
+    if wrong or world.rounds >= ROUNDS_PER_HOST:
+        _end()
+    return Verdict(seed, line, tuple(wrong), trace, time.monotonic() - began, len(round_.exposures))
+
+
+def run(seeds: Sequence[int], environ: dict[str, str], workers: int, stop_at: int, *, quiet: bool = False) -> int:
+    """Play the rounds of these seeds; how many failed. Each prints a line, a failing one all that is known of it.
+
+    Args:
+        seeds: One a round.
+        environ: What the processes of eagent find in their environment beside the host's own.
+        workers: So many hosts at a time.
+        stop_at: So many failures are enough.
+        quiet: Print failures only in one line.
+    """
+    began, failed, exposures = time.monotonic(), 0, 0
+    with (
+        tempfile.TemporaryDirectory(prefix="t", dir=os.environ.get("TMPDIR")) as directory,  # short, for sockets' paths
+        ProcessPoolExecutor(workers, initializer=_begin, initargs=(directory, environ)) as pool,
+    ):
+        futures = [pool.submit(play, seed) for seed in seeds]
+        for done, future in enumerate(as_completed(futures), 1):
+            if future.cancelled():
+                continue
+            verdict = future.result()
+            exposures += verdict.exposures
+            if not quiet or verdict.wrong:
+                word = "FAILED" if verdict.wrong else "ok"
+                print(f"{done:4d}/{len(seeds)} seed {verdict.seed:<10} {word} {verdict.took_s:5.1f} s  {verdict.line}")
+            if verdict.wrong:
+                failed += 1
+                _tell(verdict, quiet=quiet)
+                if failed >= stop_at:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    break
+            sys.stdout.flush()
+    took_s = time.monotonic() - began
+    if not quiet:
+        print(
+            f"{len(seeds)} rounds in {took_s:.0f} s, {failed} failed; {exposures} times exposed by others (simulated)"
+        )
+    return failed
+
+
+def _tell(verdict: Verdict, *, quiet: bool) -> None:
+    for line in verdict.wrong:
+        print(f"    {line}")
+    if quiet:
+        return
+    print("  what was done, by seconds of the round (and of the host):")
+    for line in verdict.trace:
+        print(f"    {line}")
+    print(f"  again: make torture ROUNDS=1 SEED={verdict.seed}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--seed", type=int, help="of the first round; the others follow. Else drawn, and printed")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--stop-at", type=int, default=5, help="so many failures are enough")
+    args = parser.parse_args(argv)
+    first = random.SystemRandom().randrange(1, 1_000_000_000) if args.seed is None else args.seed
+    print(f"torture: {args.rounds} rounds from seed {first}, on simulated hosts")
+    failed = run(range(first, first + args.rounds), {}, min(args.workers, args.rounds), args.stop_at)
+    return 1 if failed else 0

@@ -1,0 +1,66 @@
+"""What is broken in the hot loop: a copy of the tree with other text in one file, built there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Text that stands once in a file, and what stands there instead."""
+
+    file: str
+    old: str
+    new: str
+
+
+NATIVE: dict[str, Change] = {
+    "raises-before-it-lowers": Change(  # room is taken for granted
+        "native/govern.c",
+        "if (!turn->envelope_mw || sum_mw + rise <= turn->envelope_mw) return 1;",
+        "if (turn->envelope_mw != 1 || sum_mw + rise + falls_mw) return 1;",
+    ),
+    "foreign-write-not-noticed": Change(
+        "native/govern.c",
+        "  if (limit->settled_mw && limit->requested_mw &&",
+        "  if (limit->settled_mw == 1 && limit->requested_mw &&",
+    ),
+    "never-looks-again": Change(
+        "native/actuator.c",
+        "if (now_ns < actuator->look_ns[i]) continue;",
+        "if (actuator->look_ns[i] || now_ns < actuator->look_ns[i]) continue;",
+    ),
+}
+
+
+@contextlib.contextmanager
+def built(name: str) -> Iterator[dict[str, str]]:
+    """A tree with that change; what makes a process run from it.
+
+    Raises:
+        ValueError: the text is not there any more, or more than once: the mutant must be brought up to date.
+        CalledProcessError: it does not build.
+    """
+    change = NATIVE[name]
+    with tempfile.TemporaryDirectory(prefix="m") as directory:
+        tree = Path(directory)
+        for part in ("eagent", "native"):
+            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy2(ROOT / part, tree / part)
+        text = (tree / change.file).read_text()
+        if text.count(change.old) != 1:
+            raise ValueError(f"{name}: {change.file} does not have the text that it changes, once")
+        (tree / change.file).write_text(text.replace(change.old, change.new))
+        command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+        subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        yield {"PYTHONPATH": str(tree)}
