@@ -218,11 +218,14 @@ class Limits:
         return retired
 
     def at_rest(self, budget: Budget | None) -> bool:
-        """Whether every writable limit is where it falls back to."""
-        found = self._loop.limits()
-        return all(
-            self._fallback(device, budget) in (0, held_mw)
-            for device, (*_, held_mw) in zip(self._devices, found, strict=True)
+        """Whether every writable limit is where it falls back to, by the loop's last look and by the driver now.
+
+        The look may be a second old, and who ends by this leaves nobody behind who would look again.
+        """
+        fallback_mw = self.fallback(budget)
+        seen = zip(fallback_mw, self._loop.limits(), strict=True)
+        return all(back_mw in (0, held_mw) for back_mw, (*_, held_mw) in seen) and all(
+            back_mw in (0, self._loop.limit_now(i)) for i, back_mw in enumerate(fallback_mw[: self._loop.gpus])
         )
 
     def status(

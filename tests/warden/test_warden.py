@@ -549,6 +549,20 @@ def test_a_damaged_budget_holds_all_limits_at_their_least_and_says_so(
     assert any("the budget can't be read" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
 
 
+def test_who_lets_go_does_not_go_by_a_look_of_before_somebody_raised_a_limit(rig: MakeRig) -> None:
+    host = rig()
+    host.warden.budget_set(host.budget(600.0))
+    host.step(0.5)
+    assert host.warden.at_rest()
+    host.plant.set_power_limit(1, 400.0)
+    host.warden.release()
+    host.step()
+    assert not host.warden.at_rest()  # the loop has not looked again: who ends now would leave it so
+    host.step(1.1)
+    assert host.warden.at_rest()
+    assert host.limits_w() == [150.0] * 4
+
+
 def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(rig: MakeRig) -> None:
     host = rig()
     host.warden.budget_set(host.budget(1000))
