@@ -55,8 +55,8 @@ torture: $(VENV)/.dev ## kill, stop and disturb eagent on simulated hosts, at ra
 torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: the torture must fail for each [ARGS=name]
 	@$(BIN)/python -m tests.torture.mutants $(ARGS)
 
-soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [ARGS='-k large']
-	@$(BIN)/python -m pytest -n 2 -m soak $(ARGS)
+soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [MINUTES=30 of churn, ARGS='-k large']
+	@EAGENT_SOAK_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 
 referee: $(VENV)/.dev ## run tests/referee on a real kernel, in an emulated machine [ARGS='-k floor']
 	@$(BIN)/python -m tests.referee.vm $(ARGS)
