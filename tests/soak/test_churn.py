@@ -37,7 +37,7 @@ def test_who_lives_through_churn_holds_no_more_at_the_end(mortal: str, capsys: p
     found = [fit(f"{lasting}: {what}", samples[what], WARM_UP, bound) for what, bound in BOUNDS.items()]
     with capsys.disabled():
         print(
-            f"\n{minutes():g} minutes (simulated host), {churn.requests} disturbances, {churn.failures} of them failed; "
+            f"\n{minutes():g} minutes (simulated host), {churn.requests} disturbances, {churn.failures} failed; "
             f"the {mortal} died {churn.deaths} times"
         )
         print("\n".join(map(str, found)))

@@ -55,6 +55,11 @@ def test_what_others_raise_is_no_excuse_for_our_own_raise() -> None:
     assert wrong == ["1.100 s: pid 100 set gpu1 to 300.5 W: 350 + 300.5 = 650.5 W under an envelope of 600 W"]
 
 
+def test_writing_what_is_there_makes_nobodys_raise_ours() -> None:
+    writes = [Write(1.0, 0, 350.0, FOREIGN_PID), Write(1.1, 0, 350.0, WARDEN), Write(1.2, 0, 300.0, WARDEN)]
+    assert judge(writes, timeline((0.5, 600.0)), 1.3)[0] == []
+
+
 def test_exposure_that_is_not_ended_is_noticed() -> None:
     wrong, _ = judge([Write(1.0, 0, 400.0, 0)], timeline((0.5, 600.0)), 1.0 + LONG_S)
     assert wrong == ["5.000 s: exposure was not ended in 4.0 s in which a warden could have"]
