@@ -127,14 +127,14 @@ class _Course:
             self._tell(self._overrun(at_s, what))
 
     def _write(self, what: Write) -> None:
-        before_w = self._limits_w[what.gpu]
-        if what.new_w == before_w:
-            return  # as a warden does at its start, to learn whether it may
+        rise_w = what.new_w - self._limits_w[what.gpu]
         self._limits_w[what.gpu] = what.new_w
         since_s, excess_w = self._raised.pop(what.gpu, (what.at_s, 0.0))
-        excess_w += what.new_w - before_w
-        if what.pid in self._timeline.strangers and excess_w > 0:
-            self._raised[what.gpu] = (since_s if what.new_w <= before_w else what.at_s, excess_w)
+        is_strangers = what.pid in self._timeline.strangers
+        if is_strangers or rise_w < 0:
+            excess_w += rise_w
+        if excess_w > 0:
+            self._raised[what.gpu] = (what.at_s if is_strangers and rise_w > 0 else since_s, excess_w)
 
     def close(self, at_s: float) -> None:
         """The overrun, if there is one, is over."""

@@ -60,6 +60,12 @@ def test_writing_what_is_there_makes_nobodys_raise_ours() -> None:
     assert judge(writes, timeline((0.5, 600.0)), 1.3)[0] == []
 
 
+def test_lowering_in_an_exposure_is_never_to_blame() -> None:
+    course = Timeline([290.0, 310.0], strangers(HARNESS), [(0.5, 600.0)], [(0.0, True)])
+    writes = [Write(1.0, 0, 390.0, FOREIGN_PID), Write(1.1, 0, 300.0, WARDEN), Write(1.2, 1, 300.0, WARDEN)]
+    assert judge(writes, course, 1.3)[0] == []  # from 290 W to its safe cap of 300 W by a detour
+
+
 def test_exposure_that_is_not_ended_is_noticed() -> None:
     wrong, _ = judge([Write(1.0, 0, 400.0, 0)], timeline((0.5, 600.0)), 1.0 + LONG_S)
     assert wrong == ["5.000 s: exposure was not ended in 4.0 s in which a warden could have"]
