@@ -31,19 +31,18 @@ class Growth:
         )
 
 
-def fit(what: str, samples: Sequence[tuple[float, float]], warm_up: float, bound: float) -> Growth:
+def fit(what: str, samples: Sequence[tuple[float, float]], begin: float, bound: float) -> Growth:
     """Fit a line by least squares to what came after the warm-up.
 
     Args:
         what: For the reader.
         samples: Time and value, in order of time.
-        warm_up: What share of the time is left out: caches fill, and imports come late.
-        bound: By how much the line may rise from the end of the warm-up to the end.
+        begin: The time at which the warm-up is over: until then caches fill, and imports come late.
+        bound: By how much the line may rise from there to the end.
 
     Raises:
         ValueError: too few samples.
     """
-    begin = samples[0][0] + warm_up * (samples[-1][0] - samples[0][0])
     kept = [each for each in samples if each[0] >= begin]
     if len(kept) < 10:
         raise ValueError(f"{what}: {len(kept)} samples after the warm-up: too few for a verdict")

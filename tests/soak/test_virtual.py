@@ -9,7 +9,7 @@ import pytest
 from tests.soak.growth import fit
 from tests.soak.virtual import TwoDays
 
-WARM_UP = 0.25  # 12 hours: the longest that anything in the agent remembers is far less
+WARM_UP_S = 12 * 3600.0
 # By how much the fitted line may rise in the 36 hours after it. A leak of one object a turn would be 129,600.
 BOUNDS = {"objects": 2000, "blocks": 8000, "anonymous memory, kB": 1024, "descriptors": 0.5, "threads": 0.5}
 
@@ -27,7 +27,8 @@ def test_two_days_of_virtual_time_hold_no_more_memory_at_their_end(
     finally:
         course.close()
     found = [
-        fit(what, [(at_s, sample[what]) for at_s, sample in samples], WARM_UP, bound) for what, bound in BOUNDS.items()
+        fit(what, [(at_s, sample[what]) for at_s, sample in samples], WARM_UP_S, bound)
+        for what, bound in BOUNDS.items()
     ]
     with capsys.disabled():
         print(f"\n{hours} h of virtual time, {course.turns} turns of the agent, {writes} writes of knobs (simulated)")
