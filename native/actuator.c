@@ -6,16 +6,19 @@
 
 static const int64_t SECOND_NS = 1000000000;
 static const int64_t LOOK_EVERY_NS = 1000000000;
+static const int64_t VOID_LOOK_EVERY_NS = 250000000; /* at what has no driver: it may be back */
+static const int64_t HEARING_NS = 600000000;   /* what was forgotten is entered in the journal anew in this time */
 static const int64_t TURN_EVERY_NS = 50000000; /* raises are paced, what failed is tried again, settings settle */
 static const int64_t CALM_AFTER_NS = 2000000000, CALM_EVERY_NS = 200000000; /* where nothing has stirred for so long */
 
-void actuator_init(actuator_t *actuator) {
+void actuator_init(actuator_t *actuator, driver_t *driver) {
   pthread_condattr_t attributes;
   pthread_mutex_init(&actuator->lock, NULL);
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_cond_init(&actuator->changed, &attributes);
   pthread_condattr_destroy(&attributes);
+  actuator->driver = actuator->limits.driver = driver;
 }
 
 void actuator_destroy(actuator_t *actuator) {
@@ -66,6 +69,22 @@ void actuator_listen(actuator_t *actuator) {
   }
 }
 
+/* How GPUs and driver are. A count that goes on is no change. */
+static int show_lives(const actuator_t *actuator, shown_t *shown) {
+  int changed = 0;
+  for (uint32_t i = 0; i < actuator->gpus; i++) {
+    const driver_gpu_shown_t *life = &actuator->driver->gpu[i].shown;
+    changed |= memcmp(&shown->lives[i], life, sizeof *life) != 0;
+    shown->lives[i] = *life;
+  }
+  for (uint32_t i = 0; i < actuator->limits.count; i++) {
+    changed |= shown->exposures[i].times != actuator->exposures[i].times ||
+               shown->exposures[i].ended_ns != actuator->exposures[i].ended_ns;
+    shown->exposures[i] = actuator->exposures[i];
+  }
+  return changed;
+}
+
 void actuator_show(actuator_t *actuator) {
   limits_t *limits = &actuator->limits;
   const ceilings_t *ceilings = &actuator->ceilings;
@@ -79,6 +98,7 @@ void actuator_show(actuator_t *actuator) {
   memcpy(shown->limits, limits->devices, limits->count * sizeof *limits->devices);
   memcpy(shown->ceilings, ceilings->devices, ceilings->count * sizeof *ceilings->devices);
   changed |= settings_show(&actuator->settings, shown->settings);
+  changed |= show_lives(actuator, shown);
   note_change(actuator, changed);
   for (uint32_t i = 0; i < limits->count; i++) {
     if (!limits->devices[i].fresh) continue;
@@ -106,13 +126,19 @@ static void count(uint64_t *counter, uint64_t value) {
   __atomic_store_n(counter, value, __ATOMIC_RELAXED);
 }
 
+static void look_at(actuator_t *actuator, uint32_t i, int64_t now_ns) {
+  if (i < actuator->gpus) driver_look(actuator->driver, i);
+  limits_read(&actuator->limits, i, now_ns);
+}
+
 static void look_at_limits(actuator_t *actuator, int64_t now_ns) {
   uint64_t spent_ns = 0;
   for (uint32_t i = 0; i < actuator->limits.count; i++) {
     if (now_ns < actuator->look_ns[i]) continue;
     const int64_t begun_ns = clock_now_ns();
-    limits_read(&actuator->limits, i, now_ns);
-    actuator->look_ns[i] = now_ns + LOOK_EVERY_NS - TURN_EVERY_NS / 8;
+    look_at(actuator, i, now_ns);
+    const int is_void = i < actuator->gpus && actuator->driver->gpu[i].shown.void_ns;
+    actuator->look_ns[i] = now_ns + (is_void ? VOID_LOOK_EVERY_NS : LOOK_EVERY_NS) - TURN_EVERY_NS / 8;
     if (i < actuator->gpus) spent_ns += (uint64_t)(clock_now_ns() - begun_ns);
   }
   count(&actuator->cost.read_ns, actuator->cost.read_ns + spent_ns);
@@ -128,20 +154,103 @@ static int hear(actuator_t *actuator, int64_t now_ns) {
   return is_other || generation != actuator->setpoints.generation;
 }
 
+/* A driver that has gone shows at one GPU first, and is looked for at all of them then. */
+static void look_at_doubts(actuator_t *actuator, int64_t now_ns) {
+  const uint64_t voids = driver_voids(actuator->driver), doubts = driver_doubts(actuator->driver);
+  for (uint32_t i = 0; i < actuator->gpus; i++)
+    if (doubts >> i & 1) look_at(actuator, i, now_ns);
+  if ((driver_voids(actuator->driver) & ~voids) == 0) return;
+  for (uint32_t i = 0; i < actuator->gpus; i++)
+    if (!(doubts >> i & 1)) look_at(actuator, i, now_ns);
+}
+
+/* Take over what handles there are now, and look what they lead to. */
+static void take_handles(actuator_t *actuator, int64_t now_ns) {
+  actuator->generation = actuator->driver->generation;
+  for (uint32_t i = 0; i < actuator->gpus; i++) {
+    const nvmlDevice_t handle = actuator->driver->gpu[i].handle;
+    actuator->limits.devices[i].handle = actuator->ceilings.devices[i].handle = handle;
+    look_at(actuator, i, now_ns);
+  }
+}
+
+/* Follow the driver's life: its handles, and what of the knobs is not known any more. */
+static void follow_driver(actuator_t *actuator, int64_t now_ns) {
+  const driver_t *driver = actuator->driver;
+  const int64_t begun_ns = clock_now_ns();
+  look_at_doubts(actuator, now_ns);
+  driver_mind(actuator->driver, now_ns);
+  if (actuator->generation != driver->generation) take_handles(actuator, now_ns);
+  count(&actuator->cost.read_ns, actuator->cost.read_ns + (uint64_t)(clock_now_ns() - begun_ns));
+  for (uint32_t i = 0; i < actuator->gpus; i++) {
+    ceiling_t *ceiling = &actuator->ceilings.devices[i];
+    if (actuator->forgets[i] == driver->gpu[i].shown.forgets) continue;
+    actuator->forgets[i] = driver->gpu[i].shown.forgets;
+    actuator->limits.devices[i].retry_ns = ceiling->written_ns = 0;
+    ceiling->held_mhz = 0;
+  }
+}
+
+/* The GPUs, a bit each, whose knobs are not written now: there is no driver for them, or it has forgotten what was
+ * entered in the journal, which is entered anew first. Under a budget lowering does not wait for that for ever. */
+static uint64_t spared(const actuator_t *actuator, int64_t now_ns) {
+  uint64_t bits = driver_voids(actuator->driver);
+  for (uint32_t i = 0; i < actuator->gpus; i++) {
+    const driver_gpu_shown_t *life = &actuator->driver->gpu[i].shown;
+    const int is_late = actuator->setpoints.envelope_mw && now_ns >= life->forgot_ns + HEARING_NS;
+    if (life->forgets != actuator->setpoints.forgets[i] && !is_late) bits |= 1ull << i;
+  }
+  return bits;
+}
+
+static int ceilings_turn(actuator_t *actuator, const uint32_t *wanted_mhz, int64_t now_ns) {
+  uint32_t open_mhz[CEILINGS_MAX];
+  for (uint32_t i = 0; i < actuator->gpus; i++) open_mhz[i] = actuator->limits.spared >> i & 1 ? 0 : wanted_mhz[i];
+  return ceilings_govern(&actuator->ceilings, open_mhz, actuator->is_leased, now_ns);
+}
+
+/* A loop that starts under a budget may find limits above it, after a boot or a reload that nobody was there for. They
+ * are so since the loop before it was last there, for all that is known. */
+static void begin_exposed(actuator_t *actuator) {
+  const limits_t *limits = &actuator->limits;
+  const setpoints_t *setpoints = &actuator->setpoints;
+  const int64_t since_ns = actuator->begun_ns;
+  actuator->begun_ns = 0;
+  if (!since_ns || !setpoints->envelope_mw || limits_sum_mw(limits) <= setpoints->envelope_mw) return;
+  for (uint32_t i = 0; i < limits->count; i++) {
+    const limit_t *limit = &limits->devices[i];
+    const uint32_t in_force_mw = limit->requested_mw ? limit->requested_mw : limit->highest_mw;
+    if (limit->capped && in_force_mw > setpoints->fallback.limit_mw[i])
+      exposure_begin(&actuator->exposures[i], in_force_mw, since_ns);
+  }
+}
+
+static void count_exposures(actuator_t *actuator, int64_t now_ns) {
+  for (uint32_t i = 0; i < actuator->limits.count; i++) {
+    const limit_t *limit = &actuator->limits.devices[i];
+    const exposed_limit_t exposed = {limit->wanted_mw, limit->requested_mw, limit->highest_mw, limit->read_ns};
+    if (limit->capped) exposure_count(&actuator->exposures[i], &exposed, now_ns);
+  }
+}
+
 int64_t actuator_turn(actuator_t *actuator, int64_t now_ns) {
   const int heard = hear(actuator, now_ns);
   const setpoints_t *setpoints = &actuator->setpoints;
   const int leased = actuator->is_leased;
   const vector_t *wanted = leased ? &setpoints->lease : &setpoints->fallback;
+  follow_driver(actuator, now_ns);
+  begin_exposed(actuator);
+  actuator->limits.spared = spared(actuator, now_ns);
   const int64_t begun_ns = clock_now_ns();
   purse_fill(&actuator->purse, now_ns);
   int wrote = limits_govern(&actuator->limits, leased ? setpoints->lease.limit_mw : NULL, setpoints->fallback.limit_mw,
                             setpoints->envelope_mw, now_ns);
-  wrote |= ceilings_govern(&actuator->ceilings, wanted->clock_mhz, leased, now_ns);
+  wrote |= ceilings_turn(actuator, wanted->clock_mhz, now_ns);
   if (wrote) count(&actuator->cost.write_ns, actuator->cost.write_ns + (uint64_t)(clock_now_ns() - begun_ns));
   wrote |= settings_govern(&actuator->settings, wanted->text, now_ns);
   if (heard || wrote || actuator->settings.calls) actuator->stirred_ns = now_ns;
   look_at_limits(actuator, now_ns);
+  count_exposures(actuator, now_ns);
   count(&actuator->cost.writes, actuator->limits.writes + actuator->ceilings.writes + actuator->settings.writes);
   count(&actuator->cost.write_errors,
         actuator->limits.write_errors + actuator->ceilings.write_errors + actuator->settings.write_errors);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+#include "exposure.h"
 #include "setpoints.h"
 
 /* What the last turn left, for whoever asks. */
@@ -17,6 +18,8 @@ typedef struct shown {
   limit_t limits[LIMITS_MAX];
   ceiling_t ceilings[CEILINGS_MAX];
   setting_shown_t settings[SETTINGS_MAX];
+  driver_gpu_shown_t lives[LIMITS_MAX];
+  exposure_t exposures[LIMITS_MAX];
   uint8_t fresh[LIMITS_MAX]; /* a limit has been read since this was cleared */
   uint32_t fresh_count;      /* of these; atomic */
   uint64_t generation;       /* what the turn went by ... */
@@ -39,6 +42,10 @@ typedef struct actuator {
   purse_t purse; /* of the time for their writes */
   settings_t settings;
   zone_t zones[LIMITS_MAX];
+  driver_t *driver;                         /* of the GPUs */
+  uint32_t forgets[LIMITS_MAX], generation; /* what of its life has been acted on */
+  exposure_t exposures[LIMITS_MAX];
+  int64_t begun_ns;            /* when limits were last known to be held, before the first turn; 0: it has been */
   int64_t look_ns[LIMITS_MAX]; /* when each limit is read, whatever else happens: a foreign writer shows in a second */
   uint32_t gpus;               /* of the devices the GPUs come first, then the packages */
   setpoints_t setpoints;       /* its copy of what was told */
@@ -56,7 +63,7 @@ typedef struct actuator {
   actuator_cost_t cost;
 } actuator_t;
 
-void actuator_init(actuator_t *actuator);
+void actuator_init(actuator_t *actuator, driver_t *driver);
 void actuator_destroy(actuator_t *actuator);
 
 /* Between these two `told` may be changed. What is told is begun at once. Thread-safe. */

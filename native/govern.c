@@ -28,19 +28,19 @@ nvmlReturn_t limits_code(int error) {
 }
 
 static nvmlReturn_t get_limit(const nvml_t *nvml, limit_t *limit, unsigned int *mw) {
-  if (!limit->zone) return nvml->limit_get(limit->handle, mw);
+  if (!limit->zone) return limit->handle ? nvml->limit_get(limit->handle, mw) : NVML_ERROR_GPU_IS_LOST;
   return limits_code(zone_read_limit(limit->zone, mw, &limit->is_uneven));
 }
 
 static nvmlReturn_t set_limit(const nvml_t *nvml, limit_t *limit, uint32_t mw) {
-  if (!limit->zone) return nvml->limit_set(limit->handle, mw);
+  if (!limit->zone) return limit->handle ? nvml->limit_set(limit->handle, mw) : NVML_ERROR_GPU_IS_LOST;
   int error = zone_write_limit(limit->zone, mw);
   limit->write_error = -error;
   return limits_code(error);
 }
 
 static nvmlReturn_t get_enforced(const nvml_t *nvml, const limit_t *limit, unsigned int *mw) {
-  return !limit->zone && nvml->limit_enforced ? nvml->limit_enforced(limit->handle, mw) : NVML_ERROR_NOT_SUPPORTED;
+  return limit->handle && nvml->limit_enforced ? nvml->limit_enforced(limit->handle, mw) : NVML_ERROR_NOT_SUPPORTED;
 }
 
 int limit_tells_same(const limit_t *one, const limit_t *other) {
@@ -50,12 +50,22 @@ int limit_tells_same(const limit_t *one, const limit_t *other) {
          one->is_uneven == other->is_uneven && one->foreign == other->foreign;
 }
 
+static int is_forgotten(const limits_t *limits, uint32_t i, int64_t now_ns) {
+  const limit_t *limit = &limits->devices[i];
+  const driver_look_t look = {limit->requested_code, limit->requested_mw, limit->written_mw, limit->settled_mw};
+  return !limit->zone && limits->driver && driver_judge(limits->driver, i, &look, now_ns);
+}
+
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   limit_t *limit = &limits->devices[i];
   unsigned int mw = 0;
+  limit->read_ns = now_ns;
   limit->requested_code = get_limit(limits->nvml, limit, &mw);
   limit->requested_mw = limit->requested_code == NVML_SUCCESS ? mw : 0;
-  if (limit->settled_mw && limit->requested_mw && (limit->requested_mw != limit->settled_mw || limit->is_uneven)) {
+  if (is_forgotten(limits, i, now_ns)) { /* nobody else has moved it, and it is nobody's */
+    limit->held_mw = limit->settled_mw = limit->written_mw = 0;
+  } else if (limit->settled_mw && limit->requested_mw &&
+             (limit->requested_mw != limit->settled_mw || limit->is_uneven)) {
     limit->foreign++;
     limit->foreign_ns = now_ns;
     limit->held_mw = limit->settled_mw = 0;
@@ -70,7 +80,7 @@ static uint32_t in_force_mw(const limit_t *limit) {
   return limit->requested_mw ? limit->requested_mw : limit->highest_mw;
 }
 
-static uint64_t sum_in_force_mw(const limits_t *limits) {
+uint64_t limits_sum_mw(const limits_t *limits) {
   uint64_t sum_mw = 0;
   for (uint32_t i = 0; i < limits->count; i++)
     if (limits->devices[i].capped) sum_mw += in_force_mw(&limits->devices[i]);
@@ -132,6 +142,7 @@ static int is_short(const limit_t *limit, uint32_t wanted_mw) {
 
 /* Note how a limit stands to its wish. */
 static void note(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
+  limit->wanted_mw = wanted_mw;
   limit->held_mw = wanted_mw && wanted_mw == limit->requested_mw && !limit->is_uneven ? wanted_mw : 0;
   if (limit->held_mw || !wanted_mw) limit->settled_mw = limit->held_mw;
   limit->short_ns = !is_short(limit, wanted_mw) ? 0 : limit->short_ns ? limit->short_ns : now_ns;
@@ -143,9 +154,14 @@ static int is_small(const limit_t *limit, uint32_t change_mw) {
   return (uint64_t)change_mw * 100 < (uint64_t)limit->settled_mw * LEAST_PERCENT;
 }
 
+/* Whether a limit may be written in this turn. */
+static int is_open(const turn_t *turn, uint32_t i) {
+  return !(turn->limits->spared >> i & 1) && turn->now_ns >= turn->limits->devices[i].retry_ns;
+}
+
 static uint32_t fall_mw(const turn_t *turn, uint32_t i) {
   const limit_t *limit = &turn->limits->devices[i];
-  if (turn->wanted_mw[i] == 0 || turn->now_ns < limit->retry_ns) return 0;
+  if (turn->wanted_mw[i] == 0 || !is_open(turn, i)) return 0;
   return turn->wanted_mw[i] < in_force_mw(limit) ? in_force_mw(limit) - turn->wanted_mw[i] : 0;
 }
 
@@ -153,7 +169,7 @@ static uint32_t fall_mw(const turn_t *turn, uint32_t i) {
  * it belongs goes at once and exactly. */
 static uint32_t rise_mw(const turn_t *turn, uint32_t i) {
   const limit_t *limit = &turn->limits->devices[i];
-  if (!is_short(limit, turn->wanted_mw[i]) || limit->requested_mw == 0 || turn->now_ns < limit->retry_ns) return 0;
+  if (!is_short(limit, turn->wanted_mw[i]) || limit->requested_mw == 0 || !is_open(turn, i)) return 0;
   const uint32_t rise = turn->wanted_mw[i] - limit->requested_mw;
   if (turn->leased) {
     if (turn->now_ns < limit->raised_ns + RAISE_EVERY_NS) return 0;
@@ -191,7 +207,7 @@ static uint32_t greatest(const turn_t *turn, uint64_t open, uint32_t (*change_mw
 static void cut(turn_t *turn) {
   uint32_t i;
   for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, fall_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
-    const int over = turn->envelope_mw && sum_in_force_mw(turn->limits) > turn->envelope_mw;
+    const int over = turn->envelope_mw && limits_sum_mw(turn->limits) > turn->envelope_mw;
     const uint64_t least_mw = (uint64_t)in_force_mw(&turn->limits->devices[i]) * CUT_PERCENT;
     if (over || !turn->leased) {
       write_limit(turn, i, turn->wanted_mw[i], URGENCY_LIMIT);
@@ -204,12 +220,12 @@ static void cut(turn_t *turn) {
 /* Have so much free under the envelope, and lower what is above its wish for that, the greatest first. Returns whether
  * it is free. */
 static int make_room(turn_t *turn, uint32_t rise) {
-  uint64_t sum_mw = sum_in_force_mw(turn->limits), falls_mw = 0;
+  uint64_t sum_mw = limits_sum_mw(turn->limits), falls_mw = 0;
   if (!turn->envelope_mw || sum_mw + rise <= turn->envelope_mw) return 1;
   for (uint32_t i = 0; i < turn->limits->count; i++)
     if (turn->limits->devices[i].capped) falls_mw += fall_mw(turn, i);
   if (sum_mw + rise > turn->envelope_mw + falls_mw) return 0;
-  for (uint64_t open = UINT64_MAX; sum_mw + rise > turn->envelope_mw; sum_mw = sum_in_force_mw(turn->limits)) {
+  for (uint64_t open = UINT64_MAX; sum_mw + rise > turn->envelope_mw; sum_mw = limits_sum_mw(turn->limits)) {
     const uint32_t i = greatest(turn, open, fall_mw);
     if (i == LIMITS_MAX || (turn->leased && !purse_is_open(turn->limits->purse))) return 0;
     open &= ~(1ull << i);

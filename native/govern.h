@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 
+#include "driver.h"
 #include "gate.h"
 #include "nvml.h"
 #include "purse.h"
@@ -33,12 +34,16 @@ typedef struct limit {
   uint32_t settled_mw; /* where we have put it, by the last read-back; 0: nowhere, or somebody else has moved it */
   uint64_t foreign;    /* times that it was found moved by somebody else, the last of them at foreign_ns */
   int64_t foreign_ns;
+  uint32_t wanted_mw;        /* where it is to be, by the last turn; 0: left alone */
+  int64_t read_ns;           /* when it was last read, or tried to be */
   int64_t short_ns, long_ns; /* since when it has been below its wish, and above; 0: it is not */
   int64_t raised_ns, retry_ns;
 } limit_t;
 
 typedef struct limits {
   const nvml_t *nvml;
+  driver_t *driver; /* what tells a limit that the driver has forgotten; NULL: nothing does */
+  uint64_t spared;  /* a bit each: not written now, whatever is wished */
   limit_t devices[LIMITS_MAX];
   uint32_t count;
   const gate_t *gate;
@@ -55,6 +60,9 @@ int limit_tells_same(const limit_t *one, const limit_t *other);
 
 /* Read what device i's limit is, at the monotonic time now_ns. */
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
+
+/* The sum of the limits in force, of those that are in the envelope; what can't be read counts at its greatest. */
+uint64_t limits_sum_mw(const limits_t *limits);
 
 /* Take one turn towards the leased limits (NULL: no lease runs) or the safe ones, at the monotonic time now_ns.
  *

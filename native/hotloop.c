@@ -10,7 +10,9 @@ static const int64_t SECOND_NS = 1000000000;
 void hotloop_init(hotloop_t *loop, uint32_t gpus, const nvmlDevice_t *handles, int64_t free_ns, int virtual_time) {
   actuator_t *actuator = &loop->actuator;
   sampler_t *sampler = &loop->sampler;
-  actuator_init(actuator);
+  driver_init(&loop->driver, &loop->nvml, gpus, handles);
+  actuator_init(actuator, &loop->driver);
+  sampler->driver = &loop->driver;
   actuator->limits.nvml = actuator->ceilings.nvml = sampler->reader.nvml = &loop->nvml;
   actuator->gpus = actuator->limits.count = actuator->ceilings.count = sampler->gpus = sampler->devices = gpus;
   sampler->reader.ring = &loop->ring;
@@ -120,4 +122,5 @@ void hotloop_stop(hotloop_t *loop) {
 
 void hotloop_destroy(hotloop_t *loop) {
   actuator_destroy(&loop->actuator);
+  driver_destroy(&loop->driver);
 }

@@ -11,6 +11,7 @@
 
 typedef struct hotloop {
   nvml_t nvml;
+  driver_t driver;
   ring_t ring;
   actuator_t actuator;
   sampler_t sampler;

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from ceiling cimport ceiling_t, ceilings_t
+from driver cimport driver_gpu_shown_t, driver_t
+from exposure cimport exposure_t
 from govern cimport limit_t, limits_t
 from nvml cimport nvml_t, nvmlDevice_t
 from ring cimport ring_t
@@ -27,12 +29,15 @@ cdef extern from "hotloop.h" nogil:
         int64_t lease_until_ns
         uint64_t envelope_mw
         uint64_t owner_uw[64][2]
+        uint32_t forgets[64]
         uint64_t generation
 
     ctypedef struct shown_t:
         limit_t limits[64]
         ceiling_t ceilings[64]
         setting_shown_t settings[4096]
+        driver_gpu_shown_t lives[64]
+        exposure_t exposures[64]
         uint64_t generation
         int64_t turned_ns
 
@@ -41,6 +46,7 @@ cdef extern from "hotloop.h" nogil:
         ceilings_t ceilings
         settings_t settings
         uint32_t gpus
+        int64_t begun_ns
         pthread_mutex_t lock
         setpoints_t told
         shown_t shown
@@ -52,6 +58,7 @@ cdef extern from "hotloop.h" nogil:
 
     ctypedef struct hotloop_t:
         nvml_t nvml
+        driver_t driver
         ring_t ring
         actuator_t actuator
 

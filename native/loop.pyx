@@ -7,6 +7,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ceiling cimport *
+from driver cimport *
+from exposure cimport *
 from govern cimport *
 from hotloop cimport *
 from nvml cimport *
@@ -63,11 +65,25 @@ cdef _copy(char *into, str text, size_t room):
     memcpy(into, <char *> content, len(content) + 1)
 
 
+cdef int64_t _heartbeat(str ring_path):
+    """When the loop before this one was last there, by the ring that it left; 0: there is none."""
+    cdef ring_t ring
+    cdef int64_t beaten_ns
+    memset(&ring, 0, sizeof(ring))
+    if ring_open(&ring, ring_path.encode()) != 0:
+        return 0
+    beaten_ns = ring.header.stats.heartbeat_ns
+    ring_close(&ring)
+    return beaten_ns
+
+
 cdef class Loop:
     """The loop over one NVML library and one ring file. Not thread-safe but where it says so."""
 
     cdef hotloop_t _loop
     cdef bint _open, _made
+    cdef readonly list numbers  # per GPU, the driver's index of it
+    cdef readonly dict left_alone  # by the driver's index, GPUs that did not answer at the start, and why
 
     def __cinit__(
         self, str library, str ring_path, int period_ms, bint virtual_time=False, uint64_t ramp_mw_per_s=0
@@ -82,13 +98,13 @@ cdef class Loop:
             ramp_mw_per_s: How fast the sum of limits may rise; 0: as fast as it goes.
 
         Raises:
-            DriverError: no usable NVML, no device, or the ring can't be made.
+            DriverError: no usable NVML, no device that answers, or the ring can't be made.
         """
         cdef char problem[TEXT_MAX]
         cdef nvmlDevice_t handles[LIMITS_MAX]
         cdef unsigned int count = 0
-        cdef uint32_t i
         cdef int code
+        cdef int64_t beaten_ns
         self._loop.ring.fd = -1
         if nvml_open(&self._loop.nvml, library.encode(), problem, TEXT_MAX):
             raise DriverError(problem.decode("utf-8", "replace"))
@@ -98,14 +114,35 @@ cdef class Loop:
             raise DriverError("the driver shows no GPU")
         if count > LIMITS_MAX:
             raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
-        for i in range(count):
-            self._check(self._loop.nvml.device_by_index(i, &handles[i]), f"gpu{i}: handle")
+        self._find(count, handles)
+        beaten_ns = _heartbeat(ring_path)
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
-        hotloop_init(&self._loop, count, handles, <int64_t> period_ms * 1_000_000, virtual_time)
+        hotloop_init(
+            &self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time
+        )
+        self._loop.actuator.begun_ns = beaten_ns
         self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
         self._made = True
+
+    cdef _find(self, unsigned int count, nvmlDevice_t *handles):
+        """Get the handles of those that answer: one that is lost must not cost the others their warden."""
+        cdef unsigned int i
+        cdef uint32_t found = 0
+        cdef char uuid[96]
+        self.numbers, self.left_alone = [], {}
+        for i in range(count):
+            code = self._loop.nvml.device_by_index(i, &handles[found])
+            if code == NVML_SUCCESS:
+                code = self._loop.nvml.device_uuid(handles[found], uuid, sizeof(uuid))
+            if code == NVML_SUCCESS:
+                self.numbers.append(i)
+                found += 1
+            else:
+                self.left_alone[i] = nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
+        if found == 0:
+            raise DriverError(f"none of {count} GPUs answers: gpu0: {self.left_alone[0]}")
 
     def __dealloc__(self):
         self.close()
@@ -212,11 +249,11 @@ cdef class Loop:
         cdef uint32_t count
         cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
         facts = dict.fromkeys(("architecture", "min_limit_mw", "max_limit_mw", "default_limit_mw", "limit_mw"))
-        self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{i}: UUID")
+        self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{self.numbers[i]}: UUID")
         facts["uuid"] = text.decode()
-        self._check(self._loop.nvml.device_name(handle, text, sizeof(text)), f"gpu{i}: name")
+        self._check(self._loop.nvml.device_name(handle, text, sizeof(text)), f"gpu{self.numbers[i]}: name")
         facts["name"] = text.decode()
-        self._check(self._loop.nvml.device_pci(handle, &pci), f"gpu{i}: PCI address")
+        self._check(self._loop.nvml.device_pci(handle, &pci), f"gpu{self.numbers[i]}: PCI address")
         facts["pci_bus_id"] = pci.busId.decode()
         if self._loop.nvml.architecture != NULL and self._loop.nvml.architecture(handle, &value) == NVML_SUCCESS:
             facts["architecture"] = value
@@ -306,9 +343,16 @@ cdef class Loop:
         """Ask the driver what the limit of GPU `i` is in this moment, in mW; None if it does not tell."""
         cdef unsigned int limit_mw = 0
         cdef nvmlReturn_t code
-        cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
+        cdef nvmlDevice_t handle
+        if not driver_enter(&self._loop.driver):  # it is being opened anew
+            return None
+        handle = self._loop.driver.gpu[i].handle
+        if handle == NULL:
+            driver_leave(&self._loop.driver)
+            return None
         with nogil:
             code = self._loop.nvml.limit_get(handle, &limit_mw)
+        driver_leave(&self._loop.driver)
         return limit_mw if code == NVML_SUCCESS else None
 
     def limits(self):
@@ -362,6 +406,79 @@ cdef class Loop:
                 problem = nvml_text(&self._loop.nvml, device.code).decode("utf-8", "replace")
             found.append((device.held_mhz or None, problem))
         return found
+
+    def lives(self):
+        """Per GPU, what is known of the driver's life under it.
+
+        Each is why there is no driver for it (None: it answers), since when (ns), how often there was evidence that the
+        driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what it was (mW),
+        and whether its persistence mode is on (None: not known).
+        """
+        cdef uint32_t i
+        cdef driver_gpu_shown_t *life
+        cdef driver_gpu_shown_t shown[LIMITS_MAX]
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        memcpy(shown, self._loop.actuator.shown.lives, sizeof(shown))
+        pthread_mutex_unlock(&self._loop.actuator.lock)
+        found = []
+        for i in range(self._loop.actuator.gpus):
+            life = &shown[i]
+            why = None
+            if life.void_ns:
+                why = nvml_text(&self._loop.nvml, life.code).decode("utf-8", "replace")
+            mode = None if life.persistence < 0 else bool(life.persistence)
+            found.append(
+                (
+                    why,
+                    life.void_ns or None,
+                    life.forgets,
+                    life.forgot_ns or None,
+                    bool(life.is_kept),
+                    life.found_mw or None,
+                    mode,
+                )
+            )
+        return found
+
+    def exposures(self):
+        """Per device, how long its limit in force was above the one that we held.
+
+        Each is seconds and joules of all of them, since when it is so now (ns; None: it is not), when the last one
+        ended (ns; None: there was none), and seconds and joules of the present or else the last one.
+        """
+        cdef uint32_t i
+        cdef exposure_t *one
+        cdef exposure_t shown[LIMITS_MAX]
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        memcpy(shown, self._loop.actuator.shown.exposures, sizeof(shown))
+        pthread_mutex_unlock(&self._loop.actuator.lock)
+        found = []
+        for i in range(self._loop.actuator.limits.count):
+            one = &shown[i]
+            found.append(
+                (
+                    one.exposed_ns / 1e9,
+                    one.exposed_uj / 1e6,
+                    one.since_ns or None,
+                    one.ended_ns or None,
+                    one.last_ns / 1e9,
+                    one.last_uj / 1e6,
+                )
+            )
+        return found
+
+    def heard(self, list forgets):
+        """Say per GPU of how often its driver forgot its settings: what must be done before they are set again is done.
+
+        Thread-safe.
+        """
+        cdef uint32_t i
+        cdef setpoints_t *told
+        numbers = [int(each) for each in forgets]
+        told = actuator_tell(&self._loop.actuator)
+        for i in range(self._loop.actuator.gpus):
+            told.forgets[i] = numbers[i]
+        actuator_told(&self._loop.actuator)
 
     def settings(self):
         """Per setting: the text as read back since our last write, its errno, when somebody else changed it (ns).

@@ -27,6 +27,8 @@
   X(limit_set, nvmlDeviceSetPowerManagementLimit)
 
 #define NVML_OPTIONAL(X)                                        \
+  X(persistence, nvmlDeviceGetPersistenceMode)                  \
+  X(persistence_set, nvmlDeviceSetPersistenceMode)              \
   X(architecture, nvmlDeviceGetArchitecture)                    \
   X(limit_enforced, nvmlDeviceGetEnforcedPowerLimit)            \
   X(energy, nvmlDeviceGetTotalEnergyConsumption)                \

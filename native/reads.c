@@ -106,6 +106,9 @@ power_look_t reads_power(reader_t *reader, gpu_reads_t *gpu, int tracked, int64_
   if (!ask_fields(reader, gpu, &values)) ask_plainly(reader, gpu, &values);
   const int64_t time_ns = time_of(reader, now_ns);
   note(&gpu->counter, values.energy_code);
+  look.code = values.power_code;
+  look.energy_code = values.energy_code;
+  look.energy_mj = values.energy_mj;
   look.is_there = values.power_code == NVML_SUCCESS;
   if (look.is_there) look.changed = is_new(gpu, &values);
   if (look.is_there && tracked) look.seen = channel_look(&gpu->power, time_ns, look.changed);
@@ -215,4 +218,11 @@ void reads_slow(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
   if (nvml->compute_processes) read_processes(reader, gpu, now_ns);
   if (nvml->field_values && !is_lacking(&gpu->traffic)) read_traffic(reader, gpu, now_ns);
   if (nvml->samples && is_lacking(&gpu->counter)) read_samples(reader, gpu, now_ns);
+}
+
+void reads_lost(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
+  static const uint16_t channels[] = {RING_POWER_INSTANT_MW, RING_ENERGY_MJ, RING_GPU_UTILISATION_PCT,
+                                      RING_SM_CLOCK_MHZ, RING_TEMPERATURE_C};
+  for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+    reads_publish(reader, gpu->device, channels[i], NVML_ERROR_GPU_IS_LOST, 0, time_of(reader, now_ns));
 }

@@ -42,6 +42,8 @@ typedef struct gpu_reads {
 
 /* How the look at the power sensor went. */
 typedef struct power_look {
+  nvmlReturn_t code, energy_code;
+  unsigned long long energy_mj;
   int is_there, changed;
   channel_seen_t seen;
 } power_look_t;
@@ -52,6 +54,9 @@ power_look_t reads_power(reader_t *reader, gpu_reads_t *gpu, int tracked, int64_
 void reads_activity(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
 /* Temperature, memory, PCIe traffic, processes; and the driver's samples of power where there is no counter. */
 void reads_slow(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
+
+/* There is no GPU to ask now: say so. */
+void reads_lost(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
 
 /* Publish one value of unknown age, or the failure to read it. */
 void reads_publish(reader_t *reader, uint16_t device, uint16_t channel, nvmlReturn_t code, int64_t value,

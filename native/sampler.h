@@ -18,6 +18,8 @@ typedef struct due {
 
 typedef struct sampler {
   reader_t reader;
+  driver_t *driver;       /* whose handles these are */
+  uint32_t generation;    /* of them */
   uint32_t gpus, devices; /* the GPUs come first, then the packages */
   zone_t *zones;          /* of all devices; a GPU's is empty */
   int64_t free_ns;        /* between two looks at a power sensor whose times can't be learnt */

@@ -21,6 +21,7 @@ typedef struct setpoints {
   int64_t lease_until_ns;
   uint64_t envelope_mw;                       /* the sum of limits must not pass it; 0: no budget */
   uint64_t owner_uw[LIMITS_MAX][ZONE_LIMITS]; /* of packages: what their limits were before us */
+  uint32_t forgets[LIMITS_MAX];               /* of GPUs: those that who tells this knows of, and has seen to */
   uint64_t generation;                        /* counts what was said */
 } setpoints_t;
 

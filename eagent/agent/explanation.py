@@ -112,6 +112,8 @@ def _note(device: Device, limit: Json, decision: Decision | None) -> str:
         return f"the power limit can't be set here: {limit['why'] or 'the driver did not say why'}"
     if limit["state"] == "unknown":
         return "the warden does not answer: what is in force is what was last leased, then the safe cap or the baseline"
+    if limit["exposure"] and limit["exposure"]["now"]:
+        return "it is above what eagent holds, or can't be read: eagent sets it again as soon as the driver answers"
     requested_w, enforced_w = limit["requested_w"], limit["enforced_w"]
     if requested_w is not None and enforced_w is not None and enforced_w < requested_w:
         return f"the driver enforces {enforced_w:g} W, less than the {requested_w:g} W asked for: another limit binds"

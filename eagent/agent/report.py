@@ -189,7 +189,13 @@ def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None
         "state": knob.state if knob else "unknown",
         "writable": described.power_limit.writable,
         "why": "; ".join(text for text in (why, _counted(described, held)) if text),
+        "exposure": exposure(knob),
     }
+
+
+def exposure(knob: KnobStatus | None) -> Json | None:
+    """How long the limit in force was above what the warden held since it began, and by how much, at most; and now."""
+    return {"seconds": knob.exposed_s, "joules": knob.exposed_j, "now": knob.is_exposed} if knob else None
 
 
 def baseline_w(knob: KnobStatus | None) -> float | None:

@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +46,9 @@ class KnobStatus:
     writable: bool
     why: str
     error: str | None
+    exposed_s: float = 0.0  # how long the limit in force was above what the warden held, in all, ...
+    exposed_j: float = 0.0  # ... and by how much, at most
+    is_exposed: bool = False  # it is so now
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,5 +331,6 @@ _Row = TypeVar("_Row", KnobStatus, ClockStatus, PreferenceStatus)
 
 
 def _row(kind: type[_Row], packed: wire.Message) -> _Row:
-    """One knob; fields of a newer warden that this one does not know are left out."""
-    return kind(**{made.name: packed[made.name] for made in fields(kind)})
+    """One knob; fields of a newer warden that this one does not know are left out, as are an older one's gaps."""
+    names = (made.name for made in fields(kind) if made.name in packed or made.default is MISSING)
+    return kind(**{name: packed[name] for name in names})

@@ -111,6 +111,7 @@ class _StatusCollector(Collector):
                 yield self._traffic(kind.of(devices))
             yield self._ages(kind, kind.of(devices))
             yield from self._limits(kind, kind.of(devices))
+            yield from self._exposures(kind, kind.of(devices))
         yield self._ceilings(CPU.of(devices))
         yield self._busy(self._status["busy_cpus"])
         yield from self._budget(self._status["budget"])
@@ -188,6 +189,22 @@ class _StatusCollector(Collector):
             states.add_metric([*kind.named(device), limit["state"]], 1)
         yield limits
         yield states
+
+    def _exposures(self, kind: _Kind, devices: list[Json]) -> Iterator[Metric]:
+        for name, text in (
+            ("seconds", "Time in which the power limit in force was above the one held, in seconds"),
+            ("joules", "What that allowed to be drawn beyond it, as limit above times time, in joules"),
+        ):
+            family = CounterMetricFamily(
+                f"{kind.family}_exposure_{name}",
+                f"{self._mark}{text}, since the warden began; at most so much. Source: the warden.",
+                labels=kind.labels,
+            )
+            for device in devices:
+                exposure = device["power_limit"]["exposure"]
+                if exposure is not None:
+                    family.add_metric(kind.named(device), exposure[name])
+            yield family
 
     def _ceilings(self, packages: list[Json]) -> Metric:
         """Called as node_exporter calls the same file."""

@@ -56,6 +56,7 @@ def report(status: Json) -> list[str]:
         lines.append("SIMULATED: no hardware is behind these numbers; every watt below is simulated.")
     lines += [warden_line(status["warden"]), *cost_lines(status["cost"])]
     lines += [*budget_lines(status["budget"]), lease_line(status)]
+    lines += exposure_lines(status)
     lines += mesh_lines(status["mesh"])
     lines += cpu_lines(status)
     lines += [f"ALARM: {alarm}" for alarm in status["alarms"]]
@@ -165,6 +166,17 @@ def lease_line(status: Json) -> str:
     if lease:
         return f"lease    runs {format_duration(lease['until_s'])} more, unless renewed"
     return f"lease    none: {held_back}" if held_back else "lease    none"
+
+
+def exposure_lines(status: Json) -> list[str]:
+    """How long limits in force were above what was held; nothing where none was since the warden began."""
+    parts = []
+    for device in status["devices"]:
+        exposure = device["power_limit"].get("exposure")  # an older agent does not tell it
+        if exposure and (exposure["now"] or exposure["seconds"]):
+            now = " and it still is" if exposure["now"] else ""
+            parts.append(f"{device['device']} {exposure['seconds']:.2f} s, {exposure['joules']:.0f} J{now}")
+    return [f"exposure {'; '.join(parts)}: limits in force above what was held, at most"] if parts else []
 
 
 def _row(device: Json) -> tuple[str, ...]:

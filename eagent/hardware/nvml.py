@@ -47,7 +47,7 @@ def describe(loop: Loop, i: int) -> tuple[Device, Facts]:
     sensor = SENSORS.get(facts["architecture"] or 0, UNKNOWN_SENSOR)
     device = Device(
         uuid=facts["uuid"],
-        index=i,
+        index=loop.numbers[i],
         name=facts["name"],
         pci_bus_id=facts["pci_bus_id"],
         min_limit_w=(low or 0) / 1000,

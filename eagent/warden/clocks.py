@@ -100,6 +100,16 @@ class Clocks:
                 raise RefusedError(f"the journal can't be written ({problem.strerror}), so nothing is set") from None
         return [clocks_mhz.get(device.uuid) or self._fallback(device) for device in self._devices]
 
+    def renew(self, i: int) -> None:
+        """Make the entry of GPU `i`, if one stands, anew after its driver has forgotten what was set.
+
+        Raises:
+            OSError: the journal can't be written; the entry stands in memory.
+        """
+        entry = self._journal.get(self._devices[i].uuid, GPU_CLOCK)
+        if entry:
+            self._journal.renew_or_remember(entry)
+
     def at_rest(self) -> bool:
         """Whether every clock is where it falls back to, as far as the driver's answers tell."""
         return all(

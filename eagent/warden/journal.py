@@ -119,6 +119,18 @@ class Journal:
         self._entries[entry.key] = entry
         return entry
 
+    def renew_or_remember(self, entry: Entry) -> None:
+        """As `renew`, but where the disk does not take it, it is kept in memory: the knob may be ours already.
+
+        Raises:
+            OSError: it is in memory alone.
+        """
+        try:
+            self.renew(entry)
+        except OSError:
+            self.remember(entry)
+            raise
+
     def remember(self, entry: Entry) -> None:
         """Keep a prior value in memory alone until the disk takes it: only where a knob must be lowered for safety."""
         self._entries[entry.key] = self._stamped(entry)

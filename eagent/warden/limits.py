@@ -160,6 +160,20 @@ class Limits:
             if package:
                 self._loop.own(i, owner_uw)
 
+    def renew(self, i: int, found_mw: int | None) -> None:
+        """Make the entry of GPU `i`, if one stands, anew after its driver has forgotten what was set.
+
+        Args:
+            i: Its number in the loop's order.
+            found_mw: What the driver had in its place; None: the limit was still ours.
+
+        Raises:
+            OSError: the journal can't be written; the entry stands in memory.
+        """
+        entry = self._journal.get(self._devices[i].uuid, POWER_LIMIT)
+        if entry:
+            self._journal.renew_or_remember(replace(entry, prior=entry.prior if found_mw is None else found_mw))
+
     def wish(self, limits_mw: Mapping[str, int]) -> list[int]:
         """Per device, in the loop's terms, what to hold under a lease of these; they are in the journal.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -66,7 +67,8 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         journal, boot_id = _open_journal(paths), _boot_id(paths)
         entered = frozenset(entry.key for entry in journal if not journal.is_void(entry, boot_id))
         packages = _find_packages(paths.sysfs)
-        warden = Warden(loop, journal, paths.budget, boot_id, _settle, config.gpu_clock_baseline_mhz, packages)
+        baseline_mhz, driver = config.gpu_clock_baseline_mhz, functools.partial(generation, paths.sysfs)
+        warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver)
         found_mw = [limit[0] for limit in loop.limits()]
         for body in (loop.sample, loop.actuate):
             thread = threading.Thread(target=body, name=f"hot loop: {body.__name__}")
@@ -155,11 +157,12 @@ def _claim(loop: Loop) -> list[socket.socket]:
             claim.listen(1)
         except OSError:
             pid, uid = _holder(name)
+            number = loop.numbers[i]
             if uid in (0, os.getuid()):
                 raise UnavailableError(
-                    f"another warden (pid {pid}) governs gpu{i} already, with other directories: stop it first"
+                    f"another warden (pid {pid}) governs gpu{number} already, with other directories: stop it first"
                 ) from None
-            log.warning("gpu%d is claimed by pid %s of user %s, who can be no warden: passed over", i, pid, uid)
+            log.warning("gpu%d is claimed by pid %s of user %s, who can be no warden: passed over", number, pid, uid)
     return claims
 
 

@@ -27,6 +27,7 @@ from eagent.warden.budget import check_budget, check_range, uncapped_mw
 from eagent.warden.clocks import Clocks
 from eagent.warden.entry import Entry
 from eagent.warden.journal import ALARMS_MAX, Journal
+from eagent.warden.life import Life, Lives, told
 from eagent.warden.limits import Limits
 from eagent.warden.processors import Processors
 from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
@@ -47,6 +48,7 @@ class Warden:
         settle: Callable[[Callable[[], bool]], bool],
         clock_baseline_mhz: int | None = None,
         packages: Sequence[Package] = (),
+        driver: Callable[[], str] = lambda: "",
     ) -> None:
         """Take the host over: nothing is written yet but a no-op to each power limit, to learn which can be.
 
@@ -59,6 +61,7 @@ class Warden:
                 the condition's last value.
             clock_baseline_mhz: The site's own clock ceiling, which can't be read and so must be declared.
             packages: The host's CPU packages, as far as they are to be governed.
+            driver: Tells the present life of the GPU driver, as the journal enters it.
 
         Raises:
             DriverError: the driver does not answer.
@@ -68,9 +71,11 @@ class Warden:
         self._budget_file = budget_file
         self._boot_id = boot_id
         self._settle = settle
+        self._driver = driver
         self._limits = Limits(loop, journal, boot_id, must_lower=os.path.lexists(budget_file))
         self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz)
         self._processors = Processors(loop, journal, boot_id)
+        self._lives = Lives(loop)
         self._lease_mw: dict[str, int] = {}
         self._lease_mhz: dict[str, int] = {}
         self._lease_preferences: dict[str, str] = {}
@@ -148,7 +153,11 @@ class Warden:
         self._loop.fall_back(limits_mw, self._clocks.fallback(), self._processors.fallback(), envelope_mw)
 
     def _uncapped_mw(self) -> int:
-        return uncapped_mw(self.budget, self.devices) if self.budget else 0
+        return uncapped_mw(self.budget, self.devices) + self._left_alone_mw() if self.budget else 0
+
+    def _left_alone_mw(self) -> int:
+        """What GPUs that did not answer at the start may draw, as far as those tell that did."""
+        return len(self._loop.left_alone) * max((mw(device.max_limit_w) for device in self.devices), default=0)
 
     def _in_force(self) -> bool:
         return self._loop.governed(False) and self._limits.sum_mw(self.budget) <= self._envelope_mw()
@@ -163,6 +172,7 @@ class Warden:
         An entry that can't be removed stands, is among the alarms, and the next tick tries again.
         """
         self._journal.save()
+        self._follow_driver()
         leased = self.leased(now_ns)
         if not self._loop.governed(not leased):
             return
@@ -174,6 +184,17 @@ class Warden:
             self._tell_fallback()
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
+
+    def _follow_driver(self) -> None:
+        """Enter in the journal anew what the driver has forgotten, and only then let the loop set it again."""
+        if self._lives.follow(self._renew):
+            self._tell_fallback()
+            self._lives.tell()
+
+    def _renew(self, i: int, life: Life) -> None:
+        self._journal.driver = self._driver()
+        self._limits.renew(i, None if life.is_kept else life.found_mw)
+        self._clocks.renew(i)
 
     @property
     def entered(self) -> bool:
@@ -211,11 +232,13 @@ class Warden:
         gpu_clocks, gpu_alarms = self._clocks.status(clocks_mhz)
         cpu_clocks, cpu_preferences, cpu_alarms = self._processors.status(clocks_mhz, preferences, now_ns)
         alarms = [*self._alarms, *self._journal.alarms(), *limit_alarms, *gpu_alarms, *cpu_alarms]
+        alarms += self._lives.alarms(self.devices, self._is_held, now_ns)
         over_mw = self._limits.sum_mw(self.budget) - self._envelope_mw()
         if self.budget and over_mw > 0:
             alarms.append(f"limits in force are {watts(over_mw):.0f} W above the budget's envelope")
+        exposures = zip(knobs, self._lives.exposures(), strict=True)
         return {
-            "knobs": knobs,
+            "knobs": [{**knob, **told(exposure)} for knob, exposure in exposures],
             "clocks": [*gpu_clocks, *cpu_clocks],
             "preferences": cpu_preferences,
             "budget": pack_budget(self.budget) if self.budget else None,
@@ -223,6 +246,9 @@ class Warden:
             "alarms": alarms,
             "kept": self.kept()[:ALARMS_MAX],
         }
+
+    def _is_held(self, device: Device) -> bool:
+        return any(self._journal.get(device.uuid, knob) for knob in (KnobName.POWER_LIMIT, KnobName.GPU_CLOCK))
 
     def lease(
         self,
@@ -262,6 +288,7 @@ class Warden:
                 raise RefusedError(
                     f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
                 )
+        self._follow_driver()  # what a lease enters is what is there before it, and not what was forgotten
         packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
         asked_mhz, preferences = dict(clocks_mhz or {}), dict(preferences or {})
         try:
@@ -294,6 +321,7 @@ class Warden:
             RefusedError: it could not be kept, or not be stored. Nothing has changed then.
         """
         check_budget(budget, self.devices)
+        self._follow_driver()
         try:
             self._limits.enter(self._limits.writable().keys(), "budget", f"{budget.budget_w:g} W for the host")
             durable.store(self._budget_file, pack_budget(budget))

@@ -79,6 +79,7 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
         "state": "baseline",
         "writable": True,
         "why": "",
+        "exposure": {"seconds": 0.0, "joules": 0.0, "now": False},
     }
 
 

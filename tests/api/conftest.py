@@ -87,6 +87,7 @@ def status() -> dict[str, Any]:
                 "state": "leased" if index == 0 else "foreign",
                 "writable": index == 0,
                 "why": "share of the budget",
+                "exposure": {"seconds": 1.25, "joules": 187.5, "now": False} if index == 0 else None,
             },
         }
 
@@ -114,6 +115,7 @@ def status() -> dict[str, Any]:
             "state": "leased",
             "writable": True,
             "why": "",
+            "exposure": {"seconds": 0.0, "joules": 0.0, "now": False},
         },
         "cpu_clock": {"held_mhz": 2100, "ours_mhz": 2000, "baseline_mhz": 3400, "state": "leased"},
         "cpu_preference": {"held": "mixed", "ours": "balance_power", "baseline": None, "state": "leased"},

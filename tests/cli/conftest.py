@@ -92,6 +92,7 @@ def status() -> dict[str, Any]:
                     "state": "leased",
                     "writable": True,
                     "why": "share of the budget",
+                    "exposure": {"seconds": 0.0, "joules": 0.0, "now": False},
                 },
                 "gpu_clock": {
                     "ours_mhz": None,
@@ -128,6 +129,7 @@ def package() -> dict[str, Any]:
             "state": "baseline",
             "writable": True,
             "why": "",
+            "exposure": {"seconds": 0.0, "joules": 0.0, "now": False},
         },
         "cpu_clock": {
             "held_mhz": 1800,

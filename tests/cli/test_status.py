@@ -102,6 +102,13 @@ def test_simulated_watts_are_called_simulated(status: dict[str, Any]) -> None:
     assert cells(lines)["SIM._POWER"] == "312.4 W"
 
 
+def test_exposure_is_told_where_there_was_any(status: dict[str, Any]) -> None:
+    assert "exposure" not in "\n".join(report(status))
+    status["devices"][0]["power_limit"]["exposure"] = {"seconds": 1.25, "joules": 187.5, "now": True}
+    line = next(line for line in report(status) if line.startswith("exposure"))
+    assert "gpu0 1.25 s, 188 J and it still is" in line
+
+
 def test_without_warden_budget_and_devices_it_says_each(status: dict[str, Any]) -> None:
     status["warden"].update(connected=False, stale_s=None)
     unknown(status["cost"])

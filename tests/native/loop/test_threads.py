@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 STEMS = (
-    *("hotloop", "sampler", "reads", "channel", "shed", "ring"),
+    *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring"),
     *("actuator", "govern", "scale", "ramp", "purse", "ceiling", "setting", "zone", "attribute", "nvml"),
 )
 SECONDS = "3"
@@ -34,7 +34,13 @@ def test_no_thread_of_the_loop_races_with_another(
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
-    told, asked, drained, writes, refreshes, steps, highest_mw = map(int, ran.stdout.split())
+    life, work = (map(int, line.split()) for line in ran.stdout.splitlines())
+    reloads, opens, forgets, sampled_by, generation, misuses = life
+    assert reloads >= 5
+    assert opens >= forgets >= reloads - 2, "each time handles were void they were got anew, and of every GPU"
+    assert generation - sampled_by in (0, 1, 2), "the sampler reads by the handles that there are"
+    assert misuses == 0, "nobody is in the driver while it is opened anew"
+    told, asked, drained, writes, refreshes, steps, highest_mw = work
     assert min(told, asked, writes, refreshes, steps) >= 20, "every part had work to do"
     assert drained >= 4 * refreshes / 2
     assert highest_mw <= ENVELOPE_MW

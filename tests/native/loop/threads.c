@@ -1,5 +1,6 @@
-/* The whole loop with all of its threads, told new setpoints without a pause, read from its ring and asked how it is:
- * for a thread sanitizer. Prints what it did; the sanitizer prints what it found. */
+/* The whole loop with all of its threads, told new setpoints without a pause, read from its ring and asked how it is,
+ * over a driver that is loaded anew again and again: for a thread sanitizer. Prints what it did; the sanitizer prints
+ * what it found. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,20 @@ static void *actuate(void *unused) {
   return unused;
 }
 
+/* What the driver forgot is known at once: with the actuator's lock held. */
+static uint32_t heard_forgets(uint32_t i) {
+  return loop.actuator.shown.lives[i].forgets;
+}
+
+static void *reload(void *reloads) {
+  while (going_on()) {
+    for (int i = 0; i < 30 && going_on(); i++) fake_pass(10000000);
+    fake_reload();
+    ++*(uint32_t *)reloads;
+  }
+  return NULL;
+}
+
 /* As the warden: leases come and go, budgets are cut. */
 static void *tell(void *told) {
   for (uint32_t turn = 0; going_on(); turn++) {
@@ -36,6 +51,7 @@ static void *tell(void *told) {
       setpoints->fallback.limit_mw[i] = 150000;
       setpoints->lease.limit_mw[i] = 150000 + 100000 * (i == turn % FAKE_GPUS) + turn % 7 * 1000;
     }
+    for (uint32_t i = 0; i < FAKE_GPUS; i++) setpoints->forgets[i] = heard_forgets(i);
     setpoints->lease_until_ns = turn % 5 == 4 ? 0 : clock_now_ns() + 30000000;
     actuator_told(&loop.actuator);
     ++*(uint32_t *)told;
@@ -71,10 +87,10 @@ static void *ask(void *asked) {
 int main(int count, char **arguments) {
   if (count != 3) return 2;
   nvmlDevice_t handles[FAKE_GPUS];
-  pthread_t threads[5];
-  uint32_t told = 0, asked = 0;
+  pthread_t threads[6];
+  uint32_t told = 0, asked = 0, reloads = 0;
   uint64_t drained = 0;
-  fake_open(&loop.nvml, handles, 200000);
+  fake_open(&loop.nvml, handles, FAKE_LIMIT_MW);
   if (ring_create(&loop.ring, arguments[1])) return 3;
   hotloop_init(&loop, FAKE_GPUS, handles, 50000000, 0);
   for (uint32_t i = 0; i < FAKE_GPUS; i++) {
@@ -82,14 +98,19 @@ int main(int count, char **arguments) {
     loop.actuator.limits.devices[i].requested_mw = 200000;
     loop.actuator.limits.devices[i].capped = 1;
   }
-  void *(*bodies[])(void *) = {sample, actuate, tell, drain, ask};
-  void *results[] = {NULL, NULL, &told, &drained, &asked};
-  for (int i = 0; i < 5; i++) pthread_create(&threads[i], NULL, bodies[i], results[i]);
+  void *(*bodies[])(void *) = {sample, actuate, tell, drain, ask, reload};
+  void *results[] = {NULL, NULL, &told, &drained, &asked, &reloads};
+  for (int i = 0; i < 6; i++) pthread_create(&threads[i], NULL, bodies[i], results[i]);
   usleep((useconds_t)(atof(arguments[2]) * 1e6));
   __atomic_store_n(&done, 1, __ATOMIC_RELAXED);
   hotloop_stop(&loop);
-  for (int i = 0; i < 5; i++) pthread_join(threads[i], NULL);
+  for (int i = 0; i < 6; i++) pthread_join(threads[i], NULL);
   const ring_stats_t *stats = &loop.ring.header->stats;
+  uint32_t forgets = UINT32_MAX;
+  for (uint32_t i = 0; i < FAKE_GPUS; i++)
+    if (loop.driver.gpu[i].shown.forgets < forgets) forgets = loop.driver.gpu[i].shown.forgets;
+  printf("%u %u %u %u %u %u\n", reloads, __atomic_load_n(&fake_opens, __ATOMIC_SEQ_CST), forgets,
+         loop.sampler.generation, loop.driver.generation, __atomic_load_n(&fake_misuses, __ATOMIC_SEQ_CST));
   printf("%u %u %lu %lu %lu %lu %lu\n", told, asked, (unsigned long)drained, (unsigned long)stats->writes,
          (unsigned long)stats->refreshes, (unsigned long)stats->steps,
          (unsigned long)__atomic_load_n(&fake_highest_sum_mw, __ATOMIC_RELAXED));

@@ -1,0 +1,24 @@
+"""The driver's life as driver.h gives it."""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from nvml cimport nvmlDevice_t, nvmlReturn_t
+
+cdef extern from "driver.h" nogil:
+    ctypedef struct driver_gpu_shown_t:
+        nvmlReturn_t code
+        int64_t void_ns
+        uint32_t forgets
+        int64_t forgot_ns
+        bint is_kept
+        uint32_t found_mw
+        int persistence
+
+    ctypedef struct driver_gpu_t:
+        nvmlDevice_t handle
+
+    ctypedef struct driver_t:
+        driver_gpu_t gpu[64]
+
+    int driver_enter(driver_t *driver)
+    void driver_leave(driver_t *driver)

@@ -1,0 +1,283 @@
+"""What the warden does when the driver is loaded anew, resets or loses a GPU, or forgets what was set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from eagent.sim._faults import Faults
+from eagent.warden.journal import Journal
+
+PRIOR_W, HELD_W, DEFAULT_W = 380.0, 250.0, 400.0
+BACK_S = 2.0  # what was forgotten is in force again in this time
+LOOK_S = 1.0  # so old may the last look be that found it in force
+
+MakeRig = Callable[..., Any]
+
+
+class Struck:
+    """A rig whose GPU 1 is leased at HELD_W, after an owner had set PRIOR_W, and the faults of its host."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.faults = Faults(host.made.plant)
+        host.plant.set_power_limit(1, PRIOR_W)
+        self.lease()
+        host.step(1)
+        assert host.limits_w() == [400, HELD_W, 400, 400]
+        self.begun = len(host.plant.limit_log())
+
+    def lease(self, **clocks_mhz: int) -> None:
+        uuid = self.host.warden.devices[1].uuid
+        clocks = {uuid: clocks_mhz["mhz"]} if clocks_mhz else {}
+        self.host.warden.lease({uuid: round(HELD_W * 1000)}, 60.0, self.host.now_ns, clocks)
+
+    def inject(self, kind: str, gpu: int | None = 1) -> int:
+        target, index = ("gpu", gpu) if gpu is not None else ("host", 0)
+        number = self.faults.inject(kind, target, index, (), from_s=self.host.plant.time_s)
+        self.host.plant.advance(self.host.plant.time_s + 0.001)
+        return number
+
+    def live(self, seconds: float) -> None:
+        """Let the loop step, and the warden's Python tick as its server does."""
+        for _ in range(round(seconds / 0.2)):
+            self.host.step(0.2)
+            self.host.warden.tick(self.host.now_ns)
+
+    def writes(self, gpu: int) -> list[tuple[float, float, float]]:
+        """When a limit was changed since the beginning, from what, and to what."""
+        log = self.host.plant.limit_log()[self.begun :]
+        return [(at_s, old_w, new_w) for at_s, place, old_w, new_w, _ in log if place == gpu]
+
+    def status(self) -> Any:
+        return self.host.warden.status(self.host.now_ns)
+
+    def row(self, gpu: int) -> Any:
+        return self.status()["knobs"][gpu]
+
+    def alarms(self, *words: str) -> list[str]:
+        return [alarm for alarm in self.status()["alarms"] if all(word in alarm for word in words)]
+
+    def prior_w(self, gpu: int) -> float | None:
+        """What the disk says that a limit goes back to."""
+        uuid = self.host.warden.devices[gpu].uuid
+        entries = {(entry.uuid, str(entry.knob)): entry for entry in Journal(self.host.state / "journal")}
+        entry = entries.get((uuid, "power_limit"))
+        return entry.prior / 1000 if entry else None
+
+
+@pytest.fixture
+def struck(rig: MakeRig) -> Iterator[Callable[..., Struck]]:
+    made: list[Struck] = []
+
+    def make(**options: Any) -> Struck:
+        made.append(Struck(rig(**options)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.faults.close()
+
+
+def _drop_s(one: Struck, gpu: int) -> tuple[float, float]:
+    """When a limit was dropped to the default, and how long until ours was back."""
+    (dropped_s, old_w, new_w), (back_s, _, again_w) = one.writes(gpu)[:2]
+    assert (old_w, new_w, again_w) == (HELD_W, DEFAULT_W, HELD_W)
+    return dropped_s, back_s - dropped_s
+
+
+@pytest.mark.parametrize(("kind", "gpu"), [("driver-reload", None), ("gpu-reset", 1), ("settings-dropped", 1)])
+def test_what_the_driver_forgets_is_in_force_again_within_two_seconds(
+    struck: Callable[..., Struck], kind: str, gpu: int | None
+) -> None:
+    one = struck()
+    one.inject(kind, gpu)
+    one.live(4)
+    _, took_s = _drop_s(one, 1)
+    assert took_s <= BACK_S
+    assert one.host.limits_w() == [400, HELD_W, 400, 400]
+    assert not one.alarms("changed by somebody else")
+    assert one.alarms("gpu1", "the driver forgot its settings", "set again")
+
+
+@pytest.mark.parametrize(("kind", "gpu"), [("driver-reload", None), ("gpu-reset", 1), ("settings-dropped", 1)])
+def test_what_the_driver_forgot_is_no_longer_gone_back_to(
+    struck: Callable[..., Struck], kind: str, gpu: int | None
+) -> None:
+    one = struck()
+    assert one.prior_w(1) == PRIOR_W
+    one.inject(kind, gpu)
+    one.live(4)
+    assert one.prior_w(1) == DEFAULT_W
+    one.host.warden.release()
+    one.live(1)
+    assert one.host.limits_w() == [400] * 4
+    assert one.prior_w(1) is None
+
+
+def test_an_entry_is_made_anew_before_the_knob_is_set_again(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.inject("driver-reload", None)
+    one.host.step(4)  # nobody ticks: the journal still has the old value
+    assert one.host.limits_w()[1] == DEFAULT_W
+    assert one.prior_w(1) == PRIOR_W
+    one.host.warden.tick(one.host.now_ns)
+    assert one.prior_w(1) == DEFAULT_W
+    one.host.step(0.2)
+    assert one.host.limits_w()[1] == HELD_W
+
+
+def test_under_a_budget_lowering_does_not_wait_for_the_journal(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.warden.budget_set(one.host.budget(1000))
+    one.host.step(1)
+    one.inject("driver-reload", None)
+    one.host.step(BACK_S)
+    assert sum(one.host.limits_w()) <= 1000
+
+
+def test_a_limit_that_somebody_moves_is_not_taken_for_forgotten(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.plant.set_power_limit(1, 390.0)
+    one.live(2)
+    assert one.alarms("gpu1", "changed by somebody else")
+    assert not one.alarms("forgot")
+    assert one.prior_w(1) in (PRIOR_W, 390.0)  # as it is configured what becomes of such a value, but never the default
+
+
+def test_a_counter_that_begins_anew_alone_moves_nothing(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.inject("energy-reset")
+    one.live(3)
+    assert one.writes(1) == []
+    assert one.prior_w(1) == PRIOR_W
+    one.host.warden.release()
+    one.live(1)
+    assert one.host.limits_w()[1] == PRIOR_W
+
+
+@pytest.mark.parametrize("kind", ["gpu-lost", "reset-required"])
+def test_a_lost_gpu_costs_the_others_nothing_and_is_held_again_when_it_is_back(
+    struck: Callable[..., Struck], kind: str
+) -> None:
+    one = struck()
+    number = one.inject(kind)
+    one.live(5)
+    assert one.alarms("gpu1", "there is no driver for it", f"{DEFAULT_W:g} W")
+    assert one.row(1)["requested_mw"] is None
+    assert [one.row(gpu)["requested_mw"] for gpu in (0, 2, 3)] == [400_000] * 3
+    one.host.warden.lease({one.host.warden.devices[2].uuid: 200_000}, 60.0, one.host.now_ns)
+    one.lease()  # the lease of before again: the other one is its owner's
+    one.live(40)
+    one.faults.clear(number)
+    one.live(BACK_S)
+    assert one.row(1)["requested_mw"] == round(HELD_W * 1000)
+    assert not one.alarms("there is no driver")
+    assert one.prior_w(1) == PRIOR_W  # it had kept what was set
+    one.host.warden.release()
+    one.live(1)
+    assert one.host.limits_w()[1] == PRIOR_W
+
+
+def test_a_gpu_that_was_reset_while_it_was_lost_is_held_again_within_two_seconds(
+    struck: Callable[..., Struck],
+) -> None:
+    one = struck()
+    one.inject("reset-required")
+    one.live(10)
+    one.inject("gpu-reset")
+    one.live(4)
+    _, took_s = _drop_s(one, 1)
+    assert took_s <= BACK_S
+    assert one.prior_w(1) == DEFAULT_W
+
+
+def test_locked_clocks_are_written_again_after_a_reload(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.lease(mhz=1005)
+    one.live(2)
+    assert one.host.plant.view(1)["locked_max_mhz"] == 1005
+    for kind, gpu in (("driver-reload", None), ("gpu-reset", 1)):
+        one.inject(kind, gpu)
+        assert one.host.plant.view(1)["locked_max_mhz"] == 0
+        one.live(BACK_S)
+        assert one.host.plant.view(1)["locked_max_mhz"] == 1005
+
+
+def test_exposure_is_told_in_seconds_and_joules_and_never_less_than_it_was(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    assert (one.row(1)["exposed_s"], one.row(1)["exposed_j"]) == (0, 0)
+    one.inject("gpu-reset")
+    one.live(4)
+    _, took_s = _drop_s(one, 1)
+    row = one.row(1)
+    assert took_s <= row["exposed_s"] <= took_s + LOOK_S + 0.1
+    assert row["exposed_j"] == pytest.approx(row["exposed_s"] * (DEFAULT_W - HELD_W), rel=0.01)
+    assert not row["is_exposed"]
+    assert one.alarms("gpu1", "exposure", f"{row['exposed_j']:.0f} J")
+    assert [one.row(gpu)["exposed_j"] for gpu in (0, 2, 3)] == [0, 0, 0]
+    one.live(10)
+    assert one.row(1)["exposed_s"] == row["exposed_s"]
+
+
+def test_what_can_t_be_read_is_exposed_at_the_greatest_until_it_is_back(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    number = one.inject("gpu-lost")
+    one.live(10)
+    row = one.row(1)
+    assert row["is_exposed"]
+    assert 10 <= row["exposed_s"] <= 10 + LOOK_S + 0.1
+    assert row["exposed_j"] == pytest.approx(row["exposed_s"] * (DEFAULT_W - HELD_W), rel=0.01)
+    one.faults.clear(number)
+    one.live(1)
+    assert not one.row(1)["is_exposed"]
+
+
+def test_a_lowering_of_ours_is_no_exposure(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.warden.budget_set(one.host.budget(1000))
+    one.live(3)
+    uuids = [device.uuid for device in one.host.warden.devices]
+    for limits_mw in ([100_000, 400_000, 100_000, 100_000], [250_000] * 4, [249_000] * 4):
+        one.host.warden.lease(dict(zip(uuids, limits_mw, strict=True)), 60.0, one.host.now_ns)
+        one.live(3)
+    assert [row["exposed_s"] for row in one.status()["knobs"]] == [0] * 4
+
+
+def test_a_reload_that_no_warden_saw_is_exposed_since_the_last_one_was_there(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.warden.budget_set(one.host.budget(1000))
+    one.live(2)
+    one.host.die()
+    one.inject("driver-reload", None)
+    one.host.now_s += 5
+    one.host.plant.advance(one.host.now_s)
+    one.host.start()
+    one.live(1)
+    assert one.host.limits_w() == [150] * 4
+    for row in one.status()["knobs"]:
+        assert 5 <= row["exposed_s"] <= 5.2
+        assert row["exposed_j"] == pytest.approx(5 * 250, rel=0.05)
+
+
+def test_a_gpu_that_does_not_answer_at_the_start_costs_the_others_no_warden(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.warden.release()
+    one.live(1)
+    one.inject("gpu-lost", 1)
+    warden = one.host.start()
+    assert [device.label for device in warden.devices] == ["gpu0", "gpu2", "gpu3"]
+    assert one.alarms("gpu1 is left alone", "lost")
+    warden.lease({warden.devices[1].uuid: 200_000}, 60.0, one.host.now_ns)
+    one.live(1)
+    assert one.host.plant.view(2)["limit_requested_mw"] == 200_000
+
+
+def test_persistence_mode_that_is_off_is_told_while_something_is_held(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.host.plant.set_persistence(1, 0)
+    one.live(2)
+    assert one.alarms("gpu1", "persistence mode is off")
+    assert not one.alarms("gpu0", "persistence mode")
