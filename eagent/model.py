@@ -59,11 +59,12 @@ class KnobName(StrEnum):
     GPU_CLOCK = "gpu_clock"  # MHz: the ceiling of the SM clock
     CPU_CLOCK = "cpu_clock"  # MHz: the ceiling of the cores' frequency
     CPU_PREFERENCE = "cpu_preference"  # energy performance preference, by the kernel's names
+    PERSISTENCE_MODE = "persistence_mode"  # 0 or 1: whether a GPU's driver keeps the others when nobody uses it
 
     @property
     def unit(self) -> str:
         """The unit of its values; empty for texts."""
-        return {KnobName.POWER_LIMIT: "W", KnobName.CPU_PREFERENCE: ""}.get(self, "MHz")
+        return {KnobName.POWER_LIMIT: "W", KnobName.CPU_PREFERENCE: "", KnobName.PERSISTENCE_MODE: ""}.get(self, "MHz")
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ static void count(uint64_t *counter, uint64_t value) {
 static void look_at(actuator_t *actuator, uint32_t i, int64_t now_ns) {
   if (i < actuator->gpus) driver_look(actuator->driver, i);
   limits_read(&actuator->limits, i, now_ns);
+  if (i < actuator->gpus && !(actuator->limits.spared >> i & 1))
+    driver_switch(actuator->driver, i, actuator->setpoints.mode[i]);
 }
 
 static void look_at_limits(actuator_t *actuator, int64_t now_ns) {

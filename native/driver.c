@@ -111,6 +111,16 @@ void driver_look(driver_t *driver, uint32_t i) {
   gpu->shown.persistence = is_on;
 }
 
+/* What we switch off ourselves is no evidence of anything. */
+void driver_switch(driver_t *driver, uint32_t i, uint8_t mode) {
+  driver_gpu_t *gpu = &driver->gpu[i];
+  const int on = mode == DRIVER_MODE_ON;
+  if (mode == DRIVER_MODE_LEFT || gpu->shown.persistence < 0 || gpu->shown.persistence == on) return;
+  if (!gpu->handle || !driver->nvml->persistence_set) return;
+  gpu->shown.mode_code = driver->nvml->persistence_set(gpu->handle, on ? NVML_FEATURE_ENABLED : NVML_FEATURE_DISABLED);
+  if (gpu->shown.mode_code == NVML_SUCCESS) gpu->shown.persistence = on;
+}
+
 static void count_now(driver_t *driver, uint32_t i) {
   unsigned long long energy_mj = 0;
   const nvmlDevice_t handle = driver->gpu[i].handle;

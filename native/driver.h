@@ -21,14 +21,17 @@
 
 /* What is told of one GPU. */
 typedef struct driver_gpu_shown {
-  nvmlReturn_t code; /* NVML_SUCCESS, or why there is no driver for it */
-  int64_t void_ns;   /* since when; 0: it answers */
-  uint32_t forgets;  /* times that there was evidence of the driver's having forgotten its settings ... */
-  int64_t forgot_ns; /* ... the last of them */
-  int is_kept;       /* at the last of them: the limit was ours all the same, ... */
-  uint32_t found_mw; /* ... and it was this; 0: not known */
-  int persistence;   /* its persistence mode, 0 or 1; -1: not known */
+  nvmlReturn_t code;      /* NVML_SUCCESS, or why there is no driver for it */
+  int64_t void_ns;        /* since when; 0: it answers */
+  uint32_t forgets;       /* times that there was evidence of the driver's having forgotten its settings ... */
+  int64_t forgot_ns;      /* ... the last of them */
+  int is_kept;            /* at the last of them: the limit was ours all the same, ... */
+  uint32_t found_mw;      /* ... and it was this; 0: not known */
+  nvmlReturn_t mode_code; /* of the last try to switch it */
+  int persistence;        /* its persistence mode, 0 or 1; -1: not known */
 } driver_gpu_shown_t;
+
+enum driver_mode { DRIVER_MODE_LEFT = 0, DRIVER_MODE_ON = 1, DRIVER_MODE_OFF = 2 };
 
 typedef struct driver_gpu {
   char uuid[DRIVER_UUID];
@@ -86,6 +89,8 @@ void driver_suspect(driver_t *driver, uint32_t i, nvmlReturn_t code);
 uint64_t driver_doubts(driver_t *driver);
 /* Read what tells of a GPU's life beside its limit. */
 void driver_look(driver_t *driver, uint32_t i);
+/* Have a GPU's persistence mode as it is to be, DRIVER_MODE_*. */
+void driver_switch(driver_t *driver, uint32_t i, uint8_t mode);
 /* Judge a look at a GPU's limit. Returns whether the driver has forgotten that limit. */
 int driver_judge(driver_t *driver, uint32_t i, const driver_look_t *look, int64_t now_ns);
 /* The GPUs, a bit each, that have no driver now. */

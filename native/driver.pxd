@@ -1,6 +1,6 @@
 """The driver's life as driver.h gives it."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from nvml cimport nvmlDevice_t, nvmlReturn_t
 
@@ -12,7 +12,13 @@ cdef extern from "driver.h" nogil:
         int64_t forgot_ns
         bint is_kept
         uint32_t found_mw
+        nvmlReturn_t mode_code
         int persistence
+
+    enum driver_mode:
+        DRIVER_MODE_LEFT
+        DRIVER_MODE_ON
+        DRIVER_MODE_OFF
 
     ctypedef struct driver_gpu_t:
         nvmlDevice_t handle

@@ -1,6 +1,6 @@
 """The loop and its two halves, as hotloop.h, actuator.h, setpoints.h and sampler.h give them."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ceiling cimport ceiling_t, ceilings_t
 from driver cimport driver_gpu_shown_t, driver_t
@@ -30,6 +30,7 @@ cdef extern from "hotloop.h" nogil:
         uint64_t envelope_mw
         uint64_t owner_uw[64][2]
         uint32_t forgets[64]
+        uint8_t mode[64]
         uint64_t generation
 
     ctypedef struct shown_t:

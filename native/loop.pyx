@@ -412,7 +412,7 @@ cdef class Loop:
 
         Each is why there is no driver for it (None: it answers), since when (ns), how often there was evidence that the
         driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what that was in
-        mW, and whether its persistence mode is on (None: not known).
+        mW, whether its persistence mode is on (None: not known), and why that could not be switched at the last try.
         """
         cdef uint32_t i
         cdef driver_gpu_shown_t *life
@@ -426,6 +426,9 @@ cdef class Loop:
             why = None
             if life.void_ns:
                 why = nvml_text(&self._loop.nvml, life.code).decode("utf-8", "replace")
+            problem = None
+            if life.mode_code != NVML_SUCCESS:
+                problem = nvml_text(&self._loop.nvml, life.mode_code).decode("utf-8", "replace")
             mode = None if life.persistence < 0 else bool(life.persistence)
             found.append(
                 (
@@ -436,6 +439,7 @@ cdef class Loop:
                     bool(life.is_kept),
                     life.found_mw or None,
                     mode,
+                    problem,
                 )
             )
         return found
@@ -466,6 +470,16 @@ cdef class Loop:
                 )
             )
         return found
+
+    def modes(self, list wanted):
+        """Say per GPU whether its persistence mode is to be on, None: it is left alone. Thread-safe."""
+        cdef uint32_t i
+        cdef setpoints_t *told
+        numbers = [DRIVER_MODE_LEFT if on is None else DRIVER_MODE_ON if on else DRIVER_MODE_OFF for on in wanted]
+        told = actuator_tell(&self._loop.actuator)
+        for i in range(self._loop.actuator.gpus):
+            told.mode[i] = numbers[i]
+        actuator_told(&self._loop.actuator)
 
     def heard(self, list forgets):
         """Say per GPU of how often its driver forgot its settings: what must be done before they are set again is done.

@@ -22,6 +22,7 @@ typedef struct setpoints {
   uint64_t envelope_mw;                       /* the sum of limits must not pass it; 0: no budget */
   uint64_t owner_uw[LIMITS_MAX][ZONE_LIMITS]; /* of packages: what their limits were before us */
   uint32_t forgets[LIMITS_MAX];               /* of GPUs: those that who tells this knows of, and has seen to */
+  uint8_t mode[LIMITS_MAX];                   /* of GPUs: DRIVER_MODE_* */
   uint64_t generation;                        /* counts what was said */
 } setpoints_t;
 

@@ -58,6 +58,8 @@ class Entry:
             was = f"{values[0]} to {values[-1]}" if len(values) > 1 else values[0]
         elif self.knob is KnobName.POWER_LIMIT:
             was = f"{self.prior / 1000:g} W"
+        elif self.knob is KnobName.PERSISTENCE_MODE:
+            was = "on" if self.prior else "off"
         else:
             was = f"{self.prior} MHz" if self.prior else "not locked"
         since = f" at {self.entered}" if self.entered else ""

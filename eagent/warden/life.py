@@ -30,6 +30,7 @@ class Life(NamedTuple):
     is_kept: bool  # ... and whether the limit was ours all the same then ...
     found_mw: int | None  # ... and what it was
     has_mode: bool | None  # whether persistence mode is on; None: not known
+    mode_problem: str | None  # why it could not be switched, at the last try
 
 
 class Exposure(NamedTuple):
@@ -111,14 +112,16 @@ class Lives:
                 f"{device.label}: there is no driver for it since {_ago(life.void_ns, now_ns)} ({life.why}): its limit "
                 f"counts as {device.max_limit_w:g} W, and eagent sets it again when it is back"
             )
-        if life.forgot_ns is not None and now_ns - life.forgot_ns < TOLD_NS:
+        is_recent = life.forgot_ns is not None and now_ns - life.forgot_ns < TOLD_NS
+        if life.forgot_ns is not None and is_recent and not life.is_kept and is_held(device):
             what = self._unheard.get(i, "what eagent holds was set again")
             lines.append(
                 f"{device.label}: the driver forgot its settings {_ago(life.forgot_ns, now_ns)} ago (it was loaded "
                 f"anew, the GPU was reset or lost, or its persistence mode switched off): {what}"
             )
         if life.has_mode is False and is_held(device):
-            lines.append(f"{device.label}: {MODE_OFF}")
+            why = f" (eagent may not: {life.mode_problem})" if life.mode_problem else ""
+            lines.append(f"{device.label}: {MODE_OFF}{why}")
         return lines
 
 

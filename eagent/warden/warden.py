@@ -29,6 +29,7 @@ from eagent.warden.entry import Entry
 from eagent.warden.journal import ALARMS_MAX, Journal
 from eagent.warden.life import Life, Lives, told
 from eagent.warden.limits import Limits
+from eagent.warden.modes import Modes
 from eagent.warden.processors import Processors
 from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
 
@@ -84,6 +85,7 @@ class Warden:
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
         taken = (self._take_package(package, i) for i, package in enumerate(packages))
         self.devices = (*gpus, *(device for device in taken if device is not None))
+        self._modes = Modes(loop, journal, boot_id, gpus)
         self._retire_absent()
         self.budget = self._load_budget()
         self._tell_fallback()
@@ -184,6 +186,8 @@ class Warden:
             self._tell_fallback()
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
+        ours = {device.uuid for device in self.devices if self._is_held(device)}
+        self._modes.follow(ours, self._lives.all())
 
     def _follow_driver(self) -> None:
         """Enter in the journal anew what the driver has forgotten, and only then let the loop set it again."""
@@ -195,6 +199,7 @@ class Warden:
         self._journal.driver = self._driver()
         self._limits.renew(i, None if life.is_kept else life.found_mw)
         self._clocks.renew(i)
+        self._modes.renew(i)
 
     @property
     def entered(self) -> bool:
@@ -203,12 +208,16 @@ class Warden:
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""
-        return (
+        rests = (
             self._loop.governed(True)
             and self._clocks.at_rest()
             and self._processors.at_rest()
             and self._limits.at_rest(self.budget)
         )
+        if not rests or self.budget:  # under a budget what is set stays, and the mode that keeps it
+            return rests
+        self._modes.follow((), self._lives.all())
+        return self._modes.at_rest()
 
     # -- operations --------------------------------------------------------------------------------------------------
 

@@ -275,9 +275,56 @@ def test_a_gpu_that_does_not_answer_at_the_start_costs_the_others_no_warden(stru
     assert one.host.plant.view(2)["limit_requested_mw"] == 200_000
 
 
-def test_persistence_mode_that_is_off_is_told_while_something_is_held(struck: Callable[..., Struck]) -> None:
+def mode(one: Struck, gpu: int) -> int:
+    return int(one.host.plant.view(gpu)["persistence_mode"])
+
+
+def entries(one: Struck) -> set[str]:
+    return {str(entry.knob) for entry in Journal(one.host.state / "journal")}
+
+
+def test_persistence_mode_is_on_while_something_is_held_and_off_again_after_that(rig: MakeRig) -> None:
+    host = rig()
+    host.plant.set_persistence(1, 0)
+    host.step(1.2)
+    one = Struck(host)
+    one.live(2)
+    assert mode(one, 1) == 1
+    assert entries(one) == {"power_limit", "persistence_mode"}
+    host.warden.release()
+    one.live(3)
+    assert mode(one, 1) == 0
+    assert [mode(one, gpu) for gpu in (0, 2, 3)] == [1] * 3  # on before, and left alone
+    assert entries(one) == set()
+    assert host.limits_w()[1] == PRIOR_W
+    assert not one.alarms("forgot")
+    one.faults.close()
+
+
+def test_a_mode_that_a_dead_warden_switched_on_is_off_again_and_under_a_budget_stays(rig: MakeRig) -> None:
+    host = rig()
+    for gpu in range(4):
+        host.plant.set_persistence(gpu, 0)
+    host.step(1.2)
+    one = Struck(host)
+    host.warden.budget_set(host.budget(1000))
+    one.live(2)
+    host.start()
+    one.live(2)
+    assert [mode(one, gpu) for gpu in range(4)] == [1] * 4
+    host.warden.budget_clear()
+    one.live(3)
+    assert host.warden.at_rest()
+    assert [mode(one, gpu) for gpu in range(4)] == [0] * 4
+    assert entries(one) == set()
+    one.faults.close()
+
+
+def test_a_mode_that_can_t_be_switched_on_is_told_while_something_is_held(struck: Callable[..., Struck]) -> None:
     one = struck()
     one.host.plant.set_persistence(1, 0)
-    one.live(2)
-    assert one.alarms("gpu1", "persistence mode is off")
+    one.inject("no-permission")
+    one.live(3)
+    assert one.alarms("gpu1", "persistence mode is off", "Insufficient Permissions")
     assert not one.alarms("gpu0", "persistence mode")
+    assert entries(one) == {"power_limit"}
