@@ -147,6 +147,19 @@ def test_a_limit_that_somebody_moves_is_not_taken_for_forgotten(struck: Callable
     assert one.prior_w(1) in (PRIOR_W, 390.0)  # as it is configured what becomes of such a value, but never the default
 
 
+@pytest.mark.parametrize(("moved_w", "is_dropped"), [(DEFAULT_W, True), (390.0, False)])
+def test_a_counter_that_begins_anew_tells_a_dropped_limit_from_one_that_somebody_set(
+    struck: Callable[..., Struck], moved_w: float, is_dropped: bool
+) -> None:
+    one = struck()
+    one.inject("energy-reset")
+    one.host.plant.set_power_limit(1, moved_w)
+    one.live(2)
+    assert bool(one.alarms("gpu1", "the driver forgot")) == is_dropped
+    assert bool(one.alarms("gpu1", "changed by somebody else")) != is_dropped
+    assert (one.prior_w(1) == DEFAULT_W) == is_dropped
+
+
 def test_a_counter_that_begins_anew_alone_moves_nothing(struck: Callable[..., Struck]) -> None:
     one = struck()
     one.inject("energy-reset")
