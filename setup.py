@@ -37,7 +37,7 @@ LOOP = [
     f"native/{stem}.c"
     for stem in (
         *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring"),
-        *("actuator", "govern", "scale", "purse", "ramp", "ceiling", "setting", "zone", "attribute", "nvml"),
+        *("actuator", "govern", "foreign", "scale", "purse", "ramp", "ceiling", "setting", "zone", "attribute", "nvml"),
     )
 ]
 PLANT = sorted(str(path) for path in Path("native/plant").glob("*.c") if not path.with_suffix(".pyx").exists())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ConfigError
-from eagent.options import Devices, File, Gangs, Listen, Mode, Names, Number, Option, PublicKey, Text, hint
+from eagent.options import Devices, File, Foreign, Gangs, Listen, Mode, Names, Number, Option, PublicKey, Text, hint
 
 LET_GO_S, RAMPED_LET_GO_S = 5.0, 60.0
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
@@ -167,6 +167,7 @@ class Config:
     gangs: tuple[tuple[str, ...], ...] = ()
     gpu_clock_baseline_mhz: int | None = None
     ramp_w_per_s: float = 0.0
+    foreign: str = "respect"
     mode_budget: str = "act"
     mode_idle: str = "observe"
     idle_consent: tuple[str, ...] = ()
@@ -194,6 +195,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "gangs": Gangs(),
         "gpu_clock_baseline_mhz": Number(100, 10_000, "MHz", whole=True),
         "ramp_w_per_s": Number(0, 1_000_000, "watts a second"),
+        "foreign": Foreign(),
     },
     "policy": {
         "mode_budget": Mode(),

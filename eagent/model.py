@@ -163,6 +163,7 @@ class DeviceState:
     enforced_limit_w: Reading = NEVER
     capped_share: Reading = NEVER  # 0 to 1
     prior_limit_w: float | None = None
+    foreign_limit_w: float | None = None  # what somebody else has set the limit to, while it is left alone for that
     compute_processes: Reading = NEVER  # how many hold a context
     busy_share: Reading = NEVER  # mean utilisation of the last seconds, 0 to 1
     busy_peak: Reading = NEVER  # the greatest utilisation read in the last ten seconds, 0 to 1

@@ -88,6 +88,19 @@ class Mode:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreign:
+    """What is to become of a knob that somebody else writes."""
+
+    def read(self, value: object, where: str) -> str:
+        if value not in ("respect", "overrule", "report"):
+            raise ConfigError(
+                f'{where} = {value!r}: must be "respect" (leave the knob to them), "overrule" (write ours again) or '
+                '"report" (say so, and go on when our own wish changes)'
+            )
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Devices:
     """Devices by the names that people type."""
 

@@ -55,11 +55,22 @@ static int tell_same(const setpoints_t *one, const setpoints_t *other) {
          memcmp(&one->fallback, &other->fallback, sizeof one->fallback) == 0;
 }
 
+/* What somebody else has set is ours again where that was said, and what is not known any more is written again. */
+static void take_back(actuator_t *actuator, const setpoints_t *told) {
+  const setpoints_t *known = &actuator->setpoints;
+  for (uint32_t i = 0; i < actuator->limits.count; i++)
+    if (known->limits_taken_back[i] != told->limits_taken_back[i]) limits_take_back(&actuator->limits, i);
+  for (uint32_t i = 0; i < actuator->ceilings.count; i++)
+    if (known->clocks_again[i] != told->clocks_again[i]) actuator->ceilings.devices[i].held_mhz = 0;
+  if (known->texts_taken_back != told->texts_taken_back) settings_take_back(&actuator->settings);
+}
+
 void actuator_listen(actuator_t *actuator) {
   pthread_mutex_lock(&actuator->lock);
   const int is_new = actuator->setpoints.generation != actuator->told.generation;
   if (is_new) {
     note_change(actuator, !tell_same(&actuator->setpoints, &actuator->told));
+    take_back(actuator, &actuator->told);
     actuator->setpoints = actuator->told;
   }
   pthread_mutex_unlock(&actuator->lock);

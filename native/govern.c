@@ -47,12 +47,27 @@ int limit_tells_same(const limit_t *one, const limit_t *other) {
   return one->requested_mw == other->requested_mw && one->enforced_mw == other->enforced_mw &&
          one->held_mw == other->held_mw && one->write_code == other->write_code &&
          one->write_error == other->write_error && one->disagrees == other->disagrees &&
-         one->is_uneven == other->is_uneven && one->foreign == other->foreign;
+         one->is_uneven == other->is_uneven && one->foreign.count == other->foreign.count &&
+         one->foreign.fate == other->foreign.fate;
+}
+
+/* Whether what was read is somebody else's doing. */
+static void heed_others(const limits_t *limits, limit_t *limit, int64_t now_ns) {
+  const uint32_t found_mw = limit->requested_mw, settled_mw = limit->settled_mw;
+  if (limit->foreign.fate == FOREIGN_STANDS) {
+    if (foreign_look(&limit->foreign, limits->on_foreign, found_mw, limit->is_uneven, now_ns))
+      limit->settled_mw = found_mw;
+  } else if (settled_mw && (found_mw != settled_mw || limit->is_uneven)) {
+    foreign_meet(&limit->foreign, limits->on_foreign, found_mw, limit->is_uneven, settled_mw, now_ns);
+    limit->held_mw = limit->settled_mw = 0;
+  }
 }
 
 static int is_forgotten(const limits_t *limits, uint32_t i, int64_t now_ns) {
   const limit_t *limit = &limits->devices[i];
-  const driver_look_t look = {limit->requested_code, limit->requested_mw, limit->written_mw, limit->settled_mw};
+  const uint32_t theirs_mw = limit->foreign.fate == FOREIGN_STANDS ? limit->foreign.value_mw : 0;
+  const driver_look_t look = {limit->requested_code, limit->requested_mw, theirs_mw ? theirs_mw : limit->written_mw,
+                              theirs_mw ? theirs_mw : limit->settled_mw};
   return !limit->zone && limits->driver && driver_judge(limits->driver, i, &look, now_ns);
 }
 
@@ -64,11 +79,9 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   limit->requested_mw = limit->requested_code == NVML_SUCCESS ? mw : 0;
   if (is_forgotten(limits, i, now_ns)) { /* nobody else has moved it, and it is nobody's */
     limit->held_mw = limit->settled_mw = limit->written_mw = 0;
-  } else if (limit->settled_mw && limit->requested_mw &&
-             (limit->requested_mw != limit->settled_mw || limit->is_uneven)) {
-    limit->foreign++;
-    limit->foreign_ns = now_ns;
-    limit->held_mw = limit->settled_mw = 0;
+    foreign_end(&limit->foreign, FOREIGN_FORGOTTEN);
+  } else if (limit->requested_mw) {
+    heed_others(limits, limit, now_ns);
   }
   limit->enforced_code = get_enforced(limits->nvml, limit, &mw);
   limit->enforced_mw = limit->enforced_code == NVML_SUCCESS ? mw : 0;
@@ -87,6 +100,10 @@ uint64_t limits_sum_mw(const limits_t *limits) {
   return sum_mw;
 }
 
+void limits_take_back(limits_t *limits, uint32_t i) {
+  foreign_end(&limits->devices[i].foreign, FOREIGN_TAKEN_BACK);
+}
+
 /* What one turn goes by. */
 typedef struct turn {
   limits_t *limits;
@@ -96,18 +113,45 @@ typedef struct turn {
   int64_t now_ns;
 } turn_t;
 
+static uint32_t lesser(uint32_t one, uint32_t other) {
+  return one < other ? one : other;
+}
+
+/* What somebody else has set and is let stand, per device: 0 where nothing is. */
+static void let_stand(const turn_t *turn, const uint32_t *safe_mw, uint32_t standing_mw[LIMITS_MAX]) {
+  limits_t *limits = turn->limits;
+  uint32_t floor_mw[LIMITS_MAX] = {0}, counted_mw[LIMITS_MAX] = {0};
+  for (uint32_t i = 0; i < limits->count; i++) {
+    foreign_t *foreign = &limits->devices[i].foreign;
+    standing_mw[i] = foreign_stands(foreign, limits->on_foreign, turn->wanted_mw[i]) ? foreign->value_mw : 0;
+    if (!limits->devices[i].capped) continue;
+    counted_mw[i] = standing_mw[i];
+    floor_mw[i] = lesser(turn->wanted_mw[i], safe_mw[i]);
+  }
+  if (!turn->envelope_mw) return;
+  foreign_fit(counted_mw, floor_mw, limits->count, turn->envelope_mw);
+  for (uint32_t i = 0; i < limits->count; i++) {
+    if (!standing_mw[i] || counted_mw[i] || !limits->devices[i].capped) continue;
+    foreign_end(&limits->devices[i].foreign, FOREIGN_OVERRULED);
+    standing_mw[i] = 0;
+  }
+}
+
 /* Say where each device is to be. */
 static void want(turn_t *turn, const uint32_t *lease_mw, const uint32_t *safe_mw) {
   const limits_t *limits = turn->limits;
-  uint32_t counted_mw[LIMITS_MAX] = {0};
+  uint32_t counted_mw[LIMITS_MAX] = {0}, floor_mw[LIMITS_MAX] = {0}, standing_mw[LIMITS_MAX];
+  for (uint32_t i = 0; i < limits->count; i++) turn->wanted_mw[i] = lease_mw && lease_mw[i] ? lease_mw[i] : safe_mw[i];
+  let_stand(turn, safe_mw, standing_mw);
   for (uint32_t i = 0; i < limits->count; i++) {
-    turn->wanted_mw[i] = lease_mw && lease_mw[i] ? lease_mw[i] : safe_mw[i];
-    if (limits->devices[i].capped) counted_mw[i] = turn->wanted_mw[i];
+    floor_mw[i] = standing_mw[i] ? standing_mw[i] : safe_mw[i];
+    if (limits->devices[i].capped) counted_mw[i] = standing_mw[i] ? standing_mw[i] : turn->wanted_mw[i];
+    if (standing_mw[i]) turn->wanted_mw[i] = 0;
   }
   if (!lease_mw || !turn->envelope_mw) return;
-  scale_limits(counted_mw, safe_mw, limits->count, turn->envelope_mw);
+  scale_limits(counted_mw, floor_mw, limits->count, turn->envelope_mw);
   for (uint32_t i = 0; i < limits->count; i++) {
-    if (counted_mw[i] == 0 || counted_mw[i] == turn->wanted_mw[i]) continue;
+    if (standing_mw[i] || counted_mw[i] == 0 || counted_mw[i] == turn->wanted_mw[i]) continue;
     const uint32_t whole_mw = counted_mw[i] - counted_mw[i] % WATT_MW; /* a package takes no other */
     turn->wanted_mw[i] = !limits->devices[i].zone ? counted_mw[i] : whole_mw > safe_mw[i] ? whole_mw : safe_mw[i];
   }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "driver.h"
+#include "foreign.h"
 #include "gate.h"
 #include "nvml.h"
 #include "purse.h"
@@ -32,10 +33,9 @@ typedef struct limit {
   int capped;          /* whether it can be set at all; else the caller has taken it out of the envelope */
   uint32_t held_mw;    /* the wish that was read back in force; 0: none */
   uint32_t settled_mw; /* where we have put it, by the last read-back; 0: nowhere, or somebody else has moved it */
-  uint64_t foreign;    /* times that it was found moved by somebody else, the last of them at foreign_ns */
-  int64_t foreign_ns;
-  uint32_t wanted_mw;        /* where it is to be, by the last turn; 0: left alone */
-  int64_t read_ns;           /* when it was last read, or tried to be */
+  foreign_t foreign;   /* while it stands, the limit is left alone */
+  uint32_t wanted_mw;  /* where it is to be, by the last turn; 0: left alone */
+  int64_t read_ns;     /* when it was last read, or tried to be */
   int64_t short_ns, long_ns; /* since when it has been below its wish, and above; 0: it is not */
   int64_t raised_ns, retry_ns;
 } limit_t;
@@ -49,6 +49,7 @@ typedef struct limits {
   const gate_t *gate;
   purse_t *purse;
   ramp_t ramp;
+  foreign_policy_t on_foreign;
   uint64_t writes, write_errors;
 } limits_t;
 
@@ -64,10 +65,14 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
 /* The sum of the limits in force, of those that are in the envelope; what can't be read counts at its greatest. */
 uint64_t limits_sum_mw(const limits_t *limits);
 
+/* Take device i's limit back from whoever else has set it: the next turn brings it where it is wished. */
+void limits_take_back(limits_t *limits, uint32_t i);
+
 /* Take one turn towards the leased limits (NULL: no lease runs) or the safe ones, at the monotonic time now_ns.
  *
  * A device whose leased limit is 0 goes to its safe one, and is left alone where that is 0, too. A lease that does not
- * fit the envelope (0: no budget) is scaled towards the safe limits. Returns whether anything was written. */
+ * fit the envelope (0: no budget) is scaled towards the safe limits, and so it is to make room for what somebody else
+ * has set and is let stand. Returns whether anything was written. */
 int limits_govern(limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw,
                   int64_t now_ns);
 

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from foreign cimport foreign_policy_t, foreign_t
 from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
 from purse cimport purse_t
 from ramp cimport ramp_t
@@ -27,8 +28,7 @@ cdef extern from "govern.h" nogil:
         bint fresh
         bint capped
         uint32_t held_mw
-        uint64_t foreign
-        int64_t foreign_ns
+        foreign_t foreign
 
     ctypedef struct limits_t:
         const nvml_t *nvml
@@ -36,10 +36,12 @@ cdef extern from "govern.h" nogil:
         uint32_t count
         purse_t *purse
         ramp_t ramp
+        foreign_policy_t on_foreign
         uint64_t writes
         uint64_t write_errors
 
     void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
+    void limits_take_back(limits_t *limits, uint32_t i)
     int limits_govern(
         limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw, int64_t now_ns
     )

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 from ceiling cimport *
 from driver cimport *
 from exposure cimport *
+from foreign cimport *
 from govern cimport *
 from hotloop cimport *
 from nvml cimport *
@@ -31,6 +32,10 @@ cdef enum:
 cdef int64_t TURN_NS = 50_000_000  # of the actuator
 
 CLOCK_FREE = CEILING_FREE  # as a clock: not locked
+
+# What becomes of what somebody else writes, by foreign.h's numbers: as the operator wants it, and as it came.
+POLICIES = ("overrule", "respect", "report")
+FATES = (None, "stands", "overruled", "moved back", "taken back", "forgotten by the driver")
 
 
 def scaled(list limits_mw, list safe_mw, uint64_t envelope_mw):
@@ -383,7 +388,7 @@ cdef class Loop:
                 (
                     device.requested_mw or None,
                     device.enforced_mw or None,
-                    device.foreign_ns or None,
+                    device.foreign.at_ns or None,
                     problem,
                     device.held_mw or None,
                 )
@@ -503,12 +508,95 @@ cdef class Loop:
         cdef setting_shown_t *one
         cdef setting_shown_t shown[SETTINGS_MAX]
         pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.settings, sizeof(shown))
+        memcpy(shown, self._loop.actuator.shown.settings, self._loop.actuator.settings.count * sizeof(setting_shown_t))
         pthread_mutex_unlock(&self._loop.actuator.lock)
         found = []
         for i in range(self._loop.actuator.settings.count):
             one = &shown[i]
-            found.append((one.held.decode("ascii", "replace") or None, one.error or None, one.foreign_ns or None))
+            found.append((one.held.decode("ascii", "replace") or None, one.error or None, one.foreign.at_ns or None))
+        return found
+
+    def on_foreign(self, str policy):
+        """What is to become of what somebody else writes: "overrule", "respect" or "report". Before the loop runs."""
+        cdef int number = POLICIES.index(policy)
+        self._loop.actuator.limits.on_foreign = <foreign_policy_t> number
+        self._loop.actuator.settings.on_foreign = <foreign_policy_t> number
+
+    @property
+    def foreign_policy(self):
+        """What was last said of that."""
+        return POLICIES[<int> self._loop.actuator.limits.on_foreign]
+
+    def let_limit_stand(self, uint32_t i, uint32_t limit_mw):
+        """Leave the limit of device `i` to somebody else, who had set it before the loop was there."""
+        cdef limit_t *device = &self._loop.actuator.limits.devices[i]
+        device.foreign.value_mw, device.foreign.is_uneven = limit_mw, device.is_uneven
+        device.foreign.fate = FOREIGN_STANDS
+
+    def let_text_stand(self, uint32_t i, str text):
+        """Likewise of a setting."""
+        cdef setting_t *setting = &self._loop.actuator.settings.each[i]
+        _copy(&setting.foreign.text[0], text, SETTING_TEXT)
+        setting.foreign.fate = FOREIGN_STANDS
+
+    def take_back(self, list limits, bint texts):
+        """Let these limits, by their numbers, and all texts if told, be ours again. Thread-safe."""
+        cdef uint32_t i
+        cdef setpoints_t *told = actuator_tell(&self._loop.actuator)
+        for i in range(LIMITS_MAX):
+            if i in limits:
+                told.limits_taken_back[i] += 1
+        told.texts_taken_back += texts
+        actuator_told(&self._loop.actuator)
+
+    def lock_again(self, uint32_t i):
+        """Write the clock ceiling of GPU `i` again, if one is wished: it is not in force. Thread-safe."""
+        actuator_tell(&self._loop.actuator).clocks_again[i] += 1
+        actuator_told(&self._loop.actuator)
+
+    def foreign_limits(self):
+        """By device, what somebody else last did to its limit: times, when (ns), to what, from what (mW), its fate.
+
+        Only of devices where somebody did. None for what is not known. Thread-safe.
+        """
+        cdef uint32_t i
+        cdef foreign_t *foreign
+        cdef limit_t shown[LIMITS_MAX]
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        memcpy(shown, self._loop.actuator.shown.limits, sizeof(shown))
+        pthread_mutex_unlock(&self._loop.actuator.lock)
+        found = {}
+        for i in range(self._loop.actuator.limits.count):
+            foreign = &shown[i].foreign
+            if foreign.fate != FOREIGN_NEVER:
+                found[i] = (
+                    foreign.count,
+                    foreign.at_ns or None,
+                    foreign.value_mw,
+                    foreign.before_mw or None,
+                    FATES[<int> foreign.fate],
+                )
+        return found
+
+    def foreign_texts(self):
+        """By setting, likewise; from and to what are texts."""
+        cdef uint32_t i
+        cdef setting_foreign_t *foreign
+        cdef setting_shown_t shown[SETTINGS_MAX]
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        memcpy(shown, self._loop.actuator.shown.settings, self._loop.actuator.settings.count * sizeof(setting_shown_t))
+        pthread_mutex_unlock(&self._loop.actuator.lock)
+        found = {}
+        for i in range(self._loop.actuator.settings.count):
+            foreign = &shown[i].foreign
+            if foreign.fate != FOREIGN_NEVER:
+                found[i] = (
+                    foreign.count,
+                    foreign.at_ns or None,
+                    foreign.text.decode("ascii", "replace"),
+                    foreign.before.decode("ascii", "replace") or None,
+                    FATES[<int> foreign.fate],
+                )
         return found
 
     def step(self, int64_t now_ns):

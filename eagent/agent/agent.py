@@ -85,7 +85,14 @@ class Agent:
             "mesh": self._member.summary() if self._member is not None else None,
             "busy_cpus": report.reading(state.busy_cpus, "CPUs"),
             "devices": [
-                report.device(each, told.get(each.device.uuid, UNTOLD), governor.budget) for each in state.devices
+                report.device(
+                    each,
+                    told.get(each.device.uuid, UNTOLD),
+                    governor.budget,
+                    now_ns,
+                    governor.inferred.get(each.device.uuid),
+                )
+                for each in state.devices
             ],
         }
 
@@ -98,7 +105,8 @@ class Agent:
         uuid, governor, now_ns = self._find(device).uuid, self._governor, self._clock()
         governor.read(now_ns)
         state = next(each for each in governor.state.devices if each.device.uuid == uuid)
-        return explanation(state, self._told().get(uuid, UNTOLD), governor.plan, governor.budget, now_ns)
+        told, inferred = self._told().get(uuid, UNTOLD), governor.inferred.get(uuid)
+        return explanation(state, told, governor.plan, governor.budget, now_ns, inferred)
 
     def plan(self) -> Json:
         """What every policy asks for, whether it acts or only observes."""
@@ -148,6 +156,7 @@ class Agent:
             raise InputError("a budget, a fixed draw and a safe cap are finite numbers of watts")
         caps_w = safe_caps_w(self._connected_devices(), self._config, safe_cap_w)
         in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
+        await self._governor.take_back(self._clock())
         told = report.budget(self._governor.budget, self._governor.state, self._told()) or {}
         return {**told, "in_force": in_force}
 
@@ -179,6 +188,7 @@ class Agent:
             raise InputError(f"for {for_s} s: a pin lasts for a number of seconds above 0")
         until_ns = None if for_s is None else self._clock() + int(for_s * 1e9)
         self._governor.pins[found.uuid] = Pin(found.uuid, limit_w, until_ns)
+        self._governor.reclaimed.add(found.uuid)
         self._governor.wake()
         return {"device": found.label, "uuid": found.uuid, "limit_w": limit_w, "until_s": for_s}
 
@@ -206,7 +216,7 @@ class Agent:
         dropped = len(governor.pins)
         governor.pins.clear()
         await governor.release()
-        governor.wake()
+        await governor.take_back(self._clock())
         told = self._told()
         given_back = [
             report.baselines(device, told.get(device.uuid, UNTOLD))

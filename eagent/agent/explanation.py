@@ -10,12 +10,20 @@ from eagent.agent.plan import Plan
 from eagent.agent.warden import Told
 from eagent.model import Budget, Decision, Device, DeviceKind, DeviceState, KnobName, Proposal
 from eagent.policy.arbiter import fate
+from eagent.telemetry.locks import Inference
 from eagent.wire import watts
 
 Json = dict[str, Any]
 
 
-def explanation(state: DeviceState, told: Told, plan: Plan, held: Budget | None, now_ns: int) -> Json:
+def explanation(
+    state: DeviceState,
+    told: Told,
+    plan: Plan,
+    held: Budget | None,
+    now_ns: int,
+    inferred: Inference | None = None,
+) -> Json:
     """Value, who asked, why, who lost, until when: for each knob of one device.
 
     Args:
@@ -24,16 +32,17 @@ def explanation(state: DeviceState, told: Told, plan: Plan, held: Budget | None,
         plan: What was decided last.
         held: The budget in force.
         now_ns: Monotonic time.
+        inferred: What is inferred of a GPU's clock lock.
     """
     device = state.device
-    knobs = [_power_limit(state, told, plan, held, now_ns), _clock(device, told, plan, now_ns)]
+    knobs = [_power_limit(state, told, plan, held, now_ns), _clock(device, told, plan, now_ns, inferred)]
     if device.kind is DeviceKind.CPU:
         knobs.append(_preference(device, told, plan, now_ns))
     return {"device": device.label, "knobs": knobs}
 
 
 def _power_limit(state: DeviceState, told: Told, plan: Plan, held: Budget | None, now_ns: int) -> Json:
-    limit = report.power_limit(state, told.limit, held)
+    limit = report.power_limit(state, told.limit, held, now_ns)
     decision = plan.decisions.get((state.device.uuid, KnobName.POWER_LIMIT))
     return {
         "knob": str(KnobName.POWER_LIMIT),
@@ -41,20 +50,23 @@ def _power_limit(state: DeviceState, told: Told, plan: Plan, held: Budget | None
         "value": limit["requested_w"],
         "ours": limit["ours_w"],
         "baseline": limit["baseline_w"],
+        "foreign": limit["foreign"],
         **_decided(decision, now_ns),
         "note": _note(state.device, limit, decision),
     }
 
 
-def _clock(device: Device, told: Told, plan: Plan, now_ns: int) -> Json:
+def _clock(device: Device, told: Told, plan: Plan, now_ns: int, inferred: Inference | None) -> Json:
     """A GPU's ceiling can't be read from the driver: the value is what it took from us."""
-    ceiling = report.clock(device, told.clock)
+    ceiling = report.clock(device, told.clock, now_ns, inferred)
     return {
         "knob": str(device.clock_knob),
         "unit": device.clock_knob.unit,
         "value": ceiling.get("held_mhz", ceiling["ours_mhz"]),
         "ours": ceiling["ours_mhz"],
         "baseline": ceiling["baseline_mhz"],
+        "foreign": ceiling["foreign"],
+        **({"inferred": ceiling["inferred"]} if "inferred" in ceiling else {}),
         **_decided(plan.decisions.get((device.uuid, device.clock_knob)), now_ns),
         "note": ceiling["why"],
     }
@@ -62,7 +74,7 @@ def _clock(device: Device, told: Told, plan: Plan, now_ns: int) -> Json:
 
 def _preference(device: Device, told: Told, plan: Plan, now_ns: int) -> Json:
     """It follows the ceiling: who asked for that asked for this."""
-    preference = report.preference(device, told.preference)
+    preference = report.preference(device, told.preference, now_ns)
     ceiling = plan.decisions.get((device.uuid, KnobName.CPU_CLOCK))
     decided = plan.vector.preferences.get(device.uuid) if plan.vector else None
     winner = None
@@ -75,6 +87,7 @@ def _preference(device: Device, told: Told, plan: Plan, now_ns: int) -> Json:
         "value": preference["held"],
         "ours": preference["ours"],
         "baseline": preference["baseline"],
+        "foreign": preference["foreign"],
         "decided": decided,
         "winner": winner,
         "losers": [],
@@ -115,6 +128,8 @@ def _note(device: Device, limit: Json, decision: Decision | None) -> str:
     if limit["exposure"] and limit["exposure"]["now"]:
         return "it is above what eagent holds, or can't be read: eagent sets it again as soon as the driver answers"
     requested_w, enforced_w = limit["requested_w"], limit["enforced_w"]
+    if limit["foreign"] and limit["foreign"]["stands"]:
+        return str(limit["why"])
     if requested_w is not None and enforced_w is not None and enforced_w < requested_w:
         return f"the driver enforces {enforced_w:g} W, less than the {requested_w:g} W asked for: another limit binds"
     if decision and requested_w is not None:

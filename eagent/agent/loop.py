@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from eagent.agent.cost import Costs
 from eagent.agent.feed import Feed
+from eagent.agent.foreign import foreign_limit_w
 from eagent.agent.links import Tap, WardenLink
 from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
@@ -29,11 +30,14 @@ from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostSta
 from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
+from eagent.telemetry.locks import Inference, Locks
 from eagent.wire import watts
 
 log = logging.getLogger(__name__)
 
 SECOND_NS = 1_000_000_000
+
+LOCK_AGAIN_NS = 10 * SECOND_NS  # a lock that others fight for is written no more often
 
 ROUNDING_W = 1e-6  # of an envelope, which is a difference of floats
 
@@ -88,6 +92,7 @@ class Governor:
         self.state = HostState(())
         self.plan: Plan = NOTHING
         self.pins: dict[str, Pin] = {}
+        self.reclaimed: set[str] = set()  # the UUIDs whose limits an operator wants governed, whoever has set them
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
         self.waiting: str | None = None  # for what, before anything may be asked of the warden; None: for nothing
@@ -104,6 +109,9 @@ class Governor:
         self.costs = Costs()
         self._tap = tap
         self._fold = Fold(())
+        self._locks = Locks()
+        self.inferred: Mapping[str, Inference] = {}  # per UUID of a GPU, what is inferred of locks that can't be read
+        self._locked_again_ns = 0
         self._gangs: tuple[frozenset[str], ...] = ()
         self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
         self._warden_alarms: tuple[str, ...] = ()
@@ -177,6 +185,8 @@ class Governor:
             if self.warden.connected and self._questions.are_due(self.feed.changes(now_ns), now_ns):
                 with self._minding("warden"):
                     await self.look(now_ns)
+            await self._reclaim(now_ns)
+            await self._lock_again(now_ns)
             self._decide(now_ns)
             await self._apply(now_ns)
 
@@ -184,6 +194,8 @@ class Governor:
         """Bring `state` up to date from the ring: for a turn, or for somebody who asks between two turns."""
         records = self.feed.drain(now_ns)
         self._fold.add(records)
+        self._locks.add(records)
+        self._infer(now_ns)
         if self._tap is not None:
             self._tap.add(records)
         self._mind("ring", self.feed.problem)
@@ -193,6 +205,17 @@ class Governor:
         self._busy = self._busy_cpus(now_ns)
         self._frequencies = self._look_at_frequencies(now_ns)
         self._gather(now_ns)
+
+    def _infer(self, now_ns: int) -> None:
+        """What is to be said of clock locks: of GPUs, whose locks can't be read back."""
+        for device in self.devices:
+            clock = self.told.get(device.uuid, UNTOLD).clock
+            ours_mhz = None if clock is None else clock.ours_mhz or clock.baseline_mhz
+            self._locks.expect(device.uuid, ours_mhz, now_ns)
+        self.inferred = self._locks.found(now_ns)
+        for device in self.devices:
+            made = self.inferred.get(device.uuid)
+            self._mind(f"lock of {device.label}", f"{device.label}: clock ceiling: {made.words()}" if made else None)
 
     async def look(self, now_ns: int) -> None:
         """Ask the warden what it holds, and take its word on the budget and on what can be written.
@@ -250,6 +273,18 @@ class Governor:
             await self.look(now_ns)
         self.wake()
 
+    async def take_back(self, now_ns: int) -> None:
+        """Govern again all that is left to somebody else who has set it.
+
+        Raises:
+            RefusedError: the warden can't write its journal.
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        async with self._turn:
+            await self.warden.take_back()
+            await self.look(now_ns)
+        self.wake()
+
     async def release(self) -> None:
         """Give the lease back; the warden then puts every knob where it belongs without us.
 
@@ -282,6 +317,27 @@ class Governor:
             self.feed.close()  # a new warden made a new ring
             self._questions.ask()
 
+    async def _lock_again(self, now_ns: int) -> None:
+        """Where others are overruled, have a lock of ours written again that is inferred not to be in force."""
+        held = {uuid for uuid in self.inferred if (clock := self.told.get(uuid, UNTOLD).clock) and clock.ours_mhz}
+        if self._config.foreign != "overrule" or not held or not self.warden.connected:
+            return
+        if now_ns - self._locked_again_ns < LOCK_AGAIN_NS:
+            return
+        self._locked_again_ns = now_ns
+        with self._minding("locks"):
+            await self.warden.lock_again(held)
+        for uuid in held:
+            self._locks.restart(uuid, now_ns)
+
+    async def _reclaim(self, now_ns: int) -> None:
+        if not self.reclaimed or not self.warden.connected:
+            return
+        with self._minding("taking back"):
+            await self.warden.take_back(self.reclaimed)
+            self.reclaimed.clear()
+            await self.look(now_ns)
+
     async def _apply(self, now_ns: int) -> None:
         """Ask for the plan's vector when it is new or the lease has spent a third of its time; else leave it be."""
         if self.hello is None or not self.warden.connected or self.held_back is not None:
@@ -309,6 +365,7 @@ class Governor:
 
     def _rebind(self, devices: tuple[Device, ...]) -> None:
         self._fold.rebind(devices)
+        self._locks.rebind(devices)
         if self._tap is not None:
             self._tap.bind(devices, simulated=self.hello is not None and self.hello.simulated)
 
@@ -348,6 +405,7 @@ class Governor:
         return replace(
             state,
             prior_limit_w=None if limit is None or limit.baseline_mw is None else watts(limit.baseline_mw),
+            foreign_limit_w=foreign_limit_w(limit),
             clock_held=clock is not None and clock.ours_mhz is not None,
             ceiling_mhz=None if ceiling is None else ceiling.held_mhz,
             prior_ceiling_mhz=None if ceiling is None else ceiling.baseline_mhz,

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from eagent import wire
+from eagent.agent import foreign
 from eagent.agent.cost import Costs
 from eagent.agent.footprint import Footprint
 from eagent.agent.plan import ceiling_mhz, preference_below
 from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
-from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, Proposal, Reading
+from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal, Reading
+from eagent.telemetry.locks import Inference
 from eagent.telemetry.records import RingStats
 
 Json = dict[str, Any]
@@ -113,8 +115,8 @@ def budget(held: Budget | None, state: HostState, told: ToldByUuid) -> Json | No
     }
 
 
-def device(state: DeviceState, told: Told, held: Budget | None) -> Json:
-    """One device: the readings that its kind has, and its knobs."""
+def device(state: DeviceState, told: Told, held: Budget | None, now_ns: int, inferred: Inference | None = None) -> Json:
+    """One device: the readings that its kind has, and its knobs; `inferred` is of a GPU's clock lock."""
     described = state.device
     readings = READINGS if described.kind is DeviceKind.GPU else PACKAGE_READINGS
     about = {
@@ -124,17 +126,18 @@ def device(state: DeviceState, told: Told, held: Budget | None) -> Json:
         "name": described.name,
         "pci_bus_id": described.pci_bus_id,
         "readings": {name: reading(getattr(state, field), unit) for name, field, unit in readings},
-        "power_limit": power_limit(state, told.limit, held),
-        str(described.clock_knob): clock(described, told.clock),
+        "power_limit": power_limit(state, told.limit, held, now_ns),
+        str(described.clock_knob): clock(described, told.clock, now_ns, inferred),
     }
     if described.kind is DeviceKind.GPU:
         return about
-    return {**about, "cpus": described.cpus, "cpu_preference": preference(described, told.preference)}
+    return {**about, "cpus": described.cpus, "cpu_preference": preference(described, told.preference, now_ns)}
 
 
-def clock(described: Device, told: ClockStatus | None) -> Json:
+def clock(described: Device, told: ClockStatus | None, now_ns: int, inferred: Inference | None = None) -> Json:
     """A clock ceiling. A GPU's can't be read from the driver: `ours_mhz` is what it took. A package's is read back."""
     read_back = {"held_mhz": told.held_mhz if told else None} if described.kind is DeviceKind.CPU else {}
+    theirs = foreign.told(described.clock_knob, told, now_ns)
     return {
         **read_back,
         "ours_mhz": told.ours_mhz if told else None,
@@ -143,12 +146,19 @@ def clock(described: Device, told: ClockStatus | None) -> Json:
         "max_mhz": described.clocks_mhz[-1] if described.clocks_mhz else None,
         "state": told.state if told else "unknown",
         "writable": described.clock.writable,
-        "why": (told.error if told else None) or described.clock.why,
+        "why": _joined(
+            (told.error if told else None) or described.clock.why,
+            foreign.words(described.clock_knob, theirs, told.ours_mhz if told else None),
+            inferred.words() if inferred else "",
+        ),
+        "foreign": theirs,
+        **({"inferred": foreign.inferred(inferred)} if described.kind is DeviceKind.GPU else {}),
     }
 
 
-def preference(described: Device, told: PreferenceStatus | None) -> Json:
+def preference(described: Device, told: PreferenceStatus | None, now_ns: int) -> Json:
     """A package's energy preference, by the kernel's names; `held` is "mixed" where its CPUs differ."""
+    theirs = foreign.told(KnobName.CPU_PREFERENCE, told, now_ns)
     return {
         "held": told.held if told else None,
         "ours": told.ours if told else None,
@@ -156,7 +166,11 @@ def preference(described: Device, told: PreferenceStatus | None) -> Json:
         "takes": list(described.preferences),
         "state": told.state if told else "unknown",
         "writable": described.preference.writable,
-        "why": (told.error if told else None) or described.preference.why,
+        "why": _joined(
+            (told.error if told else None) or described.preference.why,
+            foreign.words(KnobName.CPU_PREFERENCE, theirs, told.ours if told else None),
+        ),
+        "foreign": theirs,
     }
 
 
@@ -172,24 +186,26 @@ def reading(made: Reading, unit: str) -> Json:
     }
 
 
-def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None) -> Json:
+def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None, now_ns: int) -> Json:
     """The power limit: what the driver was asked for, what it enforces, what is ours, and what was before us.
 
     Requested and enforced are from the ring while it is fresh, because it is read more often, else from the warden.
     """
     described = state.device
     why = (knob.error if knob else None) or described.power_limit.why
+    theirs, ours_w = foreign.told(KnobName.POWER_LIMIT, knob, now_ns), _watts(knob.ours_mw if knob else None)
     return {
         "requested_w": _first_w(state.limit_w, knob.requested_mw if knob else None),
         "enforced_w": _first_w(state.enforced_limit_w, knob.enforced_mw if knob else None),
-        "ours_w": _watts(knob.ours_mw if knob else None),
+        "ours_w": ours_w,
         "baseline_w": baseline_w(knob),
         "min_w": described.min_limit_w or None,
         "max_w": described.max_limit_w or None,
         "state": knob.state if knob else "unknown",
         "writable": described.power_limit.writable,
-        "why": "; ".join(text for text in (why, _counted(described, held)) if text),
+        "why": _joined(why, _counted(described, held), foreign.words(KnobName.POWER_LIMIT, theirs, ours_w)),
         "exposure": exposure(knob),
+        "foreign": theirs,
     }
 
 
@@ -266,6 +282,10 @@ def _limit_in_force_w(state: DeviceState, knob: KnobStatus | None, held: Budget)
 
 def _first_w(made: Reading, told_mw: int | None) -> float | None:
     return made.value if made.ok else _watts(told_mw)
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)
 
 
 def _watts(milliwatts: int | None) -> float | None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,21 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignWrite:
+    """What somebody else did last to a knob that the warden held; values as in the knob's status, None: not known.
+
+    `count` is how often somebody did. `fate` is what became of it: "stands" (the knob is left alone), "overruled",
+    "moved back" or "taken back".
+    """
+
+    count: int
+    at_ns: int | None
+    value: int | str
+    before: int | str | None
+    fate: str
+
+
+@dataclass(frozen=True, slots=True)
 class KnobStatus:
     """One knob as the warden sees it. Limits are in milliwatts, None where they are not known."""
 
@@ -49,6 +64,7 @@ class KnobStatus:
     exposed_s: float = 0.0  # how long the limit in force was above what the warden held, in all, ...
     exposed_j: float = 0.0  # ... and by how much, at most
     is_exposed: bool = False  # it is so now
+    foreign: ForeignWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,7 @@ class ClockStatus:
     writable: bool
     why: str
     error: str | None
+    foreign: ForeignWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,7 @@ class PreferenceStatus:
     writable: bool
     why: str
     error: str | None
+    foreign: ForeignWrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +239,15 @@ class Warden:
         """End the lease now."""
         await self._ask("release")
 
+    async def take_back(self, uuids: Collection[str] | None = None) -> None:
+        """Govern knobs again that are left to somebody else: the power limits of these devices; None: all of all."""
+        named: dict[str, Any] = {} if uuids is None else {"uuids": sorted(uuids)}
+        await self._ask("yield_clear", **named)
+
+    async def lock_again(self, uuids: Collection[str]) -> None:
+        """Write the clock ceilings of these devices again, where one is leased."""
+        await self._ask("lock_again", uuids=sorted(uuids))
+
     async def set_budget(self, budget: Budget) -> bool:
         """Put the host under a durable budget; returns whether the limits were read back under its envelope."""
         reply = await self._ask(
@@ -333,4 +360,7 @@ _Row = TypeVar("_Row", KnobStatus, ClockStatus, PreferenceStatus)
 def _row(kind: type[_Row], packed: wire.Message) -> _Row:
     """One knob; fields of a newer warden that this one does not know are left out, as are an older one's gaps."""
     names = (made.name for made in fields(kind) if made.name in packed or made.default is MISSING)
-    return kind(**{name: packed[name] for name in names})
+    values = {name: packed[name] for name in names}
+    if found := values.get("foreign"):
+        values["foreign"] = ForeignWrite(**{made.name: found[made.name] for made in fields(ForeignWrite)})
+    return kind(**values)

@@ -87,6 +87,8 @@ READINGS = (
 PCIE = {"tx": "pcie_tx", "rx": "pcie_rx"}
 
 LIMIT_KINDS = {"requested": "requested_w", "enforced": "enforced_w", "ours": "ours_w", "baseline": "baseline_w"}
+FOREIGN_KNOBS = ("power_limit", "cpu_clock", "cpu_preference")  # a GPU's clock lock can't be read back
+UNKNOWN = {"state": "unknown"}
 CEILING_KINDS = {"held": "held_mhz", "ours": "ours_mhz", "baseline": "baseline_mhz"}
 
 
@@ -189,6 +191,21 @@ class _StatusCollector(Collector):
             states.add_metric([*kind.named(device), limit["state"]], 1)
         yield limits
         yield states
+        yield self._foreign(kind, devices)
+
+    def _foreign(self, kind: _Kind, devices: list[Json]) -> Metric:
+        family = CounterMetricFamily(
+            f"{kind.family}_foreign_writes",
+            f"{self._mark}Times that a knob that eagent held was found changed by somebody else, a count. Source: the "
+            "warden, which reads its knobs back once a second.",
+            labels=(*kind.labels, "knob"),
+        )
+        for device in devices:
+            for knob in FOREIGN_KNOBS:
+                if device.get(knob, UNKNOWN)["state"] != "unknown":
+                    found = device[knob].get("foreign")
+                    family.add_metric([*kind.named(device), knob], found["count"] if found else 0)
+        return family
 
     def _exposures(self, kind: _Kind, devices: list[Json]) -> Iterator[Metric]:
         for name, text in (

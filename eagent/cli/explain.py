@@ -58,6 +58,10 @@ def _now(knob: Json) -> str:
         return f"held at {_value(knob['ours'], knob)}" if knob["ours"] is not None else "no ceiling of eagent's"
     value, ours = knob["value"], knob["ours"]
     now = f"{_value(value, knob)} now" if value is not None else "cannot be read now"
+    foreign = knob.get("foreign")  # an older agent does not tell
+    if foreign and foreign["stands"]:
+        would = f"; eagent would have it at {_value(ours, knob)}" if ours is not None else ""
+        return f"{now}, set by somebody else{would}"
     if ours is None:
         return f"{now}; no setting of eagent's is known"
     by_us = "set by eagent" if value == ours else f"though eagent set {_value(ours, knob)}"

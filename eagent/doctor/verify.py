@@ -125,7 +125,7 @@ def _judge_limit(live_w: float | None, limit: Json | None) -> tuple[Verdict, str
     if limit is None:
         return Verdict.UNKNOWN, NOT_ASKED
     held_w = limit["ours_w"]
-    if not limit["writable"] or held_w is None:
+    if not limit["writable"] or held_w is None or _is_theirs(limit):
         return _unheld(limit)
     if live_w is None:
         return Verdict.UNKNOWN, "its limit can't be read"
@@ -146,7 +146,7 @@ def _judge_ceiling(package: Package, clock: Json | None) -> tuple[Verdict, str]:
     if clock is None:
         return Verdict.UNKNOWN, NOT_ASKED
     held_mhz = clock["ours_mhz"]
-    if not clock["writable"] or held_mhz is None:
+    if not clock["writable"] or held_mhz is None or _is_theirs(clock):
         return _unheld(clock)
     if live_mhz is None:
         return Verdict.UNKNOWN, "its ceiling can't be read"
@@ -164,7 +164,7 @@ def _judge_preference(live: str | None, preference: Json | None) -> tuple[Verdic
     if preference is None:
         return Verdict.UNKNOWN, NOT_ASKED
     held = preference["ours"]
-    if not preference["writable"] or held is None:
+    if not preference["writable"] or held is None or _is_theirs(preference):
         return _unheld(preference)
     if live is None:
         return Verdict.UNKNOWN, "its preference can't be read"
@@ -173,7 +173,14 @@ def _judge_preference(live: str | None, preference: Json | None) -> tuple[Verdic
     return Verdict.AGREES, ""
 
 
+def _is_theirs(knob: Json) -> bool:
+    foreign = knob.get("foreign")
+    return bool(foreign and foreign["stands"])
+
+
 def _unheld(knob: Json) -> tuple[Verdict, str]:
+    if _is_theirs(knob):
+        return Verdict.NOT_HELD, "somebody else has set it, and eagent leaves it alone"
     return (Verdict.NOT_HELD if knob["writable"] else Verdict.READ_ONLY), ""
 
 

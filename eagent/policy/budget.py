@@ -138,6 +138,11 @@ def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
         needs = [_need(member, goals.sharing) for member in members]
         use_mw, _, reason = max(needs, key=lambda need: need[0])
         pressure = max(pressure for _, pressure, _ in needs)  # in a gang the slowest sets the pace
+        foreign_w = members[0].foreign_limit_w
+        if foreign_w is not None:  # it counts at that: there is no other value to be had for it
+            fixed_mw, reason = _mw(foreign_w), f"somebody else has set it to {foreign_w:g} W"
+            units.append(_Unit(members, fixed_mw, fixed_mw, fixed_mw, fixed_mw, pressure, reason))
+            continue
         pinned = [pins[member.device.uuid] for member in members if member.device.uuid in pins]
         if pinned:  # the pin says what is wanted and bounds it: what it leaves is the others'
             use_mw = ceiling_mw = min(_mw(min(member.device.max_limit_w for member in members)), _mw(min(pinned)))
@@ -151,9 +156,14 @@ def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
 
 
 def _grouped(state: HostState) -> Iterator[tuple[DeviceState, ...]]:
-    """The devices that can be capped, gangs together; a gang whose ranges do not meet is treated one by one."""
+    """The devices that can be capped, gangs together; a gang whose ranges do not meet is treated one by one.
+
+    So is one of whose members somebody else has set the limit.
+    """
     for members in grouped(state, lambda each: each.device.power_limit.writable):
-        if max(m.device.min_limit_w for m in members) > min(m.device.max_limit_w for m in members):
+        if any(member.foreign_limit_w is not None for member in members) or max(
+            m.device.min_limit_w for m in members
+        ) > min(m.device.max_limit_w for m in members):
             yield from ((member,) for member in members)
         else:
             yield members

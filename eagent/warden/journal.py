@@ -1,9 +1,9 @@
 """What each knob held before eagent first wrote it. No knob is written before its entry is on the disk.
 
-One file a knob, so that one damaged file costs one knob. An entry is never overwritten while it stands: whatever died
-in between, the first prior value is the one to go back to. It is retired only after the knob was read back at it, or,
-where a knob can't be read, after the driver has taken the value. What a boot has reset is void, and of a GPU what a
-newer life of its driver has.
+One file a knob, so that one damaged file costs one knob. An entry is never overwritten while it stands, but where what
+somebody else has set is respected: whatever died in between, the first prior value is the one to go back to. It is
+retired only after the knob was read back at it, or, where a knob can't be read, after the driver has taken the value.
+What a boot has reset is void, and of a GPU what a newer life of its driver has.
 """
 
 from __future__ import annotations
@@ -130,6 +130,18 @@ class Journal:
         except OSError:
             self.remember(entry)
             raise
+
+    def move(self, entry: Entry) -> None:
+        """Put an entry in the place of the one that stands: somebody else has given the knob its value.
+
+        Raises:
+            OSError: it could not be made durable; the one before stands.
+        """
+        entry = self._stamped(entry)
+        durable.store(self._path(*entry.key), pack(entry))  # not `_save`: what is there must stay if this fails
+        self._unsaved.discard(entry.key)
+        self._troubles.pop(entry.key, None)
+        self._entries[entry.key] = entry
 
     def remember(self, entry: Entry) -> None:
         """Keep a prior value in memory alone until the disk takes it: only where a knob must be lowered for safety."""

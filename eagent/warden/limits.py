@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from eagent.errors import DriverError, RefusedError
-from eagent.hardware import nvml, rapl
+from eagent.errors import RefusedError
+from eagent.hardware import nvml
 from eagent.hardware import package as packages
 from eagent.hardware._loop import Loop, scaled
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
+from eagent.warden import foreign as foreigners
 from eagent.warden.budget import safe_cap_mw, uncapped_mw
-from eagent.warden.entry import PRIOR_MAX, Entry
+from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
 from eagent.warden.prior import vet_gpu, vet_package
-from eagent.wire import Message, mw
+from eagent.warden.terms import ceiling_mw, limits_uw, owner_uw_of, probe, texts_of
+from eagent.warden.yielded import Yielded
+from eagent.wire import Message, mw, watts
 
 POWER_LIMIT = KnobName.POWER_LIMIT
-FOREIGN_ALARM_NS = 60_000_000_000
 PROBE = "a write of what is in force, to learn whether it can be set"
 
 
@@ -40,6 +42,7 @@ class Limits:
         self._boot_id = boot_id
         self._devices: list[Device] = []
         self._packages: dict[str, Package] = {}
+        self.yielded = Yielded(loop, journal, self._devices, self._packages, self._standing)
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -66,8 +69,8 @@ class Limits:
         """
         vet_package(self._journal, self._boot_id, package)
         entry = self._standing(package.uuid)
-        present_uw = _limits_uw(package)
-        owner_uw = (entry and _owner_uw(package, entry)) or present_uw
+        present_uw = limits_uw(package)
+        owner_uw = (entry and owner_uw_of(package, entry)) or present_uw
         zone = package.zone
         self._loop.add_package(
             str(zone.path / "energy_uj") if zone else "",
@@ -78,12 +81,13 @@ class Limits:
         )
         self._packages[package.uuid] = package
         device = packages.describe(package, index, owner_uw)
-        texts = _texts(package, owner_uw)
-        return self._took(self._probed(device, mw(device.max_limit_w), texts, lambda: _probe(package), "root"))
+        texts = texts_of(package, owner_uw)
+        return self._took(self._probed(device, mw(device.max_limit_w), texts, lambda: probe(package), "root"))
 
     def _took(self, device: Device) -> Device:
         self._devices.append(device)
         self._loop.cap(len(self._devices) - 1, device.power_limit.writable)
+        self.yielded.take(len(self._devices) - 1)
         return device
 
     def _standing(self, uuid: str) -> Entry | None:
@@ -146,11 +150,11 @@ class Limits:
                 continue
             # What was read last may be a second old, and its owner's no more.
             package = self._packages.get(device.uuid)
-            owner_uw = _limits_uw(package) if package else []
-            present_mw = _ceiling_mw(owner_uw) if package else self._loop.limit_now(i)
+            owner_uw = limits_uw(package) if package else []
+            present_mw = ceiling_mw(owner_uw) if package else self._loop.limit_now(i)
             if not present_mw:
                 raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
-            texts = _texts(package, owner_uw) if package else {}
+            texts = texts_of(package, owner_uw) if package else {}
             try:
                 self._journal.enter(
                     device.uuid, POWER_LIMIT, present_mw, self._boot_id, texts, owner=owner, reason=reason
@@ -172,7 +176,8 @@ class Limits:
         """
         entry = self._journal.get(self._devices[i].uuid, POWER_LIMIT)
         if entry:
-            self._journal.renew_or_remember(replace(entry, prior=entry.prior if found_mw is None else found_mw))
+            renewed = entry if found_mw is None else self.yielded.forgotten(replace(entry, prior=found_mw))
+            self._journal.renew_or_remember(renewed)
 
     def wish(self, limits_mw: Mapping[str, int]) -> list[int]:
         """Per device, in the loop's terms, what to hold under a lease of these; they are in the journal.
@@ -196,10 +201,19 @@ class Limits:
             return asked_mw
         counted = [device.power_limit.writable for device in self._devices]
         counted_mw = [asked if counts else 0 for asked, counts in zip(asked_mw, counted, strict=True)]
-        held_mw = scaled(counted_mw, safe_mw, max(envelope_mw - uncapped_mw(budget, self._devices), 0))
+        theirs = {
+            i: each.value for i, each in self.yielded.all().items() if each.stands and isinstance(each.value, int)
+        }
+        counted_mw = [theirs.get(i, counted) if counted else 0 for i, counted in enumerate(counted_mw)]
+        floor_mw = [theirs.get(i, safe) for i, safe in enumerate(safe_mw)]
+        held_mw = scaled(counted_mw, floor_mw, max(envelope_mw - uncapped_mw(budget, self._devices), 0))
         return [
-            _whole(held, safe) if held < asked and device.uuid in self._packages else held or asked
-            for device, held, asked, safe in zip(self._devices, held_mw, asked_mw, safe_mw, strict=True)
+            asked
+            if i in theirs
+            else _whole(held, safe)
+            if held < asked and device.uuid in self._packages
+            else held or asked
+            for i, (device, held, asked, safe) in enumerate(zip(self._devices, held_mw, asked_mw, safe_mw, strict=True))
         ]
 
     def fallback(self, budget: Budget | None) -> list[int]:
@@ -224,23 +238,27 @@ class Limits:
 
     def tick(self, leased: Collection[str]) -> bool:
         """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether one was."""
-        retired = False
-        for device, (*_, held_mw) in zip(self._devices, self._loop.limits(), strict=True):
+        retired, theirs = False, self.yielded.all()
+        for i, (device, (*_, held_mw)) in enumerate(zip(self._devices, self._loop.limits(), strict=True)):
             entry = self._journal.get(device.uuid, POWER_LIMIT)
-            if entry and entry.prior == held_mw and device.uuid not in leased:
+            is_back = entry and (entry.prior == held_mw or (i in theirs and theirs[i].stands))
+            if is_back and device.uuid not in leased:
                 retired |= self._journal.try_retire(device.uuid, POWER_LIMIT)
         return retired
 
     def at_rest(self, budget: Budget | None) -> bool:
-        """Whether every writable limit is where it falls back to, by the loop's last look and by the driver now.
+        """Whether every writable limit is where it falls back to, or left to somebody else, and the driver says so now.
 
-        The look may be a second old, and who ends by this leaves nobody behind who would look again.
+        The loop's last look may be a second old, and who ends by this leaves nobody behind who would look again.
         """
-        fallback_mw = self.fallback(budget)
-        seen = zip(fallback_mw, self._loop.limits(), strict=True)
-        return all(back_mw in (0, held_mw) for back_mw, (*_, held_mw) in seen) and all(
-            back_mw in (0, self._loop.limit_now(i)) for i, back_mw in enumerate(fallback_mw[: self._loop.gpus])
-        )
+        theirs = {i: int(each.value) for i, each in self.yielded.all().items() if each.stands}
+        for i, (back_mw, (requested_mw, *_, held_mw)) in enumerate(
+            zip(self.fallback(budget), self._loop.limits(), strict=True)
+        ):
+            rest_mw, seen_mw = (theirs[i], requested_mw) if i in theirs else (back_mw, held_mw)
+            if rest_mw and (seen_mw != rest_mw or (i < self._loop.gpus and self._loop.limit_now(i) != rest_mw)):
+                return False
+        return True
 
     def status(
         self, leased_mw: Mapping[str, int] | None, budget: Budget | None, envelope_mw: int, now_ns: int
@@ -255,11 +273,15 @@ class Limits:
         """
         rows, alarms = [], []
         held_mw = self.fallback(budget) if leased_mw is None else self._held(leased_mw, budget, envelope_mw)
-        for device, limit, ours_mw in zip(self._devices, self._loop.limits(), held_mw, strict=True):
-            requested_mw, enforced_mw, foreign_ns, problem, settled_mw = limit
+        theirs = self.yielded.all()
+        for i, (device, limit, ours_mw) in enumerate(zip(self._devices, self._loop.limits(), held_mw, strict=True)):
+            requested_mw, enforced_mw, _, problem, settled_mw = limit
+            foreign = theirs.get(i)
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             if not device.power_limit.writable:
                 state = "unwritable"
+            elif foreign and foreign.stands:
+                state = "foreign"
             elif leased_mw is not None and device.uuid in leased_mw:
                 state = "leased"
             elif budget:
@@ -268,9 +290,18 @@ class Limits:
                 state = "restoring" if entry and entry.prior != settled_mw else "baseline"
             if problem:
                 alarms.append(f"{device.label}: power limit: {problem}")
-            if foreign_ns and now_ns - foreign_ns < FOREIGN_ALARM_NS:
-                ago_s = (now_ns - foreign_ns) / 1e9
-                alarms.append(f"{device.label}: power limit: changed by somebody else {ago_s:.0f} s ago, and overruled")
+            changed = foreigners.alarm(
+                f"{device.label}: power limit",
+                foreign,
+                self._loop.foreign_policy,
+                lambda value: f"{watts(int(value)):g} W",
+                ours_mw or None,
+                now_ns,
+                has_budget=budget is not None,
+            )
+            alarms += [changed] if changed else []
+            unmoved = self.yielded.unmoved.get(device.uuid)
+            alarms += [f"{device.label}: power limit: {unmoved}"] if unmoved else []
             rows.append(
                 {
                     "uuid": device.uuid,
@@ -283,6 +314,7 @@ class Limits:
                     "writable": device.power_limit.writable,
                     "why": device.power_limit.why,
                     "error": problem,
+                    "foreign": foreign.message() if foreign else None,
                 }
             )
         return rows, alarms
@@ -295,45 +327,3 @@ def _unwritable(device: Device, why: str) -> Device:
 def _whole(limit_mw: int, safe_mw: int) -> int:
     """A scaled limit of a package, which takes whole watts, as the loop rounds it."""
     return max(limit_mw - limit_mw % 1000, safe_mw)
-
-
-def _ceiling_mw(limits_uw: Collection[int]) -> int:
-    """What a package with these limits may draw, in whole milliwatts as the loop counts them."""
-    return -(-max(limits_uw, default=0) // 1000)
-
-
-def _limits_uw(package: Package) -> list[int]:
-    """A package's power limits now; none if one can't be read, or is none that a host could have."""
-    try:
-        found = [rapl.limit_uw(package.zone, each.index) for each in package.limits] if package.zone else []
-    except DriverError:
-        return []
-    return found if _ceiling_mw(found) <= PRIOR_MAX else []
-
-
-def _texts(package: Package, limits_uw: Collection[int]) -> dict[str, str]:
-    return {
-        f"{path.parent.name}/{path.name}": str(uw) for path, uw in zip(package.limit_paths, limits_uw, strict=False)
-    }
-
-
-def _owner_uw(package: Package, entry: Entry) -> list[int]:
-    """What an entry says the limits were; none if it is not of the limits that are here."""
-    found = [entry.texts.get(f"{path.parent.name}/{path.name}", "") for path in package.limit_paths]
-    if not all(text.isdigit() and int(text) // 1000 <= PRIOR_MAX for text in found):
-        return []
-    return [int(text) for text in found]
-
-
-def _probe(package: Package) -> str | None:
-    """Write the limits that are in force already; None if the kernel took them, else its reason."""
-    assert package.zone is not None
-    try:
-        for each in package.limits:
-            present_uw = rapl.limit_uw(package.zone, each.index)
-            told_uw = rapl.set_limit_uw(package.zone, each.index, present_uw)
-            if told_uw != present_uw:
-                return f"wrote {present_uw / 1e6:g} W, read back {told_uw / 1e6:g} W"
-    except DriverError as problem:
-        return str(problem)
-    return None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.config import RUN_MODE, Config, Paths
-from eagent.errors import DriverError, UnavailableError
+from eagent.errors import DriverError, RefusedError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.hardware.generation import generation
@@ -60,6 +60,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         loop = Loop(
             config.library, str(paths.ring), config.sample_period_ms, ramp_mw_per_s=round(config.ramp_w_per_s * 1000)
         )
+        loop.on_foreign(config.foreign)
         stack.callback(paths.ring.unlink, missing_ok=True)
         stack.callback(loop.close)
         for claim in _claim(loop):
@@ -114,6 +115,9 @@ def _open_journal(paths: Paths) -> Journal:
 
 def _let_go(warden: Warden, most_s: float) -> None:
     warden.release()
+    if warden.budget is None:  # in order nothing is left to be remembered; a budget's next warden goes on
+        with contextlib.suppress(RefusedError):
+            warden.yield_clear()
     if not wait(warden.at_rest, most_s):
         log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
     warden.tick(time.monotonic_ns())

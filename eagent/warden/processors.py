@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from eagent.hardware import sysfs
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Device, Knob, KnobName
+from eagent.warden import foreign as foreigners
 from eagent.warden.entry import Entry, is_text
+from eagent.warden.foreign import Foreign
 from eagent.warden.journal import Journal
 from eagent.wire import Message
 
 MIXED = "mixed"  # where the CPUs of a package differ
-FOREIGN_ALARM_NS = 60_000_000_000
 GONE = {errno.ENOENT, errno.ENODEV}  # the kernel has dropped the attribute, and what was written to it
 
 
@@ -61,6 +62,7 @@ class Processors:
         self._groups: list[_Group] = []
         self._packages: dict[str, Package] = {}
         self._count = 0
+        self._originals: dict[tuple[str, KnobName], Entry] = {}  # what the journal said before somebody else wrote
 
     def take(self, device: Device, package: Package) -> Device:
         """Take one package over; returns it with what is known of its two knobs."""
@@ -78,7 +80,18 @@ class Processors:
             paths, usable = (), Knob(False, str(problem))
         self._groups.append(_Group(device, knob, usable, paths, self._count, _read(shown)))
         self._count += len(paths)
+        self._let_stand(self._groups[-1])
         return usable
+
+    def _let_stand(self, group: _Group) -> None:
+        """Leave alone what an earlier warden had left to somebody else, where it still is as they had set it."""
+        entry = self._entry(group)
+        if not entry or entry.owner != foreigners.OWNER or self._loop.foreign_policy != foreigners.RESPECT:
+            return
+        for i, (name, path) in enumerate(zip(group.names(), group.paths, strict=True)):
+            with contextlib.suppress(DriverError):
+                if name in entry.texts and sysfs.read(path) == entry.texts[name]:
+                    self._loop.let_text_stand(group.first + i, entry.texts[name])
 
     def _usable(self, uuid: str, knob: KnobName, found: Knob) -> Knob:
         """The knob as found, unless its entry can't be used; one of another boot is retired."""
@@ -178,25 +191,99 @@ class Processors:
             for text, path in zip(prior, group.paths, strict=True)
         ]
 
-    def at_rest(self) -> bool:
-        """Whether every attribute is back where it was, or gone."""
-        found = self._loop.settings()
-        return all(self._is_back(group, found) for group in self._groups)
+    # -- what others write -------------------------------------------------------------------------------------------
 
-    def _is_back(self, group: _Group, found: Sequence[tuple[str | None, int | None, int | None]]) -> bool:
+    def heed(self) -> bool:
+        """Journal what somebody else has set, where it is respected, as where those attributes go back to.
+
+        Returns:
+            Whether one goes back to another text now.
+        """
+        if self._loop.foreign_policy != foreigners.RESPECT:
+            return False
+        found = self._foreign()
+        moved = [self._heed(group, found) for group in self._groups] if found else []
+        return any(moved)
+
+    def _foreign(self) -> dict[int, Foreign]:
+        """By the loop's numbers, what somebody else did to a setting."""
+        return {i: Foreign(*found) for i, found in self._loop.foreign_texts().items()}
+
+    def _heed(self, group: _Group, found: Mapping[int, Foreign]) -> bool:
+        entry = self._entry(group)
+        mine = {name: found[group.first + i] for i, name in enumerate(group.names()) if group.first + i in found}
+        if entry is None or not mine:
+            return False
+        key = group.device.uuid, group.knob
+        original = self._originals.get(key, entry)
+        texts = dict(entry.texts)
+        for name, foreign in mine.items():
+            if foreign.stands and is_text(str(foreign.value)) and name in texts:
+                texts[name] = str(foreign.value)
+            elif foreign.fate == foreigners.MOVED_BACK and name in texts:
+                texts[name] = original.texts[name]
+        stands = any(foreign.stands for foreign in mine.values())
+        owner = foreigners.OWNER if stands else original.owner if entry.owner == foreigners.OWNER else entry.owner
+        moved = _with_texts(replace(entry, owner="" if owner == foreigners.OWNER and not stands else owner), texts)
+        if moved == entry:
+            return False
+        with contextlib.suppress(OSError):  # they are left alone all the same; the next tick tries again
+            self._journal.move(moved)
+            if stands:
+                self._originals.setdefault(key, entry)
+            else:
+                self._originals.pop(key, None)
+            return True
+        return False
+
+    def take_back(self) -> None:
+        """Let all of them be ours again; what somebody else had set is where they go back to.
+
+        Raises:
+            RefusedError: the journal can't be written. Theirs stands.
+        """
+        self.heed()
+        for group in self._groups:
+            entry = self._entry(group)
+            if entry is None or entry.owner != foreigners.OWNER:
+                continue
+            original = self._originals.pop((group.device.uuid, group.knob), None)
+            try:
+                self._journal.move(replace(entry, owner=original.owner if original else ""))
+            except OSError as problem:
+                raise RefusedError(
+                    f"the journal can't be written ({problem.strerror}): nothing is taken back"
+                ) from None
+
+    def at_rest(self) -> bool:
+        """Whether every attribute is back where it was, or gone, or left to somebody else."""
+        found, foreign = self._loop.settings(), self._foreign()
+        return all(self._is_back(group, found, foreign) for group in self._groups)
+
+    def _last(self, group: _Group, found: Mapping[int, Foreign]) -> Foreign | None:
+        last = foreigners.last([found[i] for i in range(group.first, group.first + len(group.paths)) if i in found])
+        if last is None or group.knob is not KnobName.CPU_CLOCK:
+            return last
+        return replace(last, value=_mhz(last.value), before=None if last.before is None else _mhz(last.before))
+
+    def _is_back(
+        self, group: _Group, found: Sequence[tuple[str | None, int | None, int | None]], theirs: Mapping[int, Foreign]
+    ) -> bool:
         if not group.paths:  # nobody looks at them
             return self._entry(group) is None
         return all(
-            text in ("", held) or error in GONE
-            for text, (held, error, _) in zip(self._fallback(group), found[group.first :], strict=False)
+            text in ("", held) or error in GONE or (i in theirs and theirs[i].stands)
+            for i, (text, (held, error, _)) in enumerate(
+                zip(self._fallback(group), found[group.first :], strict=False), group.first
+            )
         )
 
     def tick(self, clocks: Collection[str], preferences: Collection[str]) -> bool:
         """Retire the entries of knobs that are back, but of those that a lease holds. Returns whether there was one."""
-        found = self._loop.settings()
+        found, foreign = self._loop.settings(), self._foreign()
         leased = {KnobName.CPU_CLOCK: clocks, KnobName.CPU_PREFERENCE: preferences}
         free = [group for group in self._groups if group.device.uuid not in leased[group.knob]]
-        back = [group for group in free if self._entry(group) and self._is_back(group, found)]
+        back = [group for group in free if self._entry(group) and self._is_back(group, found, foreign)]
         retired = [self._journal.try_retire(group.device.uuid, group.knob) for group in back]  # each of them
         return any(retired)
 
@@ -204,7 +291,7 @@ class Processors:
         self, clocks_mhz: Mapping[str, int], preferences: Mapping[str, str], now_ns: int
     ) -> tuple[list[Message], list[Message], list[str]]:
         """What is known of ceilings and of preferences, a row for each package, and the alarms."""
-        found = self._loop.settings()
+        found, theirs = self._loop.settings(), self._foreign()
         rows: dict[KnobName, list[Message]] = {KnobName.CPU_CLOCK: [], KnobName.CPU_PREFERENCE: []}
         alarms = []
         for group in self._groups:
@@ -212,22 +299,23 @@ class Processors:
             ours = (clocks_mhz if group.knob is KnobName.CPU_CLOCK else preferences).get(group.device.uuid)
             entry = self._entry(group)
             state = "unwritable" if not group.writable.writable else "leased" if ours else "baseline"
-            if state in ("baseline", "unwritable") and entry and not self._is_back(group, found):
+            foreign = self._last(group, theirs)
+            if foreign and foreign.stands and state != "unwritable":
+                state = "foreign"
+            if state in ("baseline", "unwritable") and entry and not self._is_back(group, found, theirs):
                 state = "restoring"
             codes = [error for _, error, _ in mine if error]
             problem = os.strerror(codes[0]) if codes and entry else None
-            changed_ns = max((foreign_ns for *_, foreign_ns in mine if foreign_ns), default=None)
             what = f"{group.device.label}: {_words(group.knob)}"
             if problem:
                 alarms.append(f"{what}: {problem}, for {len(codes)} of {len(mine)} policies")
-            if changed_ns and now_ns - changed_ns < FOREIGN_ALARM_NS:
-                alarms.append(
-                    f"{what}: changed by somebody else {(now_ns - changed_ns) / 1e9:.0f} s ago, and overruled"
-                )
+            changed = foreigners.alarm(what, foreign, self._loop.foreign_policy, _shown(group.knob), ours, now_ns)
+            alarms += [changed] if changed else []
             held = [text for text, *_ in mine if text]
             prior = [text for text in self._fallback(group) if text] or group.found
             row: Message = {"uuid": group.device.uuid, "knob": str(group.knob), "state": state}
             row |= {"writable": group.writable.writable, "why": group.writable.why, "error": problem}
+            row["foreign"] = foreign.message() if foreign else None
             unit, read = ("_mhz", _least_mhz) if group.knob is KnobName.CPU_CLOCK else ("", _common)
             rows[group.knob].append(
                 {**row, f"held{unit}": read(held), f"ours{unit}": ours, f"baseline{unit}": read(prior)}
@@ -256,6 +344,21 @@ def _hidden(shown: Sequence[Path], entry: Entry | None) -> Iterator[Path]:
 
 def _words(knob: KnobName) -> str:
     return "frequency ceiling" if knob is KnobName.CPU_CLOCK else "energy preference"
+
+
+def _shown(knob: KnobName) -> Callable[[int | str], str]:
+    return (lambda value: f"{value} MHz") if knob is KnobName.CPU_CLOCK else str
+
+
+def _mhz(khz: int | str) -> int | str:
+    return int(khz) // 1000 if str(khz).isdigit() else khz
+
+
+def _with_texts(entry: Entry, texts: Mapping[str, str]) -> Entry:
+    """The entry with these texts, and what the greatest of them comes to where they are frequencies."""
+    if texts == entry.texts or entry.knob is not KnobName.CPU_CLOCK:
+        return replace(entry, texts=texts)
+    return replace(entry, texts=texts, prior=max(int(text) for text in texts.values() if text.isdigit()) // 1000)
 
 
 def _least_mhz(khz: Sequence[str]) -> int | None:

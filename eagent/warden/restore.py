@@ -48,6 +48,7 @@ def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool =
             if clear_budget:
                 _ask(connection, "budget_clear")
             _ask(connection, "release")
+            _ask(connection, "yield_clear")
             deadline = time.monotonic() + config.let_go_s
             while True:
                 status = _ask(connection, "status")
@@ -112,6 +113,7 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
         warden = host.warden
         if clear_budget and warden.budget:
             warden.budget_clear()
+        warden.yield_clear()
         wait(warden.at_rest, config.let_go_s)
         now_ns = time.monotonic_ns()
         warden.tick(now_ns)

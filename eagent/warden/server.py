@@ -51,6 +51,14 @@ def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
             return warden.lease(limits_mw, float(ttl_s), now_ns, clocks_mhz, preferences)
         case {"op": "release"}:
             return warden.release()
+        case {"op": "yield_clear", "uuids": list(uuids)}:
+            _check_texts("uuids", dict(enumerate(uuids)))
+            return warden.yield_clear(uuids)
+        case {"op": "yield_clear"} if "uuids" not in request:
+            return warden.yield_clear()
+        case {"op": "lock_again", "uuids": list(uuids)}:
+            _check_texts("uuids", dict(enumerate(uuids)))
+            return warden.lock_again(uuids)
         case {"op": "budget_set"}:
             return warden.budget_set(unpack_budget(request))
         case {"op": "budget_clear"}:

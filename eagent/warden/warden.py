@@ -14,7 +14,7 @@ What holds for each kind of knob is in limits.py, clocks.py and processors.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,12 +169,17 @@ class Warden:
         return now_ns < self._lease_until_ns
 
     def tick(self, now_ns: int) -> None:
-        """Retire the journal entries of knobs that no lease holds and that are back. Call it a few times a second.
+        """Retire the journal entries of knobs that no lease holds and that are back, and heed what others have set.
+
+        Call it a few times a second.
 
         An entry that can't be removed stands, is among the alarms, and the next tick tries again.
         """
         self._journal.save()
         self._follow_driver()
+        heeded = [self._limits.yielded.heed(), self._processors.heed()]
+        if any(heeded):
+            self._tell_fallback()
         leased = self.leased(now_ns)
         if not self._loop.governed(not leased):
             return
@@ -318,6 +323,29 @@ class Warden:
         """End the lease now."""
         self._lease_until_ns = 0
         self._loop.release()
+        return {}
+
+    def yield_clear(self, uuids: Collection[str] | None = None) -> Message:
+        """Take back what somebody else has set and is respected: eagent governs these knobs again.
+
+        Args:
+            uuids: Whose power limits; None: all knobs of all devices.
+
+        Raises:
+            RefusedError: the journal can't be written. What was set stands.
+        """
+        taken = self._limits.yielded.take_back({device.uuid for device in self.devices} if uuids is None else uuids)
+        if uuids is None:
+            self._processors.take_back()
+        self._tell_fallback()
+        self._loop.take_back(taken, uuids is None)
+        return {}
+
+    def lock_again(self, uuids: Collection[str]) -> Message:
+        """Write the clock ceilings of these devices again, where we hold one: the driver has another one in force."""
+        for i, device in enumerate(self.devices[: self._loop.gpus]):
+            if device.uuid in uuids:
+                self._loop.lock_again(i)
         return {}
 
     def budget_set(self, budget: Budget) -> Message:

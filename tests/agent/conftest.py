@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from eagent.agent.feed import Feed
 from eagent.agent.loop import Governor
-from eagent.agent.warden import ClockStatus, Hello, KnobStatus, PreferenceStatus, WardenStatus
+from eagent.agent.warden import ClockStatus, ForeignWrite, Hello, KnobStatus, PreferenceStatus, WardenStatus
 from eagent.config import Config
 from eagent.errors import EagentError, RefusedError, UnavailableError
 from eagent.model import NEVER, SOFTWARE_POWER_CAP, Budget, Channel, Device, DeviceKind, Knob, Reading, Status
@@ -54,6 +54,7 @@ class FakeWarden:
         self.simulated = False
         self.ttl_max_s = 60.0
         self.clocks_mhz: dict[str, int] = {}
+        self.foreign: dict[str, ForeignWrite] = {}  # per UUID, of power limits
         self.preferences: dict[str, str] = {}
         self.log: list[tuple[Any, ...]] = []
 
@@ -65,7 +66,7 @@ class FakeWarden:
 
     def told(self) -> tuple[Any, ...]:
         """What its status tells, to be compared."""
-        return self.devices, self.budget, self.clocks_mhz, self.preferences, self.alarms
+        return self.devices, self.budget, self.clocks_mhz, self.preferences, self.alarms, self.foreign
 
     def _reach(self) -> None:
         if not self.here:
@@ -92,7 +93,12 @@ class FakeWarden:
         limit_mw = round(device.max_limit_w * 1000) or None
         knob = device.power_limit
         values = limit_mw, limit_mw if device.kind is DeviceKind.GPU else None, None, limit_mw, "baseline"
-        return KnobStatus(device.uuid, "power_limit", *values, writable=knob.writable, why=knob.why, error=None)
+        told = KnobStatus(device.uuid, "power_limit", *values, writable=knob.writable, why=knob.why, error=None)
+        foreign = self.foreign.get(device.uuid)
+        if foreign is None or foreign.fate != "stands":
+            return replace(told, foreign=foreign)
+        value_mw = int(foreign.value)
+        return replace(told, foreign=foreign, requested_mw=value_mw, baseline_mw=value_mw, state="foreign")
 
     def _clock(self, device: Device) -> ClockStatus:
         ours, baseline, knob = self.clocks_mhz.get(device.uuid), None, device.clock
@@ -123,6 +129,15 @@ class FakeWarden:
     async def release(self) -> None:
         self.log.append(("release",))
         self.clocks_mhz, self.preferences = {}, {}
+        self._reach()
+
+    async def take_back(self, uuids: Collection[str] | None = None) -> None:
+        self.log.append(("take_back", None if uuids is None else set(uuids)))
+        self._reach()
+        self.foreign = {} if uuids is None else {u: f for u, f in self.foreign.items() if u not in uuids}
+
+    async def lock_again(self, uuids: Collection[str]) -> None:
+        self.log.append(("lock_again", set(uuids)))
         self._reach()
 
     async def set_budget(self, budget: Budget) -> bool:

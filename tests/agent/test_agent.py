@@ -80,6 +80,7 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
         "writable": True,
         "why": "",
         "exposure": {"seconds": 0.0, "joules": 0.0, "now": False},
+        "foreign": None,
     }
 
 
@@ -342,9 +343,9 @@ def test_restoring_drops_the_pins_and_gives_the_lease_back(host: Any) -> None:
     told = asyncio.run(agent.restore())
     assert told["pins_dropped"] == 1
     assert told["devices"][0] == {"device": "gpu0", "uuid": FIRST, "baseline_w": 400.0}
-    assert host.warden.log[-1] == ("release",)
+    assert host.warden.log[-2:] == [("release",), ("take_back", None)]
     asyncio.run(host.turn(9))
-    assert host.warden.log[-1] == ("release",)
+    assert host.warden.log[-2:] == [("release",), ("take_back", None)]
 
 
 def test_under_a_budget_nothing_is_given_back(host: Any) -> None:

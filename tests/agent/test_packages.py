@@ -79,6 +79,7 @@ def test_a_status_tells_of_packages_what_they_have(slowed: Any) -> None:
         "state": "leased",
         "writable": True,
         "why": "",
+        "foreign": None,
     }
     assert package["cpu_preference"] == {
         "held": "balance_power",
@@ -88,6 +89,7 @@ def test_a_status_tells_of_packages_what_they_have(slowed: Any) -> None:
         "state": "leased",
         "writable": True,
         "why": "",
+        "foreign": None,
     }
     assert (package["power_limit"]["state"], package["power_limit"]["max_w"]) == ("baseline", 250)
 

@@ -55,6 +55,8 @@ def cost() -> dict[str, Any]:
 
 @pytest.fixture
 def status() -> dict[str, Any]:
+    foreign = {"count": 3, "ago_s": 12.0, "value": 260.0, "before": 250.0, "stands": True, "fate": "stands"}
+
     def device(index: int, power: dict[str, Any], temperature: dict[str, Any]) -> dict[str, Any]:
         return {
             "device": f"gpu{index}",
@@ -88,6 +90,7 @@ def status() -> dict[str, Any]:
                 "writable": index == 0,
                 "why": "share of the budget",
                 "exposure": {"seconds": 1.25, "joules": 187.5, "now": False} if index == 0 else None,
+                "foreign": None if index == 0 else foreign,
             },
         }
 

@@ -30,6 +30,8 @@ def of_gpu0(host: Host, status: dict[str, Any] | None, gpu: Gpu) -> Row:
         (300.0, {"ours_w": 255.0, "requested_w": 300.0, "state": "leased"}, Verdict.DIFFERS),  # a great one does not
         (400.0, {"ours_w": 150.0, "requested_w": 400.0, "state": "safe"}, Verdict.DIFFERS),  # above, though it is known
         (300.0, {"ours_w": None, "state": "baseline"}, Verdict.NOT_HELD),
+        (300.0, {"ours_w": 255.0, "state": "foreign", "foreign": {"stands": True}}, Verdict.NOT_HELD),
+        (300.0, {"ours_w": 255.0, "state": "leased", "foreign": {"stands": False}}, Verdict.DIFFERS),
         (300.0, {"ours_w": None, "writable": False, "state": "unwritable"}, Verdict.READ_ONLY),
         (None, {"ours_w": 150.0, "state": "safe"}, Verdict.UNKNOWN),
     ],

@@ -371,3 +371,82 @@ def test_where_there_is_no_counter_the_drivers_samples_of_power_fill_in(make_ben
     times = [time_ns for time_ns, _ in samples]
     assert times == sorted(set(times))
     assert sum(value for _, value in samples) / len(samples) / 1000 == pytest.approx(truth_w, rel=0.1)
+
+
+# ---- texts that somebody else writes ---------------------------------------------------------------------------------
+
+
+def held_text(bench: Bench, tmp_path: Path, text: str, policy: str = "respect") -> Path:
+    """An attribute that is held at a text."""
+    path = tmp_path / "s"
+    path.write_text("1")
+    bench.loop.on_foreign(policy)
+    bench.loop.add_settings([str(path)])
+    bench.hold(text)
+    bench.step(10)
+    assert path.read_text() == text
+    return path
+
+
+def fate(bench: Bench) -> tuple[Any, ...]:
+    """Times, to what, from what, and what became of it."""
+    count, _, value, before, what = bench.loop.foreign_texts()[0]
+    return count, value, before, what
+
+
+@pytest.mark.parametrize("text", ["3000000", "1000000", "performance"])
+def test_a_text_that_somebody_else_writes_is_respected_until_it_is_moved_back(
+    bench: Bench, tmp_path: Path, text: str
+) -> None:
+    path = held_text(bench, tmp_path, "2000000")
+    path.write_text(text)
+    bench.step(30)
+    assert (path.read_text(), fate(bench)) == (text, (1, text, "2000000", "stands"))
+    bench.hold("1500000")
+    bench.step(30)
+    assert path.read_text() == text
+    path.write_text("2000000")
+    bench.step(40)
+    assert (path.read_text(), fate(bench)) == ("1500000", (1, text, "2000000", "moved back"))
+
+
+def test_a_ceiling_that_the_kernel_lowers_is_not_taken_for_somebody_elses(bench: Bench, tmp_path: Path) -> None:
+    path = held_text(bench, tmp_path, "2000000")
+    for _ in range(80):  # whatever is written, the kernel makes this of it for now, and at once
+        path.write_text("1200000")
+        bench.step()
+    assert bench.loop.foreign_texts() == {}
+    assert bench.loop.settings()[0][0] == "1200000"
+
+
+def test_a_text_is_ours_again_when_it_is_taken_back(bench: Bench, tmp_path: Path) -> None:
+    path = held_text(bench, tmp_path, "2000000")
+    path.write_text("3000000")
+    bench.step(30)
+    bench.loop.take_back([], True)
+    bench.step(2)
+    assert (path.read_text(), fate(bench)[3]) == ("2000000", "taken back")
+
+
+def test_a_reported_text_stands_until_our_own_wish_is_another_one(bench: Bench, tmp_path: Path) -> None:
+    path = held_text(bench, tmp_path, "2000000", "report")
+    path.write_text("3000000")
+    bench.step(50)
+    assert (path.read_text(), fate(bench)[3]) == ("3000000", "stands")
+    bench.hold("1900000")
+    bench.step(3)
+    assert (path.read_text(), fate(bench)[3]) == ("1900000", "taken back")
+
+
+def test_a_text_that_was_left_to_somebody_else_before_the_loop_is_left_alone(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("3000000")
+    bench.loop.on_foreign("respect")
+    bench.loop.add_settings([str(path)])
+    bench.loop.let_text_stand(0, "3000000")
+    bench.hold("2000000")
+    bench.step(50)
+    assert (path.read_text(), fate(bench)) == ("3000000", (0, "3000000", None, "stands"))
+    path.write_text("2500000")
+    bench.step(30)
+    assert fate(bench) == (1, "2500000", None, "stands")

@@ -20,6 +20,7 @@ def of_group(text: str, name: str) -> list[str]:
 
 def test_a_kept_budget_is_verified_and_what_is_broken_is_told(site: Site) -> None:
     host = site(gpus=2)
+    host.config.write_text(f'{host.config.read_text()}foreign = "overrule"\n')
     host.up("--no-restart")
     host.must("budget", "set", "1600W")
     done = host.eagent("verify")

@@ -251,3 +251,20 @@ def test_a_cpu_package_shares_like_a_gpu(gpus: Any) -> None:
     package = replace(gpus.device(1, low=125, high=250), kind=DeviceKind.CPU, uuid="CPU-0")
     state = host([gpus.state(gpus.device(0), 300), gpus.state(package, 140)], 450, safe_w=125)
     assert shares(state, MISERLY) == [300, 140]
+
+
+def test_what_somebody_else_has_set_counts_at_that_and_the_others_share_the_rest(gpus: Any) -> None:
+    states = [gpus.state(gpus.device(n), 300, limit_w=200, capped=1.0) for n in range(3)]
+    lowered = replace(states[0], foreign_limit_w=150.0)
+    assert shares(host([lowered, *states[1:]], 750)) == [150, 300, 300]
+    raised = replace(states[0], foreign_limit_w=350.0)
+    assert shares(host([raised, *states[1:]], 750)) == [350, 200, 200]
+    assert shares(host([raised, *states[1:]], 540)) == []  # the least of the others is more than there is: the warden's
+    proposal = decide(host([lowered], 750), PLAIN, 0)[0]
+    assert proposal.reason == "somebody else has set it to 150 W"
+
+
+def test_a_gang_is_not_held_to_what_somebody_else_has_set_one_member_to(gpus: Any) -> None:
+    states = [gpus.state(gpus.device(n), 300, limit_w=200, capped=1.0) for n in range(2)]
+    lowered = replace(states[0], foreign_limit_w=150.0)
+    assert shares(host([lowered, states[1]], 500, {states[0].device.uuid, states[1].device.uuid})) == [150, 350]

@@ -38,8 +38,8 @@ NATIVE: dict[str, Change] = {
     ),
     "foreign-write-not-noticed": Change(
         "native/govern.c",
-        "  if (limit->settled_mw && limit->requested_mw &&",
-        "  if (limit->settled_mw == 1 && limit->requested_mw &&",
+        "} else if (settled_mw && (found_mw != settled_mw",
+        "} else if (settled_mw == 1 && (found_mw != settled_mw",
     ),
     "never-looks-again": Change(
         "native/actuator.c",

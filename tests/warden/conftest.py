@@ -22,9 +22,10 @@ class Rig:
     """A host and, one after another, the wardens that govern it."""
 
     def __init__(
-        self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool, ramp_w_per_s: int = 0
+        self, made: Any, gpus: int, clock_baseline_mhz: int | None, has_sysfs: bool, ramp_w_per_s: int, foreign: str
     ) -> None:
         self.ramp_w_per_s = ramp_w_per_s
+        self.foreign = foreign
         self.clock_baseline_mhz = clock_baseline_mhz
         self.sysfs: Path | None = made.sysfs if has_sysfs else None  # a test may put a tree of plain files here
         self.made = made
@@ -46,6 +47,7 @@ class Rig:
         self.die()
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True, self.ramp_w_per_s * 1000)
+        self._loop.on_foreign(self.foreign)
         journal, budget = Journal(self.state / "journal", self.driver), self.state / "budget.json"
         self.meanwhile()
         packages = discover(self.sysfs) if self.sysfs else ()
@@ -102,6 +104,7 @@ def rig(sim_host: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         clock_baseline_mhz: int | None = None,
         sysfs: bool = False,
         ramp_w_per_s: int = 0,
+        foreign: str = "respect",
         **options: Any,
     ) -> Rig:
         for earlier in made:  # a process has one NVML library, and it one host at a time
@@ -109,7 +112,7 @@ def rig(sim_host: Any, request: pytest.FixtureRequest, monkeypatch: pytest.Monke
         maker = request.getfixturevalue("served_host") if sysfs else sim_host
         host = maker(gpus=gpus, clock="virtual", **options)
         monkeypatch.setenv("EAGENT_SIM_HOST", str(host.dir / "plant"))
-        made.append(Rig(host, gpus, clock_baseline_mhz, sysfs, ramp_w_per_s))
+        made.append(Rig(host, gpus, clock_baseline_mhz, sysfs, ramp_w_per_s, foreign))
         made[-1].start()
         return made[-1]
 

@@ -112,7 +112,8 @@ def test_after_a_boot_what_was_journalled_before_it_is_void(host: Any, journalle
     assert journalled(host.state) == 0
 
 
-def test_a_foreign_writer_is_noticed_and_overruled_while_a_lease_runs(host: Any) -> None:
+def test_a_foreign_writer_is_noticed_and_overruled_while_a_lease_runs(rig: MakeRig) -> None:
+    host = rig(gpus=1, sysfs=True, foreign="overrule")
     host.warden.lease({}, 10, host.now_ns, {CPU0: 1500})
     host.step(SETTLED_S)
     host.plant.set_cpu_max_khz(3, TOP_KHZ)
@@ -243,7 +244,10 @@ def test_a_kill_between_the_writes_of_two_windows_leaves_neither_behind(
     assert journalled(host.state) == 0
 
 
-def test_one_window_below_its_owners_is_not_back_though_the_greater_one_is(host: Any, journalled: Journalled) -> None:
+def test_one_window_below_its_owners_is_not_back_though_the_greater_one_is(
+    rig: MakeRig, journalled: Journalled
+) -> None:
+    host = rig(gpus=1, sysfs=True, foreign="overrule")
     host.warden.lease({CPU0: 300_000}, 9, host.now_ns)
     host.step(SETTLED_S)
     host.plant.set_rapl_limit_uw(0, 0, 200_000_000)

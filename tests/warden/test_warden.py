@@ -565,7 +565,7 @@ def test_who_lets_go_does_not_go_by_a_look_of_before_somebody_raised_a_limit(rig
 
 
 def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(rig: MakeRig) -> None:
-    host = rig()
+    host = rig(foreign="overrule")
     host.warden.budget_set(host.budget(1000))
     host.step(1)
     host.plant.set_power_limit(1, 400.0)

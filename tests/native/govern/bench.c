@@ -110,7 +110,19 @@ uint32_t bench_limit(uint32_t i) {
 }
 
 uint64_t bench_foreign(const bench_t *bench, uint32_t i) {
-  return bench->limits.devices[i].foreign;
+  return bench->limits.devices[i].foreign.count;
+}
+
+uint32_t bench_fate(const bench_t *bench, uint32_t i) {
+  return (uint32_t)bench->limits.devices[i].foreign.fate;
+}
+
+void bench_policy(bench_t *bench, uint32_t policy) {
+  bench->limits.on_foreign = (foreign_policy_t)policy;
+}
+
+void bench_take_back(bench_t *bench, uint32_t i) {
+  limits_take_back(&bench->limits, i);
 }
 
 uint32_t bench_held(const bench_t *bench, uint32_t i) {

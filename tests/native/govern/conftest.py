@@ -11,10 +11,12 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PARTS = ("attribute", "ceiling", "driver", "govern", "purse", "ramp", "scale", "zone")
+PARTS = ("attribute", "ceiling", "driver", "foreign", "govern", "purse", "ramp", "scale", "zone")
 TURN_S = 0.05
 FREE_MHZ = 0xFFFFFFFF  # no lock
 LEFT_ALONE = 0
+POLICIES = ("overrule", "respect", "report")
+FATES = ("never", "stands", "overruled", "moved back", "taken back", "forgotten")
 
 
 class Write(NamedTuple):
@@ -75,6 +77,16 @@ class Bench:
 
     def foreign(self, device: int) -> int:
         return int(self._c.bench_foreign(self._bench, device))
+
+    def fate(self, device: int) -> str:
+        """What became of what somebody else wrote last."""
+        return FATES[self._c.bench_fate(self._bench, device)]
+
+    def on_foreign(self, policy: str) -> None:
+        self._c.bench_policy(self._bench, POLICIES.index(policy))
+
+    def take_back(self, device: int) -> None:
+        self._c.bench_take_back(self._bench, device)
 
     def intrude(self, device: int, limit_w: float) -> None:
         """Somebody else sets a limit, and the loop looks at it."""

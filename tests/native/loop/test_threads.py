@@ -11,7 +11,7 @@ import pytest
 
 STEMS = (
     *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring"),
-    *("actuator", "govern", "scale", "ramp", "purse", "ceiling", "setting", "zone", "attribute", "nvml"),
+    *("actuator", "govern", "foreign", "scale", "ramp", "purse", "ceiling", "setting", "zone", "attribute", "nvml"),
 )
 SECONDS = "3"
 ENVELOPE_MW = 1_000_000
