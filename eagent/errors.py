@@ -17,6 +17,10 @@ class DriverError(EagentError):
     """The driver or its library is missing, or a call to it failed."""
 
 
+class RingError(DriverError):
+    """The sample ring can't be made where its readers look for it: no room, as a rule."""
+
+
 class RefusedError(EagentError):
     """The request was understood and will not be carried out: it would break a promise, or the privilege is missing."""
 

@@ -21,7 +21,7 @@ from zone cimport *
 
 import os
 
-from eagent.errors import DriverError
+from eagent.errors import DriverError, RingError
 
 cdef enum:
     TEXT_MAX = 512
@@ -103,7 +103,8 @@ cdef class Loop:
             ramp_mw_per_s: How fast the sum of limits may rise; 0: as fast as it goes.
 
         Raises:
-            DriverError: no usable NVML, no device that answers, or the ring can't be made.
+            DriverError: no usable NVML, or no device that answers.
+            RingError: the ring can't be made.
         """
         cdef char problem[TEXT_MAX]
         cdef nvmlDevice_t handles[LIMITS_MAX]
@@ -123,7 +124,7 @@ cdef class Loop:
         beaten_ns = _heartbeat(ring_path)
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
-            raise DriverError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
+            raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
         hotloop_init(
             &self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time
         )

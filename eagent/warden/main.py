@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.config import RUN_MODE, Config, Paths
-from eagent.errors import DriverError, RefusedError, UnavailableError
+from eagent.errors import DriverError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.hardware.generation import generation
@@ -31,6 +31,8 @@ from eagent.warden.server import Server
 from eagent.warden.warden import SETTLE_S, Warden
 
 log = logging.getLogger("eagent.warden")
+
+SPARE = Path("/dev/shm")  # memory, of whose room the run directory's file system takes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,7 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         make_directory(paths.run, RUN_MODE)
         make_directory(paths.state, 0o750)
         stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
-        loop = Loop(
-            config.library, str(paths.ring), config.sample_period_ms, ramp_mw_per_s=round(config.ramp_w_per_s * 1000)
-        )
+        loop = _make_loop(paths, config)
         loop.on_foreign(config.foreign)
         stack.callback(paths.ring.unlink, missing_ok=True)
         stack.callback(loop.close)
@@ -78,6 +78,19 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         stack.callback(loop.stop)
         stack.callback(_let_go, warden, config.let_go_s)
         yield Host(warden, loop, found_mw, entered)
+
+
+def _make_loop(paths: Paths, config: Config) -> Loop:
+    """The loop, with its ring where the agent reads it; where that is full, where nobody does: knobs must go back."""
+    ramp_mw_per_s = round(config.ramp_w_per_s * 1000)
+    try:
+        return Loop(config.library, str(paths.ring), config.sample_period_ms, ramp_mw_per_s=ramp_mw_per_s)
+    except RingError as problem:
+        log.error("%s; nobody can read this host's sensors until the warden is started again with room", problem)
+    spare = SPARE / f"eagent-ring-{os.getpid()}"
+    loop = Loop(config.library, str(spare), config.sample_period_ms, ramp_mw_per_s=ramp_mw_per_s)
+    spare.unlink()
+    return loop
 
 
 def _find_packages(sysfs: Path) -> tuple[Package, ...]:

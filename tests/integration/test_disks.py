@@ -33,28 +33,28 @@ def why_no_mount() -> str | None:
 
 
 class Disk:
-    """The file system of a site's state directory."""
+    """The file system of a site's directory: its state, or what it has in /run."""
 
-    def __init__(self, host: Any) -> None:
-        self._state = host.made.dir / "state"
-        self._state.mkdir(exist_ok=True)
-        script = 'mount -t tmpfs -o size=64k none "$0" && echo mounted && exec sleep infinity'
-        command = ["unshare", "--mount", "sh", "-c", script, str(self._state)]
+    def __init__(self, host: Any, name: str, size: str) -> None:
+        self._place = host.made.dir / name
+        self._place.mkdir(exist_ok=True)
+        script = 'mount -t tmpfs -o size="$1" none "$0" && echo mounted && exec sleep infinity'
+        command = ["unshare", "--mount", "sh", "-c", script, str(self._place), size]
         self._keeper = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._keeper.stdout is not None
         assert self._keeper.stdout.readline() == "mounted\n"
         host.prefix = ("nsenter", f"--target={self._keeper.pid}", "--mount", "--")
 
     @property
-    def state(self) -> Path:
-        """The state directory as eagent sees it."""
-        return Path(f"/proc/{self._keeper.pid}/root{self._state}")
+    def place(self) -> Path:
+        """The directory as eagent sees it."""
+        return Path(f"/proc/{self._keeper.pid}/root{self._place}")
 
     def entries(self) -> list[str]:
-        return sorted(path.name for path in (self.state / "journal").iterdir())
+        return sorted(path.name for path in (self.place / "journal").iterdir())
 
     def fill(self) -> None:
-        with (self.state / "filler").open("wb", buffering=0) as file:
+        with (self.place / "filler").open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(4096))
@@ -62,12 +62,12 @@ class Disk:
                 pass
 
     def clear(self) -> None:
-        (self.state / "filler").unlink()
+        (self.place / "filler").unlink()
 
     def mount_again(self, how: str) -> None:
         """Make it "ro", as the kernel does after an error of the disk, or "rw"."""
         command = ["nsenter", f"--target={self._keeper.pid}", "--mount", "mount", "-o", f"remount,{how}"]
-        subprocess.run([*command, str(self._state)], check=True)
+        subprocess.run([*command, str(self._place)], check=True)
 
     def close(self) -> None:
         self._keeper.kill()
@@ -78,14 +78,14 @@ class Disk:
 
 @pytest.fixture
 def on_disk(site: Site) -> Iterator[Callable[..., tuple[Any, Disk]]]:
-    """Makes sites whose state is on a disk of its own."""
+    """Makes sites whose state is on a disk of its own; or, with run=True, what they have in /run."""
     if missing := why_no_mount():
         pytest.skip(missing)
     disks: list[tuple[Any, Disk]] = []
 
-    def make(**options: Any) -> tuple[Any, Disk]:
+    def make(*, run: bool = False, **options: Any) -> tuple[Any, Disk]:
         host = site(**options)
-        disks.append((host, Disk(host)))
+        disks.append((host, Disk(host, "run", "2m") if run else Disk(host, "state", "64k")))
         return disks[-1]
 
     yield make
@@ -173,7 +173,7 @@ def test_after_a_power_loss_a_full_disk_keeps_no_budget_from_being_kept(on_disk:
         disk.fill()
         bmc.switch_on()
         assert host.await_true(lambda: host.plant.boot_id is not None, BOOT_S + 2)
-    for file in (disk.state / "journal").iterdir():
+    for file in (disk.place / "journal").iterdir():
         file.unlink()  # so that each would have to be written anew, and none fits
     disk.fill()
     assert host.await_true(lambda: host.limits_w() == [400] * 4, 2)
@@ -185,3 +185,31 @@ def test_after_a_power_loss_a_full_disk_keeps_no_budget_from_being_kept(on_disk:
     assert host.await_true(lambda: min(host.limits_w()) > SAFE_W, 10)  # now it may be shared again
     host.must("budget", "clear")
     assert host.await_true(lambda: host.limits_w() == [400] * 4, 5)
+
+
+def test_a_full_run_directory_keeps_a_new_warden_from_being_read_and_not_from_putting_back(
+    on_disk: Callable[..., Any],
+) -> None:
+    host, disk = on_disk(run=True)
+    host.up()
+    host.must("pin", "set", "gpu0", "250W")
+    assert host.await_true(lambda: host.limits_w() == [250, 400, 400, 400], 5)
+    host.kill("warden")  # the agent holds the old ring, so that not even its room is free
+    disk.fill()
+    assert host.await_true(lambda: len(changes(host)) >= 2, 10)
+    assert "ring: No space left on device: the sample ring can't be made here; nobody can read" in host.log.read_text()
+    assert changes(host)[:2] == [(0, 250.0), (0, 400.0)]  # back first; then a pin holds again, which needs no reading
+
+
+def test_a_full_run_directory_keeps_restore_from_nothing(on_disk: Callable[..., Any]) -> None:
+    host, disk = on_disk(run=True)
+    host.up()
+    host.must("pin", "set", "gpu0", "250W")
+    assert host.await_true(lambda: host.limits_w() == [250, 400, 400, 400], 5)
+    host.kill("agent", "warden", "parent")
+    for file in disk.place.iterdir():
+        if file.is_file():
+            file.unlink()
+    disk.fill()
+    assert "gpu0: power limit 250 W -> 400 W, its prior value" in host.must("restore")
+    assert host.limits_w() == [400] * 4
