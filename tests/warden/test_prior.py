@@ -172,3 +172,22 @@ def test_a_knob_that_fails_keeps_no_other_and_is_tried_until_the_driver_answers(
     host.step(2)
     host.warden.tick(host.now_ns)
     assert (host.limits_w(), journalled(host.state)) == ([400, 400], 0)
+
+
+@pytest.mark.parametrize(("driver", "back_w"), [("8", 380.0), ("7", 400.0), ("", 400.0)])
+def test_what_an_earlier_life_of_the_driver_held_is_not_put_back(rig: MakeRig, driver: str, back_w: float) -> None:
+    host = rig(gpus=1)
+    host.driver = "7"
+    host.start()
+    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns, {host.warden.devices[0].uuid: 705})
+    host.step()
+    host.die()
+    host.plant.set_power_limit(0, 380.0)  # what somebody set after the reload
+    locks = len(host.plant.lock_log())
+    host.driver = driver
+    host.start()
+    host.step(2)
+    host.warden.tick(host.now_ns)
+    assert host.limits_w() == [back_w]
+    assert len(host.plant.lock_log()) == (locks if driver == "8" else locks + 1)
+    assert host.warden.standing() == ()
