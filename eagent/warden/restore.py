@@ -140,6 +140,9 @@ def _told(host: Host, status: Message) -> tuple[list[str], list[str]]:
             kept.append(f"{what} ({row['error'] or row['why'] or 'no answer'})")
         elif key in host.entered:
             back.append(f"{what}: back where it was before eagent")
+    if not warden.budget:  # under one it stays on, because what is set must outlive us
+        modes = [entry for entry in warden.standing() if entry.knob is KnobName.PERSISTENCE_MODE]
+        kept += [f"{labels[each.uuid]}: {each.told()}, and is on still" for each in modes if each.uuid in labels]
     return back, kept
 
 
