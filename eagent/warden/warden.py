@@ -222,7 +222,7 @@ class Warden:
         if not rests or self.budget:  # under a budget what is set stays, and the mode that keeps it
             return rests
         self._modes.follow((), self._lives.all())
-        return self._modes.at_rest()
+        return self._modes.at_rest() and self._loop.governed(True)  # that may have told the loop something more
 
     # -- operations --------------------------------------------------------------------------------------------------
 

@@ -175,13 +175,11 @@ class Round:
 
     def _do_budget(self, budget_w: float) -> None:
         envelope_w, begun_s = budget_w - FIXED_W, self.world.now_s
-        with self._asking(envelope_w):
-            in_force = self._set_budget(budget_w)
+        with self._asking(envelope_w):  # which promises what was said, also that it is not in force
+            self._in_force = self._set_budget(budget_w)
         self._look()
         ended_s = self.world.now_s
-        self._in_force = in_force
-        self._promise()
-        if in_force:
+        if self._in_force:
             return
         hindered = self.timeline.able_s(begun_s, ended_s) < ended_s - begun_s - LOOK_S
         if not hindered and begun_s > self._hindered_until_s + 1.5 and not self._strange_since(begun_s - 1.5):

@@ -326,8 +326,10 @@ def test_a_mode_that_a_dead_warden_switched_on_is_off_again_and_under_a_budget_s
     one.live(2)
     assert [mode(one, gpu) for gpu in range(4)] == [1] * 4
     host.warden.budget_clear()
-    one.live(3)
-    assert host.warden.at_rest()
+    host.warden.release()
+    while not host.warden.at_rest():  # as a warden that ends, which ticks once more then
+        host.step(0.05)
+    host.warden.tick(host.now_ns)
     assert [mode(one, gpu) for gpu in range(4)] == [0] * 4
     assert entries(one) == set()
     one.faults.close()
