@@ -417,8 +417,8 @@ cdef class Loop:
         """Per GPU, what is known of the driver's life under it.
 
         Each is why there is no driver for it (None: it answers), since when (ns), how often there was evidence that the
-        driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what that was in
-        mW, whether its persistence mode is on (None: not known), and why that could not be switched at the last try.
+        driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what that was
+        in mW, whether its persistence mode is on (None: not known), and why it could not be switched at the last try.
         """
         cdef uint32_t i
         cdef driver_gpu_shown_t *life
