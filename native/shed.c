@@ -7,10 +7,12 @@ static const double BUDGET = 0.0095;  /* of time: of 1 % learning, which is shor
 static const double OTHER_MOST = 0.5; /* of the budget, where power takes the rest */
 static const double FORGET = 1. / 20; /* of what was known, at each account */
 static const double STRIDE_MOST = 32;
+static const double SPENT_MOST = 0.03; /* of time, that one account believes: a call that hung says nothing of others */
 static const uint32_t CALM_LEAST = 10;
 
 static void learn(load_t *load, double span_ns, double weight) {
-  load->share += weight * ((double)load->spent_ns * load->stride / span_ns - load->share);
+  const double spent = fmin(SPENT_MOST, (double)load->spent_ns / span_ns);
+  load->share += weight * (spent * load->stride - load->share);
   load->spent_ns = 0;
 }
 

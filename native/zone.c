@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-static const double MOST_W = 10000; /* no package draws that: its counter has not wrapped */
+static const double MOST_W = 10000; /* no package draws that: its counter has not counted so far */
 
 int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t *mean_mw) {
   if (!zone->energy_path[0]) return -ENOENT;
@@ -11,10 +11,9 @@ int zone_read_energy(zone_t *zone, int64_t now_ns, uint64_t *energy_mj, uint64_t
   if (error) return error;
   uint64_t more_uj = counter_uj - zone->counter_uj;
   int64_t span_ns = zone->read_ns ? now_ns - zone->read_ns : 0;
-  if (counter_uj < zone->counter_uj) {
-    more_uj += zone->range_uj;
-    if ((double)more_uj * 1e3 > MOST_W * (double)span_ns) more_uj = 0; /* it began anew, as after a suspend */
-  }
+  if (counter_uj < zone->counter_uj) more_uj += zone->range_uj;
+  /* It began anew, as after a suspend, or jumped. */
+  if (zone->read_ns && (double)more_uj * 1e3 > MOST_W * (double)span_ns) more_uj = 0;
   *mean_mw = span_ns > 0 ? (uint64_t)((double)more_uj * 1e6 / (double)span_ns) : 0;
   zone->energy_uj += more_uj;
   zone->counter_uj = counter_uj;

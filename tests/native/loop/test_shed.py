@@ -71,3 +71,19 @@ def test_whatever_calls_take_a_minute_stays_within_the_budget_if_shedding_can_do
     needed = (publications * look_ns + other_ns) / 1e9
     if needed < 0.009 and other_ns < 4.5e6:
         assert (account.stride(), account.other_stride()) == (1, 1), "and none is passed over without need"
+
+
+@pytest.mark.parametrize("hung_s", [4, 60])
+def test_a_call_that_hung_is_no_reason_to_shed(account: Any, hung_s: int) -> None:
+    account.begin()
+    account.play(1, 60, 80, 2_200, 500_000)
+    account.play(60 + hung_s, 1, 80, 2_200, hung_s * 1e9)
+    account.play(61 + hung_s, 5, 80, 2_200, 500_000)
+    assert (account.stride(), account.other_stride()) == (1, 1)
+
+
+def test_a_driver_whose_calls_take_all_of_the_time_is_asked_as_rarely_as_can_be(account: Any) -> None:
+    account.begin()
+    account.play(1, 60, 80, 12_000_000, 500_000)
+    account.play(61, 120, 80, 12_000_000, 500_000)
+    assert account.stride() == 32

@@ -79,3 +79,16 @@ def test_one_that_begins_anew_adds_nothing_and_counts_on(
         told.append(zone.read(counter_uj)[0])
     assert all(after >= before for before, after in pairwise(told))
     assert told[-1] - told[0] == pytest.approx((sum(drawn_uj) - lost_uj) / 1000, abs=1)
+
+
+@by_hypothesis
+@given(st.integers(0, 2**40), st.integers(MOST_UJ + 1, 2**44))
+def test_a_counter_that_jumps_up_by_more_than_any_package_draws_adds_nothing_and_counts_on(
+    zone: Any, first_uj: int, jump_uj: int
+) -> None:
+    zone.begin(2**63)
+    first_mj, _ = zone.read(first_uj)
+    assert zone.read(first_uj + jump_uj) == (first_mj, 0)
+    after_mj, mean_mw = zone.read(first_uj + jump_uj + 5_000_000)
+    assert after_mj - first_mj == pytest.approx(5_000, abs=1)
+    assert mean_mw == 50_000
