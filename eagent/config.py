@@ -160,6 +160,7 @@ class Config:
 
     library: str = "libnvidia-ml.so.1"
     sample_period_ms: int = 50
+    replace_after_s: float = 30.0
     decide_period_ms: int = 250
     lease_ttl_s: float = 3.0
     fixed_w: float | None = None
@@ -227,6 +228,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
     "driver": {
         "library": Text(),
         "sample_period_ms": Number(5, 1000, "milliseconds", whole=True),
+        "replace_after_s": Number(3, 86_400, "seconds"),
     },
     "agent": {
         "decide_period_ms": Number(50, 5000, "milliseconds", whole=True),

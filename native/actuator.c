@@ -137,6 +137,12 @@ static void count(uint64_t *counter, uint64_t value) {
   __atomic_store_n(counter, value, __ATOMIC_RELAXED);
 }
 
+/* Said by this thread itself: who hangs in a setter hangs alone, where the driver lets others read. */
+static void beat(actuator_t *actuator, int64_t now_ns) {
+  if (!actuator->beat_ns) return;
+  __atomic_store_n(actuator->beat_ns, actuator->purse.virtual_time ? now_ns : clock_now_ns(), __ATOMIC_RELAXED);
+}
+
 static void look_at(actuator_t *actuator, uint32_t i, int64_t now_ns) {
   if (i < actuator->gpus) driver_look(actuator->driver, i);
   limits_read(&actuator->limits, i, now_ns);
@@ -150,6 +156,7 @@ static void look_at_limits(actuator_t *actuator, int64_t now_ns) {
     if (now_ns < actuator->look_ns[i]) continue;
     const int64_t begun_ns = clock_now_ns();
     look_at(actuator, i, now_ns);
+    beat(actuator, now_ns);
     const int is_void = i < actuator->gpus && actuator->driver->gpu[i].shown.void_ns;
     actuator->look_ns[i] = now_ns + (is_void ? VOID_LOOK_EVERY_NS : LOOK_EVERY_NS) - TURN_EVERY_NS / 8;
     if (i < actuator->gpus) spent_ns += (uint64_t)(clock_now_ns() - begun_ns);
@@ -272,6 +279,7 @@ int64_t actuator_turn(actuator_t *actuator, int64_t now_ns) {
   actuator->shown.generation = setpoints->generation;
   actuator->shown.turned_ns = now_ns;
   pthread_mutex_unlock(&actuator->lock);
+  beat(actuator, now_ns);
   return now_ns + (now_ns < actuator->stirred_ns + CALM_AFTER_NS ? TURN_EVERY_NS : CALM_EVERY_NS);
 }
 

@@ -59,6 +59,7 @@ typedef struct actuator {
   shown_t shown;
   int stopping;
 
+  int64_t *beat_ns; /* where its last sign of life is told, atomic; NULL: to nobody */
   uint64_t changes; /* atomic: who saw what is shown and told after so many has missed nothing */
   actuator_cost_t cost;
 } actuator_t;

@@ -16,6 +16,7 @@ void hotloop_init(hotloop_t *loop, uint32_t gpus, const nvmlDevice_t *handles, i
   actuator->limits.nvml = actuator->ceilings.nvml = sampler->reader.nvml = &loop->nvml;
   actuator->gpus = actuator->limits.count = actuator->ceilings.count = sampler->gpus = sampler->devices = gpus;
   sampler->reader.ring = &loop->ring;
+  actuator->beat_ns = &loop->ring.header->stats.actuator_beat_ns;
   sampler->reader.virtual_time = actuator->purse.virtual_time = virtual_time;
   actuator->limits.gate = actuator->ceilings.gate = &actuator->gate;
   actuator->limits.purse = actuator->ceilings.purse = &actuator->purse;

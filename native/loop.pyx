@@ -109,13 +109,21 @@ cdef class Loop:
         cdef char problem[TEXT_MAX]
         cdef nvmlDevice_t handles[LIMITS_MAX]
         cdef unsigned int count = 0
+        cdef nvmlReturn_t answer
+        cdef bytes name = library.encode()
+        cdef const char *path = name
         cdef int code
         cdef int64_t beaten_ns
         self._loop.ring.fd = -1
-        if nvml_open(&self._loop.nvml, library.encode(), problem, TEXT_MAX):
+        # A driver may hang in any of its calls: they must not take Python's lock along.
+        with nogil:
+            code = nvml_open(&self._loop.nvml, path, problem, TEXT_MAX)
+        if code:
             raise DriverError(problem.decode("utf-8", "replace"))
         self._open = True
-        self._check(self._loop.nvml.device_count(&count), "device count")
+        with nogil:
+            answer = self._loop.nvml.device_count(&count)
+        self._check(answer, "device count")
         if count == 0:
             raise DriverError("the driver shows no GPU")
         if count > LIMITS_MAX:
@@ -136,12 +144,14 @@ cdef class Loop:
         """Get the handles of those that answer: one that is lost must not cost the others their warden."""
         cdef unsigned int i
         cdef uint32_t found = 0
+        cdef nvmlReturn_t code
         cdef char uuid[96]
         self.numbers, self.left_alone = [], {}
         for i in range(count):
-            code = self._loop.nvml.device_by_index(i, &handles[found])
-            if code == NVML_SUCCESS:
-                code = self._loop.nvml.device_uuid(handles[found], uuid, sizeof(uuid))
+            with nogil:
+                code = self._loop.nvml.device_by_index(i, &handles[found])
+                if code == NVML_SUCCESS:
+                    code = self._loop.nvml.device_uuid(handles[found], uuid, sizeof(uuid))
             if code == NVML_SUCCESS:
                 self.numbers.append(i)
                 found += 1
@@ -159,7 +169,8 @@ cdef class Loop:
         """Stop using the driver and the ring. The ring file stays: its readers see the silence."""
         if self._open:
             self._open = False
-            nvml_close(&self._loop.nvml)
+            with nogil:
+                nvml_close(&self._loop.nvml)
         ring_close(&self._loop.ring)
 
     cdef _check(self, nvmlReturn_t code, str what):
@@ -249,29 +260,42 @@ cdef class Loop:
         locked to, ascending.
         """
         cdef char text[96]
+        cdef char name[96]
         cdef nvmlPciInfo_t pci
-        cdef unsigned int low = 0, high = 0, value = 0
+        cdef unsigned int low = 0, high = 0, usual = 0, limit_mw = 0, architecture = 0
         cdef unsigned int clocks_mhz[CLOCKS_MAX]
         cdef uint32_t count
         cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
+        cdef nvml_t *nvml = &self._loop.nvml
+        cdef nvmlReturn_t has_uuid, has_name, has_pci, has_range, has_usual, has_limit
+        cdef nvmlReturn_t has_architecture = NVML_ERROR_FUNCTION_NOT_FOUND
+        with nogil:
+            has_uuid = nvml.device_uuid(handle, text, sizeof(text))
+            has_name = nvml.device_name(handle, name, sizeof(name))
+            has_pci = nvml.device_pci(handle, &pci)
+            if nvml.architecture != NULL:
+                has_architecture = nvml.architecture(handle, &architecture)
+            has_range = nvml.limit_range(handle, &low, &high)
+            has_usual = nvml.limit_default(handle, &usual)
+            has_limit = nvml.limit_get(handle, &limit_mw)
+            count = nvml_clocks(nvml, handle, clocks_mhz, CLOCKS_MAX)
         facts = dict.fromkeys(("architecture", "min_limit_mw", "max_limit_mw", "default_limit_mw", "limit_mw"))
-        self._check(self._loop.nvml.device_uuid(handle, text, sizeof(text)), f"gpu{self.numbers[i]}: UUID")
+        self._check(has_uuid, f"gpu{self.numbers[i]}: UUID")
         facts["uuid"] = text.decode()
-        self._check(self._loop.nvml.device_name(handle, text, sizeof(text)), f"gpu{self.numbers[i]}: name")
-        facts["name"] = text.decode()
-        self._check(self._loop.nvml.device_pci(handle, &pci), f"gpu{self.numbers[i]}: PCI address")
+        self._check(has_name, f"gpu{self.numbers[i]}: name")
+        facts["name"] = name.decode()
+        self._check(has_pci, f"gpu{self.numbers[i]}: PCI address")
         facts["pci_bus_id"] = pci.busId.decode()
-        if self._loop.nvml.architecture != NULL and self._loop.nvml.architecture(handle, &value) == NVML_SUCCESS:
-            facts["architecture"] = value
-        if self._loop.nvml.limit_range(handle, &low, &high) == NVML_SUCCESS:
+        if has_architecture == NVML_SUCCESS:
+            facts["architecture"] = architecture
+        if has_range == NVML_SUCCESS:
             facts["min_limit_mw"], facts["max_limit_mw"] = low, high
             self._loop.actuator.limits.devices[i].highest_mw = high
-        if self._loop.nvml.limit_default(handle, &value) == NVML_SUCCESS:
-            facts["default_limit_mw"] = value
-        if self._loop.nvml.limit_get(handle, &value) == NVML_SUCCESS:
-            facts["limit_mw"] = value
-            self._loop.actuator.limits.devices[i].requested_mw = value
-        count = nvml_clocks(&self._loop.nvml, handle, clocks_mhz, CLOCKS_MAX)
+        if has_usual == NVML_SUCCESS:
+            facts["default_limit_mw"] = usual
+        if has_limit == NVML_SUCCESS:
+            facts["limit_mw"] = limit_mw
+            self._loop.actuator.limits.devices[i].requested_mw = limit_mw
         facts["clocks_mhz"] = sorted(clocks_mhz[k] for k in range(count))
         self._loop.actuator.ceilings.devices[i].lowest_mhz = facts["clocks_mhz"][0] if count else 0
         actuator_show(&self._loop.actuator)
@@ -282,7 +306,10 @@ cdef class Loop:
 
         A write that changes nothing is the only honest test of the privilege. Its value must be in the journal.
         """
-        cdef nvmlReturn_t code = self._loop.nvml.limit_set(self._loop.actuator.limits.devices[i].handle, limit_mw)
+        cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
+        cdef nvmlReturn_t code
+        with nogil:
+            code = self._loop.nvml.limit_set(handle, limit_mw)
         return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
 
     def lease(self, list limits_mw, list clocks_mhz, list texts, int64_t until_ns):
@@ -599,6 +626,13 @@ cdef class Loop:
                     FATES[<int> foreign.fate],
                 )
         return found
+
+    def beats(self):
+        """The last sign of life of the half that reads and of the half that writes, in monotonic ns; 0: none yet.
+
+        Thread-safe, until `close`.
+        """
+        return self._loop.ring.header.stats.heartbeat_ns, self._loop.ring.header.stats.actuator_beat_ns
 
     def step(self, int64_t now_ns):
         """Take one turn at a time of the caller's: this is the loop in virtual time.

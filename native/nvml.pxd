@@ -11,6 +11,7 @@ cdef extern from "nvml.h" nogil:
         char busId[32]
     enum:
         NVML_SUCCESS
+        NVML_ERROR_FUNCTION_NOT_FOUND
 
     ctypedef struct nvml_t:
         const char *(*simulated_host)() noexcept nogil

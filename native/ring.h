@@ -75,6 +75,7 @@ typedef struct ring_stats {
   uint64_t refreshes_shed;   /* of those missed, the ones passed over on purpose to stay within read_ns' budget */
   uint64_t changes;      /* of what the warden's status tells of knobs, lease and fallback; a lease prolonged is none */
   int64_t shed_since_ns; /* since when less is read than would be, to stay within that budget; 0: it is not */
+  int64_t actuator_beat_ns; /* the actuator's last sign of life, by its own thread: the others are the sampler's */
 } ring_stats_t;
 
 typedef struct ring_header {

@@ -64,6 +64,7 @@ cdef extern from "ring.h" nogil:
         uint64_t refreshes_shed
         uint64_t changes
         int64_t shed_since_ns
+        int64_t actuator_beat_ns
 
     ctypedef struct ring_header_t:
         uint32_t version

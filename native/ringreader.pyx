@@ -96,6 +96,13 @@ cdef class RingReader:
 
     @property
     @cython.critical_section
+    def head(self):
+        """How many records were ever published."""
+        self._check()
+        return self._ring.header.head
+
+    @property
+    @cython.critical_section
     def writer_pid(self):
         """The process that made the ring."""
         self._check()

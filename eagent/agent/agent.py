@@ -74,10 +74,10 @@ class Agent:
             "simulated": governor.hello is not None and governor.hello.simulated,
             "time": self._calendar().isoformat(timespec="milliseconds"),
             "warden": report.warden(
-                governor.feed.stats, governor.feed.silent_ns(now_ns), connected=governor.warden.connected
+                governor.feed.stats, governor.feed.pulse(now_ns), governor.warden.connected, governor.why_no_warden
             ),
             "cost": report.cost(governor.feed.stats, governor.costs, self._processes(now_ns), now_ns),
-            "budget": report.budget(governor.budget, state, told),
+            "budget": self._budget(),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
             "held_back": governor.held_back,
             "halted": governor.halted,
@@ -157,7 +157,7 @@ class Agent:
         caps_w = safe_caps_w(self._connected_devices(), self._config, safe_cap_w)
         in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
         await self._governor.take_back(self._clock())
-        told = report.budget(self._governor.budget, self._governor.state, self._told()) or {}
+        told = self._budget() or {}
         return {**told, "in_force": in_force}
 
     async def clear_budget(self) -> None:
@@ -237,9 +237,22 @@ class Agent:
                 "sign another table, or take the host out of the mesh"
             )
 
+    def _budget(self) -> Json | None:
+        governor = self._governor
+        last = governor.told if governor.warden.connected else {}
+        return report.budget(governor.budget, governor.state, last, are_read=not governor.writing_hangs)
+
     def _told(self) -> Mapping[str, Told]:
-        """What the warden said last; nothing while it does not answer, because it would be a claim about now."""
-        return self._governor.told if self._governor.warden.connected else {}
+        """What the warden said last; nothing while it does not answer, because it would be a claim about now.
+
+        While its half that reads knobs back hangs, nothing of what it had read.
+        """
+        governor = self._governor
+        if not governor.warden.connected:
+            return {}
+        if governor.writing_hangs:
+            return {uuid: each.unread() for uuid, each in governor.told.items()}
+        return governor.told
 
     def _find(self, name: str) -> Device:
         return find_device([each.device for each in self._governor.state.devices], name)

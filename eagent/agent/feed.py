@@ -6,13 +6,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from eagent.agent.pulse import Pulse, pulse
 from eagent.agent.warden import Backoff
 from eagent.errors import EagentError
 from eagent.telemetry.records import Record, RingStats
 
 log = logging.getLogger(__name__)
-
-SILENT_AFTER_NS = 2_000_000_000  # the warden's loop turns every few tens of milliseconds: this is not a hiccup
 
 
 class Ring(Protocol):
@@ -33,23 +32,27 @@ class Feed:
     def __init__(self, open_ring: Callable[[], Ring]) -> None:
         """A feed without a ring yet; `open_ring` raises an EagentError while there is none."""
         self.stats: RingStats | None = None  # as of the last drain
-        self.problem: str | None = None  # what is wrong now, as one line
+        self.problem: str | None = None  # why there is no ring, as one line
         self._open_ring = open_ring
         self._ring: Ring | None = None
         self._reopen = Backoff()
         self._lost = 0
+        self._record_ns = 0  # when the newest record was read
+
+    def pulse(self, now_ns: int) -> Pulse:
+        """How long ago each half of the warden's loop showed a sign of life, as of the last drain."""
+        return pulse(self.stats, self._record_ns, now_ns)
 
     def silent_ns(self, now_ns: int) -> int | None:
-        """How long the warden's hot loop has shown no sign of life; None when it never has."""
-        beat_ns = max(self.stats["heartbeat_ns"], self.stats["started_ns"]) if self.stats else 0
-        return max(0, now_ns - beat_ns) if beat_ns else None
+        """How long nothing has been read; None when nothing ever was."""
+        return self.pulse(now_ns).reading.silent_ns
 
     def changes(self, now_ns: int) -> int | None:
         """How many changes of what it holds the warden has counted; None while it does not say."""
         return None if self.stats is None or self._is_silent(now_ns) else self.stats["changes"]
 
     def drain(self, now_ns: int) -> list[Record]:
-        """What has come since the last drain; `problem` then says whether there is a ring and somebody writes it."""
+        """What has come since the last drain; `problem` then says whether there is a ring."""
         if self._ring is None or (self._is_silent(now_ns) and self._ring.replaced()):
             self._try(now_ns)
         if self._ring is None:
@@ -59,21 +62,20 @@ class Feed:
         if self._ring.lost > self._lost:
             log.warning("%d samples were overwritten before they were read", self._ring.lost - self._lost)
             self._lost = self._ring.lost
+        if records:
+            self._record_ns = max(self._record_ns, records[-1][0])
         self.problem = None
-        if self._is_silent(now_ns):
-            seconds = (self.silent_ns(now_ns) or 0) / 1e9
-            self.problem = f"the warden's loop is silent for {seconds:.0f} s: it is gone, or a driver call hangs"
         return records
 
     def close(self) -> None:
         """Let go of the ring; the next drain opens the one that is there then."""
         if self._ring is not None:
             self._ring.close()
-        self._ring, self.stats, self._lost = None, None, 0
+        self._ring, self.stats, self._lost, self._record_ns = None, None, 0, 0
         self._reopen.succeeded()
 
     def _is_silent(self, now_ns: int) -> bool:
-        return (self.silent_ns(now_ns) or 0) > SILENT_AFTER_NS
+        return self.pulse(now_ns).reading.hangs
 
     def _try(self, now_ns: int) -> None:
         """Open the ring that is there now. A silent one is kept until then: its last state still tells how silent."""

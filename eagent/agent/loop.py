@@ -95,6 +95,7 @@ class Governor:
         self.reclaimed: set[str] = set()  # the UUIDs whose limits an operator wants governed, whoever has set them
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
+        self.writing_hangs = False  # the half of the warden that writes knobs and reads them back, as of the last read
         self.waiting: str | None = None  # for what, before anything may be asked of the warden; None: for nothing
         self.widest_w: float | None = None  # an envelope above it must not stand: no lease then; None: any may
         self.feed = feed
@@ -132,6 +133,11 @@ class Governor:
     def alarms(self) -> list[str]:
         """What is wrong now: our own lines, and the warden's while it is there to stand by them."""
         return [*self._problems.values(), *(self._warden_alarms if self.warden.connected else ())]
+
+    @property
+    def why_no_warden(self) -> str | None:
+        """What the last try to speak with the warden came to; None: it went well, or there was none."""
+        return self._problems.get("warden")
 
     @property
     def held_back(self) -> str | None:
@@ -199,6 +205,10 @@ class Governor:
         if self._tap is not None:
             self._tap.add(records)
         self._mind("ring", self.feed.problem)
+        pulse = self.feed.pulse(now_ns)
+        self.writing_hangs = pulse.writing.hangs
+        for half in pulse.halves:
+            self._mind(f"{half.name} half", half.problem(warden_answers=self.warden.connected))
         self.costs.note(self.feed.stats)
         for subject, problem in self.costs.problems(now_ns).items():
             self._mind(subject, problem)
@@ -400,7 +410,8 @@ class Governor:
     def _with_knobs(self, state: DeviceState) -> DeviceState:
         told = self.told.get(state.device.uuid, UNTOLD)
         limit, clock, ceiling = told.limit, told.clock, None
-        if state.device.kind is DeviceKind.CPU and self.warden.connected:  # who is gone does not read it back
+        # Who is gone, or hangs, does not read it back.
+        if state.device.kind is DeviceKind.CPU and self.warden.connected and not self.writing_hangs:
             ceiling = clock
         return replace(
             state,

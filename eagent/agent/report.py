@@ -10,6 +10,7 @@ from eagent.agent import foreign
 from eagent.agent.cost import Costs
 from eagent.agent.footprint import Footprint
 from eagent.agent.plan import ceiling_mhz, preference_below
+from eagent.agent.pulse import Pulse
 from eagent.agent.warden import UNTOLD, ClockStatus, KnobStatus, PreferenceStatus, Told
 from eagent.model import Budget, Device, DeviceKind, DeviceState, HostState, KnobName, Proposal, Reading
 from eagent.telemetry.locks import Inference
@@ -41,12 +42,14 @@ PACKAGE_READINGS = (
 )
 
 
-def warden(stats: RingStats | None, silent_ns: int | None, *, connected: bool) -> Json:
+def warden(stats: RingStats | None, pulse: Pulse, connected: bool, why: str | None) -> Json:
     """How the privileged half is doing; None where there is no ring to tell."""
     beating_ns = stats["heartbeat_ns"] - stats["started_ns"] if stats else 0
     return {
         "connected": connected,
-        "stale_s": None if silent_ns is None else silent_ns / 1e9,
+        "why": None if connected else why,
+        "stale_s": _seconds(pulse.reading.silent_ns),
+        "halves": {each.name: {"silent_s": _seconds(each.silent_ns), "hangs": each.hangs} for each in pulse.halves},
         "nvml_time_share": (stats["read_ns"] + stats["write_ns"]) / beating_ns if stats and beating_ns > 0 else None,
         "lateness_max_s": stats["lateness_max_ns"] / 1e9 if stats else None,
         "missed_periods": stats["missed"] if stats else None,
@@ -99,18 +102,23 @@ def process(found: Footprint) -> Json:
     }
 
 
-def budget(held: Budget | None, state: HostState, told: ToldByUuid) -> Json | None:
-    """The budget and how it is spent. A limit that can't be read counts at the most that the device takes."""
+def budget(held: Budget | None, state: HostState, told: ToldByUuid, *, are_read: bool = True) -> Json | None:
+    """The budget and how it is spent. A limit that was never read counts at the most that the device takes.
+
+    While nobody reads the limits back, `limits_w` is not known; `reserved_w` stands at what was read last, because
+    nobody can change it either.
+    """
     if held is None:
         return None
-    limits_w = sum(_limit_in_force_w(each, told.get(each.device.uuid, UNTOLD).limit, held) for each in state.devices)
-    limits_w += held.absent_w(each.device for each in state.devices)
+    reserved_w = sum(_limit_in_force_w(each, told.get(each.device.uuid, UNTOLD).limit, held) for each in state.devices)
+    reserved_w += held.absent_w(each.device for each in state.devices)
     return {
         "budget_w": held.budget_w,
         "fixed_w": held.fixed_w,
         "envelope_w": held.envelope_w,
-        "limits_w": limits_w,
-        "headroom_w": held.envelope_w - limits_w,
+        "limits_w": reserved_w if are_read else None,
+        "reserved_w": reserved_w,
+        "headroom_w": held.envelope_w - reserved_w,
         "safe_caps_w": dict(held.safe_caps_w),
     }
 
@@ -190,6 +198,7 @@ def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None
     """The power limit: what the driver was asked for, what it enforces, what is ours, and what was before us.
 
     Requested and enforced are from the ring while it is fresh, because it is read more often, else from the warden.
+    `age_s` is that of the ring's; None where it has none that speaks for now.
     """
     described = state.device
     why = (knob.error if knob else None) or described.power_limit.why
@@ -197,6 +206,7 @@ def power_limit(state: DeviceState, knob: KnobStatus | None, held: Budget | None
     return {
         "requested_w": _first_w(state.limit_w, knob.requested_mw if knob else None),
         "enforced_w": _first_w(state.enforced_limit_w, knob.enforced_mw if knob else None),
+        "age_s": state.limit_w.age_s if state.limit_w.ok else None,
         "ours_w": ours_w,
         "baseline_w": baseline_w(knob),
         "min_w": described.min_limit_w or None,
@@ -286,6 +296,10 @@ def _first_w(made: Reading, told_mw: int | None) -> float | None:
 
 def _joined(*texts: str) -> str:
     return "; ".join(text for text in texts if text)
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e9
 
 
 def _watts(milliwatts: int | None) -> float | None:

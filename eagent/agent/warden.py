@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,7 +108,17 @@ class Told:
     clock: ClockStatus | None = None
     preference: PreferenceStatus | None = None
 
+    def unread(self) -> Told:
+        """The same without what was read back: nobody reads it now, and what was read last says nothing of now."""
+        limit, clock, preference = self.limit, self.clock, self.preference
+        return Told(
+            replace(limit, requested_mw=None, enforced_mw=None, error=limit.error or UNREAD) if limit else None,
+            replace(clock, held_mhz=None, error=clock.error or UNREAD) if clock else None,
+            replace(preference, held=None, error=preference.error or UNREAD) if preference else None,
+        )
 
+
+UNREAD = "not read back: the warden's writing half hangs"
 UNTOLD = Told()
 
 

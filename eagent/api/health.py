@@ -15,7 +15,11 @@ def unhealthy(status: Json) -> str | None:
     """Why the agent of this `status` is not healthy, as one line; None when it is."""
     warden = status["warden"]
     if not warden["connected"]:
-        return "the warden is not connected: nothing is read and nothing is governed"
+        why = f": {warden['why']}" if warden["why"] else ""
+        return f"the warden is not connected: nothing is read and nothing is governed{why}"
+    for name, half in warden["halves"].items():
+        if half["hangs"]:
+            return f"the warden's {name} half hangs for {half['silent_s']:.1f} s: a call of the driver does not end"
     stale_s = warden["stale_s"]
     if stale_s is None:
         return "the warden has not delivered a reading yet"

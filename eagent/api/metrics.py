@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from eagent.api import cost_metrics, mesh_metrics
+from eagent.api.health import unhealthy
 from eagent.api.service import Json
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -135,6 +136,9 @@ class _StatusCollector(Collector):
         alarms = self._gauge("eagent_alarms", "Alarms standing now, a count. Source: the agent, see `eagent status`.")
         alarms.add_metric([], len(status["alarms"]))
         yield alarms
+        healthy = self._gauge("eagent_healthy", "1 while /healthz answers 200, else 0. Source: the agent.")
+        healthy.add_metric([], int(unhealthy(status) is None))
+        yield healthy
 
     def _reading(self, kind: _Reading, devices: list[Json]) -> Metric:
         known = [(device, device["readings"][kind.key]) for device in devices if _known(device, kind.key)]
@@ -261,9 +265,14 @@ class _StatusCollector(Collector):
                 "Sum of the power limits in force, in watts. Source: the warden, as read back from the driver.",
             ),
             (
+                "eagent_budget_reserved_watts",
+                "reserved_w",
+                "What the power limits count with: as read back, else as read last, in watts. Source: the agent.",
+            ),
+            (
                 "eagent_budget_headroom_watts",
                 "headroom_w",
-                "Budget less fixed draw less limits in force, in watts. Source: the agent.",
+                "Budget less fixed draw less what the limits count with, in watts. Source: the agent.",
             ),
         ):
             family = self._gauge(name, text)
@@ -271,7 +280,27 @@ class _StatusCollector(Collector):
                 family.add_metric([], budget[key])
             yield family
 
+    def _halves(self, halves: Json) -> Iterator[Metric]:
+        ages = self._gauge(
+            "eagent_loop_heartbeat_age_seconds",
+            "Time since each half of the warden's loop showed a sign of life, in seconds. Source: the warden.",
+            ("half",),
+        )
+        hung = self._gauge(
+            "eagent_loop_hung",
+            "1 while a half of the warden's loop is silent for so long that a call of the driver hangs in it, else 0. "
+            "Source: the agent.",
+            ("half",),
+        )
+        for name, half in halves.items():
+            if half["silent_s"] is not None:
+                ages.add_metric([name], half["silent_s"])
+                hung.add_metric([name], int(half["hangs"]))
+        yield ages
+        yield hung
+
     def _warden(self, warden: Json) -> Iterator[Metric]:
+        yield from self._halves(warden["halves"])
         gauges = (
             ("eagent_warden_connected", "connected", "1 while the agent speaks with the warden, else 0."),
             ("eagent_ring_stale_seconds", "stale_s", "Age of the newest reading of any kind, in seconds."),

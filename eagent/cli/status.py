@@ -93,11 +93,18 @@ def warden_line(warden: Json) -> str:
     stale_s = warden["stale_s"]
     seen = "no reading yet" if stale_s is None else f"newest reading {format_duration(stale_s)} old"
     if not warden["connected"]:
-        return f"warden   NOT CONNECTED: nothing is governed by this agent; {seen}"
-    parts = [f"connected, {seen}"]
+        why = f" ({warden['why']})" if warden["why"] else ""
+        return f"warden   NOT CONNECTED: nothing is governed by this agent{why}; {seen}"
+    hung = [f"its {name} half HANGS for {format_duration(half['silent_s'])}" for name, half in hung_halves(warden)]
+    parts = [f"connected, {seen}", *hung]
     counts = (("read_errors", "read errors"), ("write_errors", "write errors"))
     parts += [f"{warden[key]} {name}" for key, name in counts if warden[key]]
     return f"warden   {', '.join(parts)}"
+
+
+def hung_halves(warden: Json) -> list[tuple[str, Json]]:
+    """The halves of the warden's loop that hang, by name."""
+    return [(name, half) for name, half in warden["halves"].items() if half["hangs"]]
 
 
 def cost_lines(cost: Json) -> list[str]:
@@ -129,8 +136,11 @@ def budget_lines(budget: Json | None) -> list[str]:
     falls = f"each device falls to its safe cap of {_caps(budget, budget['safe_caps_w'].keys() - of_cpus)}"
     if of_cpus:
         falls = f"{falls}, a CPU to {_caps(budget, of_cpus)}"
+    limits = f"limits in force {format_watts(budget['limits_w'])}"
+    if budget["limits_w"] is None:
+        limits = f"limits NOT READ BACK, counted as read last with {format_watts(budget['reserved_w'])}"
     return [
-        f"budget   {format_watts(budget['budget_w'])}: limits in force {format_watts(budget['limits_w'])} "
+        f"budget   {format_watts(budget['budget_w'])}: {limits} "
         f"+ fixed {format_watts(budget['fixed_w'])}, headroom {format_watts(budget['headroom_w'])}",
         f"         without a lease {falls}",
     ]

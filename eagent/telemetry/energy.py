@@ -11,6 +11,7 @@ from eagent.telemetry import aliasing, edge
 from eagent.telemetry.agreement import Agreement
 from eagent.telemetry.counter import Counter
 from eagent.telemetry.drawn import GAP_NS, Drawn
+from eagent.telemetry.records import POWER_MOST_MW
 from eagent.telemetry.spells import Spells
 from eagent.telemetry.stuck import Watch
 from eagent.telemetry.track import DAY_NS, FINE_NS, SECOND_NS, Track
@@ -89,7 +90,7 @@ class Meter:
             elif channel == _ENERGY:
                 self._count(time_ns, value, age_ns)
             elif channel == _SAMPLE:
-                if value > 0:
+                if 0 < value <= POWER_MOST_MW:
                     self._sampled.read(time_ns, value, self._known_blur_ns)
             else:
                 self._watch_else(time_ns, value, channel)
@@ -202,7 +203,8 @@ class Meter:
             self._counted.move_last(placed_ns, self._known_blur_ns)
 
     def _draw(self, time_ns: int, value: int, age_ns: int) -> None:
-        if value <= 0:  # what is powered never draws nothing: drivers that are polled hard have been seen to say 0
+        # What is powered never draws nothing: drivers that are polled hard have been seen to say 0.
+        if not 0 < value <= POWER_MOST_MW:
             return
         published_ns, blur_ns = self._published(time_ns, age_ns, 1)
         if not self._counted.times and self._drawn.keep_ns != DAY_NS and len(self._drawn) > 100:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from eagent.model import SOFTWARE_POWER_CAP, Channel, Device, DeviceKind, DeviceState, Status
-from eagent.telemetry.records import Record
+from eagent.telemetry.records import POWER_MOST_MW, Record
 from eagent.telemetry.windows import SECOND_NS, Sensor, Series
 
 QUIET_NS = 3 * SECOND_NS  # a pause that is shorter is a part of the work
@@ -143,7 +143,8 @@ def _as_read(value: int, status: int) -> tuple[int, int]:
 
 def _power(value: int, status: int) -> tuple[int, int]:
     """What is powered never draws nothing: drivers that are polled hard have been seen to say 0."""
-    return value, Status.FAILED if status in (Status.OK, Status.SAME) and value <= 0 else status
+    is_none = status in (Status.OK, Status.SAME) and not 0 < value <= POWER_MOST_MW
+    return value, Status.FAILED if is_none else status
 
 
 def _capped(value: int, status: int) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from typing import TypedDict
 # time_ns, value, device (its place in the warden's hello), channel, status, age_ns of the value then (-1: unknown)
 Record = tuple[int, int, int, int, int, int]
 
+POWER_MOST_MW = 100_000_000  # no device draws that: a reading above it is none
+
 
 class RingStats(TypedDict):
     """The warden's loop about itself: ring_stats_t of native/ring.h. Counters since it started, monotonic times."""
@@ -29,3 +31,4 @@ class RingStats(TypedDict):
     refreshes_shed: int
     changes: int
     shed_since_ns: int
+    actuator_beat_ns: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from eagent.errors import RefusedError
 from eagent.hardware import nvml
@@ -15,6 +16,7 @@ from eagent.warden import foreign as foreigners
 from eagent.warden.budget import safe_cap_mw, uncapped_mw
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
+from eagent.warden.patience import Patience
 from eagent.warden.prior import vet_gpu, vet_package
 from eagent.warden.terms import ceiling_mw, limits_uw, owner_uw_of, probe, texts_of
 from eagent.warden.yielded import Yielded
@@ -40,6 +42,7 @@ class Limits:
         self._loop = loop
         self._journal = journal
         self._boot_id = boot_id
+        self._patience = Patience()
         self._devices: list[Device] = []
         self._packages: dict[str, Package] = {}
         self.yielded = Yielded(loop, journal, self._devices, self._packages, self._standing)
@@ -141,17 +144,18 @@ class Limits:
             reason: The same for a person, with its numbers.
 
         Raises:
-            RefusedError: one can't be read, or the journal not be written.
+            RefusedError: one can't be read, or not in time, or the journal not be written.
         """
         if not self._journal.save():
             raise RefusedError("the journal can't be written, so nothing is set but what a budget's safe caps ask for")
+        self._patience.begin()
         for i, device in enumerate(self._devices):
             if device.uuid not in uuids or self._journal.get(device.uuid, POWER_LIMIT):
                 continue
             # What was read last may be a second old, and its owner's no more.
             package = self._packages.get(device.uuid)
             owner_uw = limits_uw(package) if package else []
-            present_mw = ceiling_mw(owner_uw) if package else self._loop.limit_now(i)
+            present_mw = ceiling_mw(owner_uw) if package else self._patience.ask(partial(self._loop.limit_now, i))
             if not present_mw:
                 raise RefusedError(f"{device.label}: its power limit can't be read, so it could not be put back")
             texts = texts_of(package, owner_uw) if package else {}
@@ -252,13 +256,20 @@ class Limits:
         The loop's last look may be a second old, and who ends by this leaves nobody behind who would look again.
         """
         theirs = {i: int(each.value) for i, each in self.yielded.all().items() if each.stands}
+        wanted = {}
         for i, (back_mw, (requested_mw, *_, held_mw)) in enumerate(
             zip(self.fallback(budget), self._loop.limits(), strict=True)
         ):
             rest_mw, seen_mw = (theirs[i], requested_mw) if i in theirs else (back_mw, held_mw)
-            if rest_mw and (seen_mw != rest_mw or (i < self._loop.gpus and self._loop.limit_now(i) != rest_mw)):
+            if rest_mw and seen_mw != rest_mw:
                 return False
-        return True
+            if rest_mw and i < self._loop.gpus:
+                wanted[i] = rest_mw
+        self._patience.begin()
+        try:
+            return all(self._patience.ask(partial(self._loop.limit_now, i)) == mw for i, mw in wanted.items())
+        except RefusedError:  # it hangs
+            return False
 
     def status(
         self, leased_mw: Mapping[str, int] | None, budget: Budget | None, envelope_mw: int, now_ns: int

@@ -27,12 +27,15 @@ from eagent.model import KnobName
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden import durable
 from eagent.warden.journal import Journal
+from eagent.warden.patience import END_S, Call, hangs, join, leave
 from eagent.warden.server import Server
+from eagent.warden.waiting import Waiting
 from eagent.warden.warden import SETTLE_S, Warden
 
 log = logging.getLogger("eagent.warden")
 
 SPARE = Path("/dev/shm")  # memory, of whose room the run directory's file system takes none
+START_S = 1.5  # a driver that takes longer over its start is waited for, and that is said within two seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,39 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         DriverError: no usable driver.
     """
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGINT):  # until the server has its own: end in order at any point
-            signal.signal(number, lambda *_: sys.exit(0))
-        make_directory(paths.run, RUN_MODE)
-        make_directory(paths.state, 0o750)
-        stack.callback(os.close, hold_lock(paths.warden_lock, "warden"))
+        stack.enter_context(_alone(paths))
+        yield _take_over_in_time(stack, paths, config, _wait)
+
+
+@contextlib.contextmanager
+def _alone(paths: Paths) -> Iterator[None]:
+    """Be the only warden of these directories. Asks nothing of the driver."""
+    _end_when_told()
+    make_directory(paths.run, RUN_MODE)
+    make_directory(paths.state, 0o750)
+    lock = hold_lock(paths.warden_lock, "warden")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _end_when_told() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the server has its own: end in order at any point
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
+@contextlib.contextmanager
+def _govern(paths: Paths, config: Config) -> Iterator[Host]:
+    """Take the knobs over, with the loop running. Each step may wait for the driver, in a thread that need not be main.
+
+    At the end a call that still hangs is left alone, and the process with it.
+    """
+    with contextlib.ExitStack() as stack:
         loop = _make_loop(paths, config)
         loop.on_foreign(config.foreign)
         stack.callback(paths.ring.unlink, missing_ok=True)
-        stack.callback(loop.close)
+        stack.callback(_close, loop, paths.ring)
         for claim in _claim(loop):
             stack.enter_context(claim)
         journal, boot_id = _open_journal(paths), _boot_id(paths)
@@ -71,12 +98,13 @@ def take_over(paths: Paths, config: Config) -> Iterator[Host]:
         baseline_mhz, driver = config.gpu_clock_baseline_mhz, functools.partial(generation, paths.sysfs)
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver)
         found_mw = [limit[0] for limit in loop.limits()]
-        for body in (loop.sample, loop.actuate):
-            thread = threading.Thread(target=body, name=f"hot loop: {body.__name__}")
+        bodies = (loop.sample, loop.actuate)
+        threads = [threading.Thread(target=body, name=f"hot loop: {body.__name__}", daemon=True) for body in bodies]
+        for thread in threads:
             thread.start()
-            stack.callback(thread.join)
+        stack.callback(join, threads, paths.ring)
         stack.callback(loop.stop)
-        stack.callback(_let_go, warden, config.let_go_s)
+        stack.callback(_let_go, warden, loop, config.let_go_s)
         yield Host(warden, loop, found_mw, entered)
 
 
@@ -126,12 +154,19 @@ def _open_journal(paths: Paths) -> Journal:
         ) from None
 
 
-def _let_go(warden: Warden, most_s: float) -> None:
+def _close(loop: Loop, ring: Path) -> None:
+    """Give the driver up, unless it hangs over that, too."""
+    if not Call(loop.close, "closes the driver").wait(END_S):
+        leave(ring)
+
+
+def _let_go(warden: Warden, loop: Loop, most_s: float) -> None:
     warden.release()
     if warden.budget is None:  # in order nothing is left to be remembered; a budget's next warden goes on
         with contextlib.suppress(RefusedError):
             warden.yield_clear()
-    if not wait(warden.at_rest, most_s):
+    wait(lambda: hangs(loop.beats(), time.monotonic_ns()) or warden.at_rest(), most_s)
+    if hangs(loop.beats(), time.monotonic_ns()) or not warden.at_rest():
         log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
     warden.tick(time.monotonic_ns())
 
@@ -144,7 +179,9 @@ def run(paths: Paths, config: Config) -> None:
         DriverError: no usable driver.
     """
     follow_parent()
-    with take_over(paths, config) as host:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_alone(paths))
+        host = _take_over_in_time(stack, paths, config, functools.partial(_serve_meanwhile, path=paths.warden_socket))
         for device in host.warden.devices:
             if not device.power_limit.writable:
                 log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
@@ -156,6 +193,57 @@ def run(paths: Paths, config: Config) -> None:
             server.serve()
         finally:
             server.close()
+
+
+Taking = Call[Host]
+
+
+def _take_over_in_time(
+    stack: contextlib.ExitStack, paths: Paths, config: Config, meanwhile: Callable[[Taking, int], None]
+) -> Host:
+    """Take the knobs over in a thread beside, so that a driver that hangs keeps nobody from ending us.
+
+    Args:
+        stack: What is to be put in order at the end.
+        paths: Where things are.
+        config: The operator's wishes.
+        meanwhile: Called where the driver does not answer at once, with when it was asked: returns when it has.
+
+    Raises:
+        UnavailableError, DriverError: as `take_over`.
+        SystemExit: told to end.
+    """
+    since_ns = time.monotonic_ns()
+    taking = Call(lambda: stack.enter_context(_govern(paths, config)), "takes over")
+    try:
+        if not taking.wait(START_S):
+            log.warning("the driver does not answer yet: nothing is governed until it does; knobs stay as they are")
+            meanwhile(taking, since_ns)
+            log.warning("the driver answers after %.0f s", (time.monotonic_ns() - since_ns) / 1e9)
+    except SystemExit:  # told to end: what has been begun is to be put in order, unless it hangs
+        if not taking.wait(END_S):
+            leave(paths.ring)
+        raise
+    return taking.answer()
+
+
+def _wait(taking: Taking, _: int) -> None:
+    while not taking.wait(START_S):
+        pass
+
+
+def _serve_meanwhile(taking: Taking, since_ns: int, path: Path) -> None:
+    """Say at the warden's socket that the driver is waited for."""
+    waiting = Waiting(lambda: taking.ended, since_ns, time.monotonic_ns)
+    server = Server(waiting, path)
+    waiting.at_end = server.stop
+    try:
+        server.serve()
+    finally:
+        server.close()
+    _end_when_told()
+    if server.told_to_end:
+        sys.exit(0)
 
 
 def _claim(loop: Loop) -> list[socket.socket]:

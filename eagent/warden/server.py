@@ -14,6 +14,7 @@ from pathlib import Path
 
 from eagent.errors import EagentError, ProtocolError
 from eagent.process import check_socket_path
+from eagent.warden.waiting import Waiting
 from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, unpack_budget
 
@@ -25,7 +26,7 @@ TICK_S = 0.2
 SOCKET_MODE = 0o660  # root and eagent's group; who connects is checked again by SO_PEERCRED
 
 
-def dispatch(warden: Warden, packet: bytes, now_ns: int) -> Message:
+def dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int) -> Message:
     """The answer to one packet. Never raises for what a client sent."""
     try:
         request = decode(packet)
@@ -37,7 +38,7 @@ def dispatch(warden: Warden, packet: bytes, now_ns: int) -> Message:
         return {"ok": False, "error": "the warden failed on this request; its log has more"}
 
 
-def _answer(warden: Warden, request: Message, now_ns: int) -> Message:
+def _answer(warden: Warden | Waiting, request: Message, now_ns: int) -> Message:
     match request:
         case {"op": "hello"}:
             return warden.hello()
@@ -82,7 +83,7 @@ def _check_texts(field: str, values: object) -> None:
 class Server:
     """The socket and its clients."""
 
-    def __init__(self, warden: Warden, path: Path) -> None:
+    def __init__(self, warden: Warden | Waiting, path: Path) -> None:
         """Listen at `path`, in the place of a socket that a dead warden left.
 
         The caller holds the warden's lock, so no living warden can own that socket.
@@ -94,6 +95,7 @@ class Server:
         self._path = path
         self._selector = selectors.DefaultSelector()
         self._stopping = False
+        self.told_to_end = False  # by a signal
         check_socket_path(path)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(
@@ -115,7 +117,7 @@ class Server:
         self._selector.register(wakened, selectors.EVENT_READ)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
+            signal.signal(number, lambda *_: self._end())
         try:
             while not self._stopping:
                 # What is entered comes of a request: with nothing entered there is nothing to wake up for.
@@ -131,6 +133,10 @@ class Server:
             signal.set_wakeup_fd(-1)
             waker.close()
             wakened.close()
+
+    def _end(self) -> None:
+        self.told_to_end = True
+        self.stop()
 
     def stop(self) -> None:
         """Make `serve` return."""

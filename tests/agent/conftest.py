@@ -167,7 +167,7 @@ class FakeRing:
             (
                 *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "read_ns", "write_ns", "cpu_ns"),
                 *("reads", "writes", "read_errors", "write_errors"),
-                *("refreshes", "refreshes_missed", "refreshes_shed", "changes", "shed_since_ns"),
+                *("refreshes", "refreshes_missed", "refreshes_shed", "changes", "shed_since_ns", "actuator_beat_ns"),
             ),
             0,
         ) | {"lateness": [0] * 20}
@@ -186,7 +186,8 @@ class FakeRing:
         self.closed = True
 
     def beat(self, now_ns: int) -> None:
-        self.stats = {**self.stats, "heartbeat_ns": now_ns, "started_ns": self.stats["started_ns"] or 1}
+        self.stats = {**self.stats, "heartbeat_ns": now_ns, "actuator_beat_ns": now_ns}
+        self.stats["started_ns"] = self.stats["started_ns"] or 1
 
     def show(self, place: int, watts: float, until_ns: int, *, limit_w: float = 400) -> None:
         """Twelve seconds of steady power up to a time, held down if it is near the limit."""

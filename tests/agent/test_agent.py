@@ -43,7 +43,9 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
     assert (status["host"], status["simulated"], status["time"]) == ("c01", False, "2026-07-22T10:00:00.000+00:00")
     assert status["warden"] == {
         "connected": True,
+        "why": None,
         "stale_s": 0.0,
+        "halves": {"reading": {"silent_s": 0.0, "hangs": False}, "writing": {"silent_s": 0.0, "hangs": False}},
         "nvml_time_share": pytest.approx(0.01),
         "lateness_max_s": 0.0004,
         "missed_periods": 3,
@@ -72,6 +74,7 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
     assert first["power_limit"] == {
         "requested_w": 400.0,
         "enforced_w": 400.0,
+        "age_s": 0.0,
         "ours_w": None,
         "baseline_w": 400.0,
         "min_w": 100,
@@ -172,9 +175,30 @@ def test_a_budget_is_told_with_what_is_spent_of_it(new_host: Any, new_device: An
         "fixed_w": 400,
         "envelope_w": 1000,
         "limits_w": 650,
+        "reserved_w": 650,
         "headroom_w": 350,
         "safe_caps_w": {FIRST: 150},
     }
+
+
+def test_while_the_writing_half_hangs_nothing_that_it_had_read_is_told_and_its_watts_stay_counted(host: Any) -> None:
+    host.warden.budget = Budget(1400, 400, {FIRST: 150, SECOND: 150})
+    asyncio.run(host.turn(2, 200, 60))
+    before = agent_of(host).status()
+    clock = Clock()
+    clock.now_ns = 7 * SECOND_NS
+    host.ring.stats = {**host.ring.stats, "heartbeat_ns": 7 * SECOND_NS}  # the other half reads on
+    asyncio.run(host.turn(7))
+    status = agent_of(host, clock).status()
+    assert status["warden"]["halves"]["writing"] == {"silent_s": 5.0, "hangs": True}
+    assert not status["warden"]["halves"]["reading"]["hangs"]
+    limit = status["devices"][0]["power_limit"]
+    assert (limit["requested_w"], limit["enforced_w"], limit["age_s"]) == (None, None, None)
+    assert limit["why"] == "not read back: the warden's writing half hangs"
+    assert (limit["baseline_w"], limit["state"]) == (400, "baseline")
+    assert status["budget"]["limits_w"] is None
+    assert status["budget"]["reserved_w"] == before["budget"]["limits_w"] == 800
+    assert any("writing half hangs in a call of the driver for 5 s" in alarm for alarm in status["alarms"])
 
 
 def test_a_lease_is_told_by_the_time_it_has_left(host: Any) -> None:

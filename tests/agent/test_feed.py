@@ -36,14 +36,23 @@ def test_a_silent_writer_is_told_and_its_ring_is_kept_while_it_is_the_only_one(h
     feed = Feed(host._open)
     host.ring.beat(SECOND_NS)
     feed.drain(SECOND_NS)
+    feed.drain(2 * SECOND_NS)
+    assert not feed.pulse(2 * SECOND_NS).reading.hangs
     feed.drain(3 * SECOND_NS)
-    assert feed.problem is None
-    feed.drain(4 * SECOND_NS)
-    assert feed.problem == "the warden's loop is silent for 3 s: it is gone, or a driver call hangs"
-    assert host.opened == 1
+    assert [half.hangs for half in feed.pulse(3 * SECOND_NS).halves] == [True, True]
+    assert (host.opened, feed.problem) == (1, None)
     host.ring.beat(5 * SECOND_NS)
     feed.drain(5 * SECOND_NS)
-    assert feed.problem is None
+    assert [half.hangs for half in feed.pulse(5 * SECOND_NS).halves] == [False, False]
+
+
+def test_what_is_read_on_its_way_is_a_sign_of_life_of_a_slow_turn(host: Any) -> None:
+    feed = Feed(host._open)
+    host.ring.beat(SECOND_NS)
+    host.ring.show(0, 200, 4 * SECOND_NS)
+    feed.drain(5 * SECOND_NS)
+    assert feed.silent_ns(5 * SECOND_NS) == SECOND_NS
+    assert not feed.pulse(5 * SECOND_NS).reading.hangs
 
 
 def test_a_silent_ring_is_left_for_the_one_that_replaced_it(host: Any, new_host: Any) -> None:

@@ -130,7 +130,12 @@ def status() -> dict[str, Any]:
         "time": "2026-07-22T10:00:00Z",
         "warden": {
             "connected": True,
+            "why": None,
             "stale_s": 0.04,
+            "halves": {
+                "reading": {"silent_s": 0.04, "hangs": False},
+                "writing": {"silent_s": 0.07, "hangs": False},
+            },
             "nvml_time_share": 0.012,
             "lateness_max_s": 0.0003,
             "missed_periods": 2,
@@ -143,6 +148,7 @@ def status() -> dict[str, Any]:
             "fixed_w": 400.0,
             "envelope_w": 2080.0,
             "limits_w": 520.0,
+            "reserved_w": 520.0,
             "headroom_w": 1560.0,
             "safe_caps_w": {UUID[0]: 150.0, UUID[1]: 150.0},
         },

@@ -38,6 +38,8 @@ def warden(**change: Any) -> Callable[[dict[str, Any]], None]:
         (warden(stale_s=None), "not delivered a reading"),
         (warden(stale_s=FRESH_S + 1), "6.0 s old"),
         (warden(stale_s=float("nan")), "old"),
+        (lambda status: status["warden"]["halves"]["writing"].update(silent_s=1.6, hangs=True), "writing half hangs"),
+        (lambda status: status["warden"]["halves"]["reading"].update(silent_s=1.6, hangs=True), "reading half hangs"),
         (power(status="stale", value=None), "gpu0: the power reading is stale"),
         (power(status="missing", value=None), "gpu0: no power reading (missing)"),
         (power(status="gpu_lost", value=None), "(gpu_lost)"),
@@ -63,3 +65,11 @@ def test_what_is_not_seen_now_is_not_healthy(
 def test_a_host_that_does_not_tell_what_its_cpus_draw_is_healthy(fresh: dict[str, Any], said: str) -> None:
     package(status=said, value=None)(fresh)
     assert unhealthy(fresh) is None
+
+
+def test_of_a_warden_that_is_not_connected_it_is_said_why(fresh: dict[str, Any]) -> None:
+    warden(connected=False, why="the driver has not answered the warden for 4 s")(fresh)
+    assert unhealthy(fresh) == (
+        "the warden is not connected: nothing is read and nothing is governed: the driver has not answered the warden "
+        "for 4 s"
+    )

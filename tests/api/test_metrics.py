@@ -178,3 +178,20 @@ def test_names_are_in_base_units_and_only_counters_end_in_total(status: dict[str
 def test_a_host_without_devices_still_scrapes(status: dict[str, Any]) -> None:
     status["devices"] = []
     assert scraped(status)["eagent_gpu_power_watts"][2] == {}
+
+
+def test_a_half_that_hangs_is_told_with_its_age_and_the_host_is_not_healthy(status: dict[str, Any]) -> None:
+    status["devices"][1]["readings"]["temperature"].update(status="ok", value=50)
+    assert scraped(status)["eagent_healthy"][2] == {(): 1}
+    status["warden"]["halves"]["writing"] = {"silent_s": 12.5, "hangs": True}
+    found = scraped(status)
+    assert found["eagent_healthy"][2] == {(): 0}
+    assert labelled(found["eagent_loop_hung"][2], "half") == {"reading": 0, "writing": 1}
+    assert labelled(found["eagent_loop_heartbeat_age_seconds"][2], "half") == {"reading": 0.04, "writing": 12.5}
+
+
+def test_limits_that_are_not_read_back_have_no_sum_in_force_but_stay_reserved(status: dict[str, Any]) -> None:
+    status["budget"]["limits_w"] = None
+    found = scraped(status)
+    assert found["eagent_budget_limits_watts"][2] == {}
+    assert found["eagent_budget_reserved_watts"][2] == {(): 520}

@@ -47,7 +47,12 @@ def status() -> dict[str, Any]:
         "time": "2026-07-22T10:00:00Z",
         "warden": {
             "connected": True,
+            "why": None,
             "stale_s": 0.04,
+            "halves": {
+                "reading": {"silent_s": 0.04, "hangs": False},
+                "writing": {"silent_s": 0.07, "hangs": False},
+            },
             "nvml_time_share": 0.012,
             "lateness_max_s": 0.0003,
             "missed_periods": 0,
@@ -60,6 +65,7 @@ def status() -> dict[str, Any]:
             "fixed_w": 400.0,
             "envelope_w": 2080.0,
             "limits_w": 260.5,
+            "reserved_w": 260.5,
             "headroom_w": 1819.5,
             "safe_caps_w": {"GPU-0a": 150.0},
         },

@@ -198,3 +198,14 @@ def test_status_as_json_is_what_the_agent_says(eagent: Callable[..., Any], agent
 def test_why_there_is_no_lease_is_said(status: dict[str, Any]) -> None:
     status.update(lease=None, held_back="the mesh has not said yet what this host may draw")
     assert "lease    none: the mesh has not said yet what this host may draw" in report(status)
+
+
+def test_a_half_that_hangs_is_said_and_limits_that_are_not_read_back_are_no_sum_in_force(
+    status: dict[str, Any],
+) -> None:
+    status["warden"]["halves"]["writing"] = {"silent_s": 12.0, "hangs": True}
+    status["budget"]["limits_w"] = None
+    lines = report(status)
+    assert any("its writing half HANGS for 12" in line for line in lines)
+    assert any("limits NOT READ BACK, counted as read last with 260.5 W" in line for line in lines)
+    assert not any("limits in force" in line for line in lines)

@@ -109,6 +109,10 @@ class Member:
         """End all work."""
         self.plant.stop_load()
 
+    def limits_now_w(self) -> list[float]:
+        """The limits in force now, by the plant."""
+        return [self.plant.view(gpu)["limit_requested_mw"] / 1000 for gpu in range(GPUS)]
+
     def limits(self) -> Iterator[tuple[float, int, float]]:
         """Each change of a limit by the driver's own log: when by the rack's clock, of which GPU, to how many watts."""
         for at_s, gpu, _, new_w, _ in self.plant.limit_log():

@@ -34,6 +34,7 @@ class Writer:
         self._c.push_for_ms.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self._c.push_for_ms.restype = ctypes.c_uint64
         self._c.set_stats.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+        self._c.set_actuator_beat.argtypes = (ctypes.c_void_p, ctypes.c_int64)
         self._ring = _Ring()
         self.path = path
         self.pushed = 0
@@ -51,6 +52,9 @@ class Writer:
 
     def set_stats(self, started_ns: int, heartbeat_ns: int) -> None:
         self._c.set_stats(ctypes.byref(self._ring), started_ns, heartbeat_ns)
+
+    def set_actuator_beat(self, beat_ns: int) -> None:
+        self._c.set_actuator_beat(ctypes.byref(self._ring), beat_ns)
 
     def close(self) -> None:
         self._c.ring_close(ctypes.byref(self._ring))

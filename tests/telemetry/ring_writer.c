@@ -23,6 +23,11 @@ uint64_t push_for_ms(ring_t *ring, int64_t milliseconds) {
   return pushed;
 }
 
+/* What a turn of the half that writes leaves behind. */
+void set_actuator_beat(ring_t *ring, int64_t beat_ns) {
+  ring->header->stats.actuator_beat_ns = beat_ns;
+}
+
 /* What a step of the hot loop leaves behind. */
 void set_stats(ring_t *ring, int64_t started_ns, int64_t heartbeat_ns) {
   ring->header->stats.started_ns = started_ns;

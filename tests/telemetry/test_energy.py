@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from eagent.model import Channel, Device, DeviceKind, Knob, Status
 from eagent.telemetry.energy import Energy, Meter
+from eagent.telemetry.fold import Fold
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -17,6 +18,8 @@ GPU = Device("GPU-1", 0, "a GPU", "0000:07:00.0", 100.0, 400.0, 400.0, 0.025, 0.
 PACKAGE = Device("CPU-0", 0, "a CPU", "", 0, 250.0, 250.0, 0.1, 0.001, Knob(False), kind=DeviceKind.CPU)
 
 Power = Callable[[float], float]  # true watts at a second
+
+INT64 = st.integers(-(2**63), 2**63 - 1) | st.integers(-10, 10**6)
 
 
 def steady(power_w: float) -> Power:
@@ -235,3 +238,17 @@ def test_a_package_counts_without_a_sensor_of_its_own() -> None:
     assert covers(energy, 1200)
     assert energy.half_width_j < 2
     assert energy.gain_share == 0.05
+
+
+@given(st.lists(st.tuples(st.integers(1, 2**31), st.sampled_from(Channel), st.sampled_from(Status), INT64, INT64)))
+def test_no_number_that_a_driver_makes_up_ends_the_agent(
+    made_up: list[tuple[int, Channel, Status, int, int]],
+) -> None:
+    meter, fold, now_ns = Meter(GPU), Fold([GPU]), 0
+    for later_ns, channel, status, value, age_ns in made_up:
+        now_ns += later_ns
+        meter.add(now_ns, value, channel, status, age_ns)
+        fold.add([(now_ns, value, 0, channel, status, age_ns)])
+        state = fold.states(now_ns)[0]
+        assert not state.power_w.ok or 0 < (state.power_w.value or 0) <= 100_000
+    meter.energy(0, now_ns)

@@ -114,6 +114,7 @@ def test_the_stats_of_the_loop_are_told(writer: Any) -> None:
         *("started_ns", "heartbeat_ns", "steps", "missed", "lateness_max_ns", "lateness"),
         *("read_ns", "write_ns", "cpu_ns", "reads", "writes", "read_errors", "write_errors"),
         *("refreshes", "refreshes_missed", "refreshes_shed", "changes", "shed_since_ns"),
+        "actuator_beat_ns",
     }
     assert len(reader.stats["lateness"]) == 20
     assert reader.writer_pid == os.getpid()

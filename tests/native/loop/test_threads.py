@@ -44,3 +44,15 @@ def test_no_thread_of_the_loop_races_with_another(
     assert min(told, asked, writes, refreshes, steps) >= 20, "every part had work to do"
     assert drained >= 4 * refreshes / 2
     assert highest_mw <= ENVELOPE_MW
+
+
+def test_a_setter_that_hangs_stops_the_half_that_writes_alone(compiled: Callable[..., Path], tmp_path: Path) -> None:
+    program = compiled("hung_setter.c", *STEMS, options=("-O1",))
+    ran = subprocess.run(
+        [str(program), str(tmp_path / "ring"), "1"], capture_output=True, text=True, timeout=30, check=True
+    )
+    well_ms, reading_ms, writing_ms, reads = map(int, ran.stdout.split())
+    assert well_ms < 500
+    assert reading_ms < 500
+    assert writing_ms > 900
+    assert reads > 20
