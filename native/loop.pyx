@@ -173,6 +173,12 @@ cdef class Loop:
                 nvml_close(&self._loop.nvml)
         ring_close(&self._loop.ring)
 
+    cdef _see(self, void *shown, const void *source, size_t size):
+        """Copy what the last turn has left."""
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        memcpy(shown, source, size)
+        pthread_mutex_unlock(&self._loop.actuator.lock)
+
     cdef _check(self, nvmlReturn_t code, str what):
         if code != NVML_SUCCESS:
             raise DriverError(f"{what}: {nvml_text(&self._loop.nvml, code).decode('utf-8', 'replace')}")
@@ -397,9 +403,7 @@ cdef class Loop:
         cdef uint32_t i
         cdef limit_t *device
         cdef limit_t shown[LIMITS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.limits, sizeof(shown))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.limits, sizeof(shown))
         found = []
         for i in range(self._loop.actuator.limits.count):
             device = &shown[i]
@@ -412,15 +416,8 @@ cdef class Loop:
                 problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
                 if device.is_uneven:
                     problem += ", and less of its other limit"
-            found.append(
-                (
-                    device.requested_mw or None,
-                    device.enforced_mw or None,
-                    device.foreign.at_ns or None,
-                    problem,
-                    device.held_mw or None,
-                )
-            )
+            values = device.requested_mw or None, device.enforced_mw or None, device.foreign.at_ns or None
+            found.append((*values, problem, device.held_mw or None))
         return found
 
     def ceilings(self):
@@ -428,9 +425,7 @@ cdef class Loop:
         cdef uint32_t i
         cdef ceiling_t *device
         cdef ceiling_t shown[CEILINGS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.ceilings, sizeof(shown))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.ceilings, sizeof(shown))
         found = []
         for i in range(self._loop.actuator.gpus):
             device = &shown[i]
@@ -445,14 +440,12 @@ cdef class Loop:
 
         Each is why there is no driver for it (None: it answers), since when (ns), how often there was evidence that the
         driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what that was
-        in mW, whether its persistence mode is on (None: not known), and why it could not be switched at the last try.
+        in mW, whether its persistence mode is on (None: not known), and why that could not be switched at the last try.
         """
         cdef uint32_t i
         cdef driver_gpu_shown_t *life
         cdef driver_gpu_shown_t shown[LIMITS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.lives, sizeof(shown))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.lives, sizeof(shown))
         found = []
         for i in range(self._loop.actuator.gpus):
             life = &shown[i]
@@ -486,22 +479,12 @@ cdef class Loop:
         cdef uint32_t i
         cdef exposure_t *one
         cdef exposure_t shown[LIMITS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.exposures, sizeof(shown))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.exposures, sizeof(shown))
         found = []
         for i in range(self._loop.actuator.limits.count):
             one = &shown[i]
-            found.append(
-                (
-                    one.exposed_ns / 1e9,
-                    one.exposed_uj / 1e6,
-                    one.since_ns or None,
-                    one.ended_ns or None,
-                    one.last_ns / 1e9,
-                    one.last_uj / 1e6,
-                )
-            )
+            total, last = (one.exposed_ns / 1e9, one.exposed_uj / 1e6), (one.last_ns / 1e9, one.last_uj / 1e6)
+            found.append((*total, one.since_ns or None, one.ended_ns or None, *last))
         return found
 
     def modes(self, list wanted):
@@ -535,9 +518,7 @@ cdef class Loop:
         cdef uint32_t i
         cdef setting_shown_t *one
         cdef setting_shown_t shown[SETTINGS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.settings, self._loop.actuator.settings.count * sizeof(setting_shown_t))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.settings, sizeof(shown[0]) * self._loop.actuator.settings.count)
         found = []
         for i in range(self._loop.actuator.settings.count):
             one = &shown[i]
@@ -590,20 +571,13 @@ cdef class Loop:
         cdef uint32_t i
         cdef foreign_t *foreign
         cdef limit_t shown[LIMITS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.limits, sizeof(shown))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.limits, sizeof(shown))
         found = {}
         for i in range(self._loop.actuator.limits.count):
             foreign = &shown[i].foreign
             if foreign.fate != FOREIGN_NEVER:
-                found[i] = (
-                    foreign.count,
-                    foreign.at_ns or None,
-                    foreign.value_mw,
-                    foreign.before_mw or None,
-                    FATES[<int> foreign.fate],
-                )
+                values = foreign.value_mw, foreign.before_mw or None
+                found[i] = (foreign.count, foreign.at_ns or None, *values, FATES[<int> foreign.fate])
         return found
 
     def foreign_texts(self):
@@ -611,20 +585,13 @@ cdef class Loop:
         cdef uint32_t i
         cdef setting_foreign_t *foreign
         cdef setting_shown_t shown[SETTINGS_MAX]
-        pthread_mutex_lock(&self._loop.actuator.lock)
-        memcpy(shown, self._loop.actuator.shown.settings, self._loop.actuator.settings.count * sizeof(setting_shown_t))
-        pthread_mutex_unlock(&self._loop.actuator.lock)
+        self._see(shown, self._loop.actuator.shown.settings, sizeof(shown[0]) * self._loop.actuator.settings.count)
         found = {}
         for i in range(self._loop.actuator.settings.count):
             foreign = &shown[i].foreign
             if foreign.fate != FOREIGN_NEVER:
-                found[i] = (
-                    foreign.count,
-                    foreign.at_ns or None,
-                    foreign.text.decode("ascii", "replace"),
-                    foreign.before.decode("ascii", "replace") or None,
-                    FATES[<int> foreign.fate],
-                )
+                texts = foreign.text.decode("ascii", "replace"), foreign.before.decode("ascii", "replace") or None
+                found[i] = (foreign.count, foreign.at_ns or None, *texts, FATES[<int> foreign.fate])
         return found
 
     def beats(self):
