@@ -52,11 +52,15 @@ def test_a_foreign_limit_is_told_within_two_seconds_and_respected_until_it_is_ta
     assert host.await_true(lambda: host.limits_w() == [250, 400], 5)
     at_s = inject(host, "foreign-limit", 0, 300)
     assert host.await_true(lambda: device(host, 0)["power_limit"]["state"] == "foreign", NOTICED_S + SLACK_S)
-    told = device(host, 0)["power_limit"]
+
+    def values() -> tuple[float, ...]:
+        told = device(host, 0)["power_limit"]
+        return told["requested_w"], told["ours_w"], told["baseline_w"], told["foreign"]["count"]
+
+    assert host.await_true(lambda: values() == (300, 250, 300, 1), SLACK_S), values()  # all of it, a turn later
     now_s = host.plant.time_s
-    assert (told["requested_w"], told["ours_w"], told["baseline_w"], told["foreign"]["count"]) == (300, 250, 300, 1)
-    noticed_s = now_s - told["foreign"]["ago_s"]
-    assert at_s - SLACK_S <= noticed_s <= at_s + NOTICED_S
+    noticed_s = now_s - device(host, 0)["power_limit"]["foreign"]["ago_s"]  # at the latest: the answer is of later
+    assert noticed_s <= at_s + 0.1 + NOTICED_S
     said = host.must("explain", "gpu0")
     assert "power limit: 300 W now, set by somebody else; eagent would have it at 250 W" in said
     assert "`eagent restore`, a pin or a new budget takes it back" in said
