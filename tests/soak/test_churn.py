@@ -13,11 +13,11 @@ from tests.soak.churn import Churn, minutes
 from tests.soak.growth import fit
 
 SEED = 1
-# The agent keeps every refresh of a sensor for ten minutes, and then one a second for a day, so it grows by design: much
+# The agent keeps every refresh of a sensor for ten minutes, then one a second for a day, so it grows by design: much
 # until then, and afterwards by 20 bytes a second for each of 8 sensors, which is 0.2 MB in 20 minutes.
 WARM_UP_S = 12 * 60.0
-# By how much the line fitted to the rest may rise until the end, whatever its length. Resident are also the pages of the
-# simulated driver's file, whose log of writes grows.
+# By how much the line fitted to the rest may rise until the end, whatever its length. Resident are the pages of the
+# simulated driver's file, too, whose log of writes grows.
 BOUNDS = {"resident memory, kB": 3072, "unique memory, kB": 1024, "descriptors": 1.0, "threads": 1.0}
 
 

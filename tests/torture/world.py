@@ -115,6 +115,7 @@ class World:
             popen = subprocess.Popen(
                 command,
                 env={**self.environ, PARENT: str(os.getpid())},
+                cwd=self.directory,  # where no other eagent lies than that of PYTHONPATH, or the installed one
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -204,7 +205,13 @@ class World:
         command = [sys.executable, "-m", "eagent", "restore", f"--config={self.config}", *options]
         try:
             done = subprocess.run(
-                command, env=self.environ, capture_output=True, text=True, timeout=most_s, check=False
+                command,
+                env=self.environ,
+                cwd=self.directory,
+                capture_output=True,
+                text=True,
+                timeout=most_s,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             self.note("restore did not end in time")
