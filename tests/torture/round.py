@@ -175,11 +175,11 @@ class Round:
 
     def _do_budget(self, budget_w: float) -> None:
         envelope_w, begun_s = budget_w - FIXED_W, self.world.now_s
-        with self._asking(envelope_w):  # which promises what was said, also that it is not in force
-            self._in_force = self._set_budget(budget_w)
+        with self._asking(envelope_w):
+            in_force = self._in_force = self._set_budget(budget_w)
         self._look()
         ended_s = self.world.now_s
-        if self._in_force:
+        if in_force:
             return
         hindered = self.timeline.able_s(begun_s, ended_s) < ended_s - begun_s - LOOK_S
         if not hindered and begun_s > self._hindered_until_s + 1.5 and not self._strange_since(begun_s - 1.5):
@@ -470,6 +470,11 @@ class Round:
             self.world.trace.append(
                 (each.at_s, f"        {self._who(each.pid)} sets gpu{each.gpu} to {each.new_w:g} W")
             )
+        for at_s, gpu, low_mhz, high_mhz, pid in self.world.plant.lock_log():
+            if at_s > self._began_s:
+                self.world.trace.append(
+                    (at_s, f"        {self._who(pid)} locks gpu{gpu} to {low_mhz} to {high_mhz} MHz")
+                )
         wrong, self.exposures = referee.judge(writes, self.timeline, self.world.now_s)
         self.wrong += wrong
 
