@@ -165,10 +165,20 @@ def _let_go(warden: Warden, loop: Loop, most_s: float) -> None:
     if warden.budget is None:  # in order nothing is left to be remembered; a budget's next warden goes on
         with contextlib.suppress(RefusedError):
             warden.yield_clear()
-    wait(lambda: hangs(loop.beats(), time.monotonic_ns()) or warden.at_rest(), most_s)
-    if hangs(loop.beats(), time.monotonic_ns()) or not warden.at_rest():
+    if not put_back(warden, most_s, lambda: hangs(loop.beats(), time.monotonic_ns())):
         log.error("some knobs are not back yet; the next start, or `eagent restore`, finishes it")
-    warden.tick(time.monotonic_ns())
+
+
+def put_back(warden: Warden, most_s: float, gives_up: Callable[[], bool] = lambda: False) -> bool:
+    """Wait until every knob is back and its entry is retired, or it is given up; whether they are back.
+
+    To find a knob back may tell the loop something new, and then the first tick can't look yet.
+    """
+    wait(lambda: gives_up() or (warden.at_rest() and warden.tick(time.monotonic_ns())), most_s)
+    if not gives_up() and warden.at_rest() and warden.tick(time.monotonic_ns()):
+        return True
+    warden.tick(time.monotonic_ns())  # of those that are
+    return False
 
 
 def run(paths: Paths, config: Config) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from eagent.config import Config, Paths
 from eagent.errors import RefusedError, UnavailableError
 from eagent.model import KnobName
-from eagent.warden.main import Host, take_over, wait
+from eagent.warden.main import Host, put_back, take_over
 from eagent.warden.warden import Warden
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
 
@@ -114,10 +114,8 @@ def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False)
         if clear_budget and warden.budget:
             warden.budget_clear()
         warden.yield_clear()
-        wait(warden.at_rest, config.let_go_s)
-        now_ns = time.monotonic_ns()
-        warden.tick(now_ns)
-        back, kept = _told(host, warden.status(now_ns))
+        put_back(warden, config.let_go_s)
+        back, kept = _told(host, warden.status(time.monotonic_ns()))
         return Outcome(back, [*kept, *(line for line in warden.kept() if not any(line in each for each in kept))])
 
 

@@ -168,12 +168,15 @@ class Warden:
         """Whether a lease runs."""
         return now_ns < self._lease_until_ns
 
-    def tick(self, now_ns: int) -> None:
+    def tick(self, now_ns: int) -> bool:
         """Retire the journal entries of knobs that no lease holds and that are back, and heed what others have set.
 
         Call it a few times a second.
 
         An entry that can't be removed stands, is among the alarms, and the next tick tries again.
+
+        Returns:
+            Whether it could look: False while the loop has not gone by what it was told last.
         """
         self._journal.save()
         self._follow_driver()
@@ -182,7 +185,7 @@ class Warden:
             self._tell_fallback()
         leased = self.leased(now_ns)
         if not self._loop.governed(not leased):
-            return
+            return False
         held = (self._lease_mw, self._lease_mhz, self._lease_preferences)
         limits, clocks, preferences = held if leased else ({}, {}, {})
         if self._clocks.tick(clocks):
@@ -193,6 +196,7 @@ class Warden:
             self._tell_fallback()
         ours = {device.uuid for device in self.devices if self._is_held(device)}
         self._modes.follow(ours, self._lives.all())
+        return True
 
     def _follow_driver(self) -> None:
         """Enter in the journal anew what the driver has forgotten, and only then let the loop set it again."""

@@ -33,7 +33,7 @@ from eagent.warden.journal import Journal
 from eagent.warden.warden import Warden
 
 GPUS, SAFE_W, MOST_W = 4, 150.0, 400.0
-STEP_S, TURN_S, STIR_S = 0.1, 1.0, 60.0  # of the loop, the agent, and whoever disturbs them
+STEP_S, TURN_S, STIR_S = 0.25, 1.0, 60.0  # of the loop, the agent, and whoever disturbs them
 HOUR_S = 3600.0  # between looks at the memory
 NAME = "h"
 Sample = tuple[float, dict[str, float]]
@@ -123,8 +123,7 @@ class TwoDays:
     @property
     def writes(self) -> int:
         """How many knobs the loop has written: the course is none if nothing happens."""
-        stats = self._governor.feed.stats
-        return stats.writes if stats is not None else 0
+        return (self._governor.feed.stats or {}).get("writes", 0)
 
     def _measured(self) -> dict[str, float]:
         gc.collect()

@@ -48,6 +48,7 @@ class Round:
         self._unanswered_w: frozenset[float | None] = frozenset()  # that were asked for, and may come yet
         self._in_force = True  # what was said of the budget that was set last
         self._began_s = 0.0
+        self._exposed_before: tuple[int, float] | None = None
 
     # -- the course --------------------------------------------------------------------------------------------------
 
@@ -58,6 +59,7 @@ class Round:
             self._pass(step.after_s)
             self._perform(step)
         self._calm()
+        self._compare_exposure()
         if self.script.probes_foreign:
             self._probe_foreign()
         self._end()
@@ -83,6 +85,7 @@ class Round:
         if not world.wait(lambda: self._ready("agent" if layout != "driven" else "warden"), START_S):
             self.wrong.append(f"eagent did not start within {START_S:g} s")
         self._look()
+        self._exposed_before = self._told_exposure()
 
     def _ready(self, role: str) -> bool:
         if not self._is_able():
@@ -330,6 +333,45 @@ class Round:
         self._do_unhalt()
         self._look()
 
+    def _told_exposure(self) -> tuple[int, float] | None:
+        """Which warden tells of how many joules of exposure, at most, in its life; None where it can't be asked."""
+        with contextlib.suppress(EagentError):
+            warden = self.world.of("warden")
+            rows = self.world.ask("status")["knobs"]
+            if warden is not None:
+                return warden.pid, sum(row.get("exposed_j", 0.0) for row in rows)
+        return None
+
+    def _compare_exposure(self) -> None:
+        """A warden that lived through the round tells of no less exposure than the log shows.
+
+        What it tells is of each limit above what it was held at, which is no less than of their sum above the budget.
+        """
+        if self._exposed_before is None or self._lowers_unseen():
+            return
+        seen = referee.judge(self._writes(), self.timeline, self.world.now_s)[1]
+        seen_j = sum(each.energy_j for each in seen)
+        before_pid, before_j = self._exposed_before
+
+        def is_told() -> bool:
+            told = self._told_exposure()
+            return told is None or told[0] != before_pid or told[1] - before_j >= 0.98 * seen_j - 1.0
+
+        if not self.world.wait(is_told, 2.0 * NOTICE_S):
+            told = self._told_exposure()
+            told_j = told[1] - before_j if told else 0.0
+            self.wrong.append(
+                f"{self.world.now_s:.3f} s: {told_j:.0f} J of exposure are told, at most, and {seen_j:.0f} J were"
+            )
+
+    def _lowers_unseen(self) -> bool:
+        """Whether somebody else may have lowered what was held, which leaves room that is no exposure to a warden."""
+        return any(step.values[0] == "foreign-limit" for step in self.script.steps if step.action == "strike")
+
+    def _writes(self) -> list[Write]:
+        log = self.world.plant.limit_log()
+        return [Write(at_s, gpu, new_w, pid) for at_s, gpu, _, new_w, pid in log if at_s > self._began_s]
+
     def _probe_foreign(self) -> None:
         """A foreign write to a limit that is held is noticed, and said, within two seconds."""
         if self.script.layout != "driven" or not self._is_able():
@@ -461,11 +503,7 @@ class Round:
             self.wrong.append(f"{self.world.now_s:.3f} s: {when}: {budget} stands, and should be of {may_w} W")
 
     def _judge(self) -> None:
-        writes = [
-            Write(at_s, gpu, new_w, pid)
-            for at_s, gpu, _, new_w, pid in self.world.plant.limit_log()
-            if at_s > self._began_s
-        ]
+        writes = self._writes()
         for each in writes:
             self.world.trace.append(
                 (each.at_s, f"        {self._who(each.pid)} sets gpu{each.gpu} to {each.new_w:g} W")

@@ -19,7 +19,7 @@ LASTING = (
     *("slow-calls", "hung-calls", "outside-limit", "reset-required", "gpu-lost"),
 )
 STRIKING = (
-    *("energy-reset", "xid", "gpu-reset", "driver-reload", "settings-dropped", "settings-dropped"),
+    *("energy-reset", "xid", "gpu-reset", "settings-dropped", "settings-dropped", "driver-reload", "driver-reload"),
     *("foreign-limit", "foreign-limit", "foreign-limit", "foreign-lock"),
 )
 DROPS = frozenset(("gpu-reset", "settings-dropped", "driver-reload"))  # the driver forgets what was set

@@ -454,6 +454,14 @@ def test_who_lets_go_does_not_go_by_a_look_of_before_somebody_raised_a_limit(rig
     assert host.limits_w() == [150.0] * 4
 
 
+def test_a_tick_that_comes_before_the_loop_has_heard_what_it_was_told_says_that_it_could_not_look(rig: MakeRig) -> None:
+    host = rig()
+    host.lease(250, 260, 270, 280)
+    assert not host.warden.tick(host.now_ns)
+    host.step()
+    assert host.warden.tick(host.now_ns)
+
+
 def test_a_foreign_raise_under_a_budget_is_overruled_within_a_second_and_told(rig: MakeRig) -> None:
     host = rig(foreign="overrule")
     host.warden.budget_set(host.budget(1000))
