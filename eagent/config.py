@@ -60,6 +60,18 @@ class Paths:
         own = self.proc != PROC and places[0].exists()
         return places[0 if own else 1].read_text(encoding="ascii").strip()
 
+    def driver_life(self) -> str:
+        """A text that differs for each time the kernel has loaded the GPU driver since it booted; "" where none tells.
+
+        A reload resets every GPU's settings, and nothing else tells of it later. It is the inode of the module's
+        directory: the kernel numbers what sysfs shows anew, and in a boot uses no number twice (fs/kernfs/dir.c,
+        idr_alloc_cyclic with a generation).
+        """
+        try:
+            return str((self.sysfs / "module/nvidia").stat().st_ino)
+        except OSError:
+            return ""
+
     @property
     def warden_socket(self) -> Path:
         """The warden's private socket: leases and the budget, from the agent alone."""

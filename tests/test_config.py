@@ -153,3 +153,16 @@ def test_what_jobs_may_open_lies_in_a_directory_of_its_own() -> None:
     others = {value for name in names if isinstance(value := getattr(paths, name), Path)} - {paths.measure_socket}
     assert not [each for each in others if each.parent == paths.jobs]
     assert config.RUN_MODE & 0o007 == 0o001, "others may pass, and neither list nor write"
+
+
+def test_a_driver_that_was_loaded_again_lives_another_life(tmp_path: Path) -> None:
+    paths = Paths(run=tmp_path, state=tmp_path, sysfs=tmp_path)
+    assert paths.driver_life() == "", "there is no such module"
+    module = tmp_path / "module" / "nvidia"
+    module.mkdir(parents=True)
+    first = paths.driver_life()
+    assert first
+    assert paths.driver_life() == first
+    module.rename(tmp_path / "unloaded")  # so that its number stays taken, as kernfs sees to it
+    module.mkdir()
+    assert paths.driver_life() not in ("", first)

@@ -35,4 +35,6 @@ SYMBOLS: Mapping[str, str] = {
     "nvmlDeviceGetMemoryInfo": "the memory in use can't be read",
     "nvmlDeviceGetSamples": "power between two looks is not known where a GPU counts no energy",
     "nvmlDeviceGetCurrentClocksEventReasons": "whether a limit holds a GPU back can't be seen",
+    "nvmlDeviceGetPersistenceMode": "whether the driver forgets what is set when its last client goes can't be seen",
+    "nvmlDeviceSetPersistenceMode": "the driver can't be kept from forgetting what is set when its last client goes",
 }

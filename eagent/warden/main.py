@@ -21,7 +21,6 @@ from eagent.config import RUN_MODE, Config, Paths
 from eagent.errors import DriverError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
-from eagent.hardware.generation import generation
 from eagent.hardware.package import Package
 from eagent.model import KnobName
 from eagent.process import follow_parent, hold_lock, make_directory
@@ -95,7 +94,7 @@ def _govern(paths: Paths, config: Config) -> Iterator[Host]:
         journal, boot_id = _open_journal(paths), _boot_id(paths)
         entered = frozenset(entry.key for entry in journal if not journal.is_void(entry, boot_id))
         packages = _find_packages(paths.sysfs)
-        baseline_mhz, driver = config.gpu_clock_baseline_mhz, functools.partial(generation, paths.sysfs)
+        baseline_mhz, driver = config.gpu_clock_baseline_mhz, paths.driver_life
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver)
         found_mw = [limit[0] for limit in loop.limits()]
         bodies = (loop.sample, loop.actuate)
@@ -144,7 +143,7 @@ def _boot_id(paths: Paths) -> str:
 
 def _open_journal(paths: Paths) -> Journal:
     try:
-        journal = Journal(paths.journal, generation(paths.sysfs))
+        journal = Journal(paths.journal, paths.driver_life())
         for directory in (paths.journal, paths.state):
             durable.sweep(directory)
         return journal

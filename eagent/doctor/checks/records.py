@@ -10,7 +10,6 @@ from eagent.doctor.finding import Finding, Severity
 from eagent.doctor.host import Host
 from eagent.doctor.locks import holder
 from eagent.errors import ProtocolError
-from eagent.hardware.generation import generation
 from eagent.model import KnobName
 from eagent.warden import durable
 from eagent.warden.entry import unpack
@@ -45,7 +44,7 @@ def _journal(host: Host, *, kept: bool) -> Iterator[Finding]:
         entry = _load(path)
         if isinstance(entry, Finding):
             yield entry
-        elif entry is not None and _stands(entry, boot_id, generation(host.paths.sysfs)):
+        elif entry is not None and _stands(entry, boot_id, host.paths.driver_life()):
             standing += 1
         else:
             void += 1
