@@ -25,7 +25,6 @@ from eagent.errors import DriverError, RingError
 
 cdef enum:
     TEXT_MAX = 512
-    CLOCKS_MAX = 512
 
     CALLS_LEAST = 32  # of the kernel for CPUs in one turn: 64 of them are done in four, and a turn takes milliseconds
 
@@ -109,7 +108,6 @@ cdef class Loop:
         cdef char problem[TEXT_MAX]
         cdef nvmlDevice_t handles[LIMITS_MAX]
         cdef unsigned int count = 0
-        cdef nvmlReturn_t answer
         cdef bytes name = library.encode()
         cdef const char *path = name
         cdef int code
@@ -122,8 +120,8 @@ cdef class Loop:
             raise DriverError(problem.decode("utf-8", "replace"))
         self._open = True
         with nogil:
-            answer = self._loop.nvml.device_count(&count)
-        self._check(answer, "device count")
+            code = self._loop.nvml.device_count(&count)
+        self._check(code, "device count")
         if count == 0:
             raise DriverError("the driver shows no GPU")
         if count > LIMITS_MAX:
@@ -133,9 +131,7 @@ cdef class Loop:
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
-        hotloop_init(
-            &self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time
-        )
+        hotloop_init(&self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time)
         self._loop.actuator.begun_ns = beaten_ns
         self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
         self._made = True
@@ -265,45 +261,25 @@ cdef class Loop:
         Before the loop runs. A limit is None where the device does not tell it; clocks_mhz are those that it can be
         locked to, ascending.
         """
-        cdef char text[96]
-        cdef char name[96]
-        cdef nvmlPciInfo_t pci
-        cdef unsigned int low = 0, high = 0, usual = 0, limit_mw = 0, architecture = 0
-        cdef unsigned int clocks_mhz[CLOCKS_MAX]
-        cdef uint32_t count
-        cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
-        cdef nvml_t *nvml = &self._loop.nvml
-        cdef nvmlReturn_t has_uuid, has_name, has_pci, has_range, has_usual, has_limit
-        cdef nvmlReturn_t has_architecture = NVML_ERROR_FUNCTION_NOT_FOUND
+        cdef nvml_about_t about
+        cdef nvmlReturn_t code
         with nogil:
-            has_uuid = nvml.device_uuid(handle, text, sizeof(text))
-            has_name = nvml.device_name(handle, name, sizeof(name))
-            has_pci = nvml.device_pci(handle, &pci)
-            if nvml.architecture != NULL:
-                has_architecture = nvml.architecture(handle, &architecture)
-            has_range = nvml.limit_range(handle, &low, &high)
-            has_usual = nvml.limit_default(handle, &usual)
-            has_limit = nvml.limit_get(handle, &limit_mw)
-            count = nvml_clocks(nvml, handle, clocks_mhz, CLOCKS_MAX)
-        facts = dict.fromkeys(("architecture", "min_limit_mw", "max_limit_mw", "default_limit_mw", "limit_mw"))
-        self._check(has_uuid, f"gpu{self.numbers[i]}: UUID")
-        facts["uuid"] = text.decode()
-        self._check(has_name, f"gpu{self.numbers[i]}: name")
-        facts["name"] = name.decode()
-        self._check(has_pci, f"gpu{self.numbers[i]}: PCI address")
-        facts["pci_bus_id"] = pci.busId.decode()
-        if has_architecture == NVML_SUCCESS:
-            facts["architecture"] = architecture
-        if has_range == NVML_SUCCESS:
-            facts["min_limit_mw"], facts["max_limit_mw"] = low, high
-            self._loop.actuator.limits.devices[i].highest_mw = high
-        if has_usual == NVML_SUCCESS:
-            facts["default_limit_mw"] = usual
-        if has_limit == NVML_SUCCESS:
-            facts["limit_mw"] = limit_mw
-            self._loop.actuator.limits.devices[i].requested_mw = limit_mw
-        facts["clocks_mhz"] = sorted(clocks_mhz[k] for k in range(count))
-        self._loop.actuator.ceilings.devices[i].lowest_mhz = facts["clocks_mhz"][0] if count else 0
+            code = nvml_describe(&self._loop.nvml, self._loop.actuator.limits.devices[i].handle, &about)
+        self._check(code, f"gpu{self.numbers[i]}: {about.asked_for.decode()}")
+        self._loop.actuator.limits.devices[i].highest_mw = about.most_mw
+        self._loop.actuator.limits.devices[i].requested_mw = about.limit_mw
+        facts = {
+            "uuid": about.uuid.decode(),
+            "name": about.name.decode(),
+            "pci_bus_id": about.pci.busId.decode(),
+            "architecture": about.architecture or None,
+            "min_limit_mw": about.least_mw if about.most_mw else None,
+            "max_limit_mw": about.most_mw or None,
+            "default_limit_mw": about.default_mw or None,
+            "limit_mw": about.limit_mw or None,
+            "clocks_mhz": sorted(about.clocks_mhz[k] for k in range(about.clocks)),
+        }
+        self._loop.actuator.ceilings.devices[i].lowest_mhz = facts["clocks_mhz"][0] if about.clocks else 0
         actuator_show(&self._loop.actuator)
         return facts
 
@@ -595,10 +571,7 @@ cdef class Loop:
         return found
 
     def beats(self):
-        """The last sign of life of the half that reads and of the half that writes, in monotonic ns; 0: none yet.
-
-        Thread-safe, until `close`.
-        """
+        """The last signs of life of the halves that read and write, monotonic ns, 0: none. Thread-safe till `close`."""
         return self._loop.ring.header.stats.heartbeat_ns, self._loop.ring.header.stats.actuator_beat_ns
 
     def step(self, int64_t now_ns):

@@ -67,6 +67,30 @@ uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out,
   return nvml->graphics_clocks(device, highest_mhz, &room, out) == NVML_SUCCESS ? room : 0;
 }
 
+static nvmlReturn_t ask_who(const nvml_t *nvml, nvmlDevice_t device, nvml_about_t *about) {
+  about->asked_for = "UUID";
+  nvmlReturn_t code = nvml->device_uuid(device, about->uuid, sizeof about->uuid);
+  if (code != NVML_SUCCESS) return code;
+  about->asked_for = "name";
+  code = nvml->device_name(device, about->name, sizeof about->name);
+  if (code != NVML_SUCCESS) return code;
+  about->asked_for = "PCI address";
+  return nvml->device_pci(device, &about->pci);
+}
+
+nvmlReturn_t nvml_describe(const nvml_t *nvml, nvmlDevice_t device, nvml_about_t *about) {
+  memset(about, 0, sizeof *about);
+  const nvmlReturn_t code = ask_who(nvml, device, about);
+  if (code != NVML_SUCCESS) return code;
+  if (!nvml->architecture || nvml->architecture(device, &about->architecture) != NVML_SUCCESS) about->architecture = 0;
+  if (nvml->limit_range(device, &about->least_mw, &about->most_mw) != NVML_SUCCESS)
+    about->least_mw = about->most_mw = 0;
+  if (nvml->limit_default(device, &about->default_mw) != NVML_SUCCESS) about->default_mw = 0;
+  if (nvml->limit_get(device, &about->limit_mw) != NVML_SUCCESS) about->limit_mw = 0;
+  about->clocks = nvml_clocks(nvml, device, about->clocks_mhz, NVML_CLOCKS_MAX);
+  return NVML_SUCCESS;
+}
+
 const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code) {
   const char *text = nvml->error_string ? nvml->error_string(code) : NULL;
   return text ? text : "Unknown Error";

@@ -63,6 +63,21 @@ void nvml_close(nvml_t *nvml);
  * Returns how many are in `out`; 0 where locks are not to be had. */
 uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room);
 
+#define NVML_CLOCKS_MAX 512u
+
+/* What the driver says of a device. Numbers that it does not tell are 0. */
+typedef struct nvml_about {
+  const char *asked_for; /* what was asked for last of what must be told */
+  char uuid[96], name[96];
+  nvmlPciInfo_t pci;
+  unsigned int architecture, least_mw, most_mw, default_mw, limit_mw;
+  unsigned int clocks_mhz[NVML_CLOCKS_MAX]; /* as of nvml_clocks */
+  uint32_t clocks;
+} nvml_about_t;
+
+/* All at once. Returns NVML_SUCCESS, or what the driver answered to `asked_for`. */
+nvmlReturn_t nvml_describe(const nvml_t *nvml, nvmlDevice_t device, nvml_about_t *about);
+
 /* The driver's own text for a code. */
 const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code);
 
