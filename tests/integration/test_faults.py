@@ -75,7 +75,9 @@ class Struck(Site):
         return any(all(part in alarm for part in parts) for alarm in self.alarms())
 
     def is_as_it_was(self) -> bool:
-        return is_well(self) and self.limits_w() == [OURS_W, OWNERS_W]
+        """Persistence mode included: while it is not on again, a driver that forgets once more leaves no evidence."""
+        keeps = self.plant.view(0)["persistence_mode"] == 1
+        return is_well(self) and keeps and self.limits_w() == [OURS_W, OWNERS_W]
 
     def clean_up(self) -> None:
         self.faults.clear()
