@@ -9,8 +9,9 @@
 #define SLACK_MJ 1000u /* a counter that has lost less has not begun anew */
 
 static const int64_t WANTED_NS = 500000000;
-static const int64_t FIRST_NS = 250000000; /* between two openings while no GPU is there ... */
-static const int64_t MOST_NS = 1000000000; /* ... and at last: it is back in force two seconds after the driver is */
+static const int64_t AGAIN_NS = 2500000000; /* after it forgot: until persistence mode is known to be on again */
+static const int64_t FIRST_NS = 250000000;  /* between two openings while no GPU is there ... */
+static const int64_t MOST_NS = 1000000000;  /* ... and at last: it is back in force two seconds after the driver is */
 static const int64_t FEW_FIRST_NS = 2000000000; /* while some are: each costs the others readings */
 static const int64_t FEW_MOST_NS = 30000000000;
 
@@ -137,6 +138,12 @@ static int is_limit_kept(const driver_gpu_t *gpu, const driver_look_t *look, int
   return !gpu->was_void && gpu->default_mw && look->limit_mw != gpu->default_mw;
 }
 
+/* Who has just forgotten may do so again before there is anything whose loss would show it. */
+static int forgets_again(const driver_gpu_t *gpu, const driver_look_t *look, int64_t now_ns) {
+  const int is_recent = gpu->shown.forgot_ns && now_ns < gpu->shown.forgot_ns + AGAIN_NS;
+  return is_recent && gpu->default_mw && look->limit_mw == gpu->default_mw;
+}
+
 int driver_judge(driver_t *driver, uint32_t i, const driver_look_t *look, int64_t now_ns) {
   driver_gpu_t *gpu = &driver->gpu[i];
   if (driver_is_void(look->code)) {
@@ -152,7 +159,7 @@ int driver_judge(driver_t *driver, uint32_t i, const driver_look_t *look, int64_
   if (is_moved) driver_look(driver, i);
   if (is_moved || gpu->was_void) count_now(driver, i);
   const int renewed = is_renewed(gpu);
-  if (!gpu->was_void && !renewed && !gpu->lost_mode) return 0;
+  if (!gpu->was_void && !renewed && !gpu->lost_mode && !(is_moved && forgets_again(gpu, look, now_ns))) return 0;
   gpu->shown.is_kept = is_limit_kept(gpu, look, renewed);
   gpu->shown.found_mw = look->limit_mw;
   gpu->shown.forgets++;

@@ -6,7 +6,8 @@
  *
  * That the driver has forgotten a GPU's settings is known by evidence: its handle was void, its energy counter began
  * anew, or its persistence mode went from on to off. A limit that was moved then was dropped, and not set by somebody
- * else. Locked clocks can't be read: after any such evidence they are unknown.
+ * else; likewise one that is found at the default within 2.5 s after that. Locked clocks can't be read: after any such
+ * evidence they are unknown.
  */
 #ifndef EAGENT_DRIVER_H
 #define EAGENT_DRIVER_H

@@ -117,6 +117,19 @@ def test_what_the_driver_forgot_is_no_longer_gone_back_to(
     assert one.prior_w(1) is None
 
 
+def test_a_driver_that_forgets_again_at_once_is_no_stranger(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    one.inject("gpu-reset")
+    while one.host.limits_w()[1] != DEFAULT_W or len(one.writes(1)) < 1:
+        one.live(0.2)
+    while one.host.limits_w()[1] != HELD_W:
+        one.live(0.2)
+    one.inject("settings-dropped")  # before persistence mode is on again, whose loss would be the evidence
+    one.live(4)
+    assert one.host.limits_w()[1] == HELD_W
+    assert not one.alarms("changed by somebody else")
+
+
 def test_an_entry_is_made_anew_before_the_knob_is_set_again(struck: Callable[..., Struck]) -> None:
     one = struck()
     one.inject("driver-reload", None)
