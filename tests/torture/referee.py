@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from eagent.sim._faults import FOREIGN_PID
 
 REACT_S = 3.0  # the promise is 2 s; two cores are shared by other tests
+LOOK_S = 1.25  # each limit is read about once a second
 TOO_MUCH_W = 0.002  # limits are whole milliwatts
 NOBODY = 0  # who writes when a driver forgets
 
@@ -196,6 +197,24 @@ def misplaced(limits_w: Sequence[float], legal: Sequence[Legal], safe_w: float |
 
 def _is_one_of(value: float, values: Collection[float]) -> bool:
     return any(abs(value - each) < TOO_MUCH_W for each in values)
+
+
+def is_written_over(writes: Sequence[Write], timeline: Timeline) -> bool:
+    """Whether eagent set a limit to something new between a driver's forgetting it and its own next look.
+
+    It can't know then what was in force before its write, and tells no exposure. Setting again what it held shows that
+    it has looked.
+    """
+    limits_w, forgotten = list(timeline.limits_w), dict[int, tuple[float, float]]()
+    for each in writes:
+        if each.pid == NOBODY:
+            forgotten.setdefault(each.gpu, (each.at_s, limits_w[each.gpu]))
+        elif each.pid not in timeline.strangers and each.gpu in forgotten:
+            at_s, held_w = forgotten.pop(each.gpu)
+            if each.at_s - at_s < LOOK_S and abs(each.new_w - held_w) > TOO_MUCH_W:
+                return True
+        limits_w[each.gpu] = each.new_w
+    return False
 
 
 def strangers(harness_pid: int) -> frozenset[int]:

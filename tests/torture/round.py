@@ -349,6 +349,8 @@ class Round:
         """
         if self._exposed_before is None or self._lowers_unseen():
             return
+        if referee.is_written_over(self._writes(), self.timeline):
+            return
         seen = referee.judge(self._writes(), self.timeline, self.world.now_s)[1]
         seen_j = sum(each.energy_j for each in seen)
         before_pid, before_j = self._exposed_before

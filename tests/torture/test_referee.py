@@ -9,7 +9,17 @@ import pytest
 from eagent.sim._faults import FOREIGN_PID, KINDS
 from eagent.sim.faults import KINDS as WORDS
 from tests.torture import script
-from tests.torture.referee import REACT_S, Legal, Timeline, Write, judge, misplaced, strangers
+from tests.torture.referee import (
+    NOBODY,
+    REACT_S,
+    Legal,
+    Timeline,
+    Write,
+    is_written_over,
+    judge,
+    misplaced,
+    strangers,
+)
 
 WARDEN, HARNESS = 100, 7
 LONG_S = REACT_S + 1
@@ -114,3 +124,15 @@ def test_rounds_have_all_that_there_is() -> None:
     assert kinds <= set(KINDS)
     assert {kind for kind in script.STRIKING if not WORDS[kind].strikes} == set()
     assert {kind for kind in script.LASTING if WORDS[kind].strikes} == set()
+
+
+def test_what_a_new_lease_writes_over_before_the_next_look_is_told_from_what_was_seen() -> None:
+    forgot = Write(1.0, 0, 400.0, NOBODY)
+    for write, is_over in (
+        (Write(1.3, 0, 250.0, WARDEN), True),
+        (Write(1.3, 0, 300.0, WARDEN), False),  # what it held: it has looked
+        (Write(2.6, 0, 250.0, WARDEN), False),
+        (Write(1.3, 1, 250.0, WARDEN), False),
+        (Write(1.3, 0, 250.0, HARNESS), False),
+    ):
+        assert is_written_over([forgot, write], timeline((0.5, 700.0))) is is_over, write
