@@ -160,3 +160,22 @@ def netns() -> Iterator[Callable[[int], list[Namespace]]]:
         pytest.skip(missing)
     with ExitStack() as stack:
         yield lambda count: stack.enter_context(network(count))
+
+
+PRIOR_W = 380.0  # what somebody had set on gpu1 before eagent came
+
+
+@pytest.fixture
+def pinned(site: Callable[..., Any]) -> Callable[..., Any]:
+    """A host without a budget on which eagent holds two limits, gpu1's below its owner's own."""
+
+    def make(*options: str) -> Any:
+        host = site()
+        host.plant.set_power_limit(1, PRIOR_W)
+        host.up(*options)
+        for gpu in (0, 1):
+            host.must("pin", "set", f"gpu{gpu}", "250W")
+        assert host.await_true(lambda: host.limits_w() == [250, 250, 400, 400], 5)
+        return host
+
+    return make

@@ -35,22 +35,6 @@ def journal(host: Any) -> Path:
     return Path(host.made.dir / "state" / "journal")
 
 
-@pytest.fixture
-def pinned(site: Site) -> Callable[..., Any]:
-    """A host without a budget on which eagent holds two limits, gpu1's below its owner's own."""
-
-    def make(*options: str) -> Any:
-        host = site()
-        host.plant.set_power_limit(1, PRIOR_W)
-        host.up(*options)
-        for gpu in (0, 1):
-            host.must("pin", "set", f"gpu{gpu}", "250W")
-        assert host.await_true(lambda: host.limits_w() == [250, 250, 400, 400], 5)
-        return host
-
-    return make
-
-
 def kill_in_order(host: Any, order: tuple[str, ...], gone: Callable[[int], bool]) -> float:
     """`kill -9` one after another, but for whom the death of another has ended already."""
     first_s = host.plant.time_s

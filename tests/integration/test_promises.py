@@ -17,22 +17,6 @@ Site = Callable[..., Any]
 
 
 @pytest.fixture
-def pinned(site: Site) -> Callable[..., Any]:
-    """A host without a budget on which eagent holds two limits."""
-
-    def make(*options: str) -> Any:
-        host = site()
-        host.plant.set_power_limit(1, PRIOR_W)
-        host.up(*options)
-        for gpu in (0, 1):
-            host.must("pin", "set", f"gpu{gpu}", "250W")
-        assert host.await_true(lambda: host.limits_w() == [250, 250, 400, 400], 5)
-        return host
-
-    return make
-
-
-@pytest.fixture
 def budgeted(site: Site) -> Callable[..., Any]:
     """A host under a budget whose watts are shared."""
 
