@@ -17,6 +17,7 @@ from ramp cimport *
 from ring cimport *
 from scale cimport *
 from setting cimport *
+from shown cimport *
 from zone cimport *
 
 import os
@@ -292,7 +293,7 @@ cdef class Loop:
         cdef nvmlReturn_t code
         with nogil:
             code = self._loop.nvml.limit_set(handle, limit_mw)
-        return None if code == NVML_SUCCESS else nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
+        return reason(&self._loop.nvml, code)
 
     def lease(self, list limits_mw, list clocks_mhz, list texts, int64_t until_ns):
         """Hold these until the monotonic time. Thread-safe.
@@ -377,39 +378,16 @@ cdef class Loop:
         where there is none.
         """
         cdef uint32_t i
-        cdef limit_t *device
         cdef limit_t shown[LIMITS_MAX]
         self._see(shown, self._loop.actuator.shown.limits, sizeof(shown))
-        found = []
-        for i in range(self._loop.actuator.limits.count):
-            device = &shown[i]
-            problem = None
-            if device.write_error:
-                problem = os.strerror(device.write_error)
-            elif device.write_code != NVML_SUCCESS:
-                problem = nvml_text(&self._loop.nvml, device.write_code).decode("utf-8", "replace")
-            elif device.disagrees:
-                problem = f"wrote {device.written_mw} mW, read back {device.requested_mw} mW"
-                if device.is_uneven:
-                    problem += ", and less of its other limit"
-            values = device.requested_mw or None, device.enforced_mw or None, device.foreign.at_ns or None
-            found.append((*values, problem, device.held_mw or None))
-        return found
+        return [limit_shown(&self._loop.nvml, &shown[i]) for i in range(self._loop.actuator.limits.count)]
 
     def ceilings(self):
         """Per GPU: the clock ceiling that our last write set (CLOCK_FREE: none, None: unknown), and its problem."""
         cdef uint32_t i
-        cdef ceiling_t *device
         cdef ceiling_t shown[CEILINGS_MAX]
         self._see(shown, self._loop.actuator.shown.ceilings, sizeof(shown))
-        found = []
-        for i in range(self._loop.actuator.gpus):
-            device = &shown[i]
-            problem = None
-            if device.code != NVML_SUCCESS:
-                problem = nvml_text(&self._loop.nvml, device.code).decode("utf-8", "replace")
-            found.append((device.held_mhz or None, problem))
-        return found
+        return [ceiling_shown(&self._loop.nvml, &shown[i]) for i in range(self._loop.actuator.gpus)]
 
     def lives(self):
         """Per GPU, what is known of the driver's life under it.
@@ -419,32 +397,9 @@ cdef class Loop:
         in mW, whether its persistence mode is on (None: not known), and why that could not be switched at the last try.
         """
         cdef uint32_t i
-        cdef driver_gpu_shown_t *life
         cdef driver_gpu_shown_t shown[LIMITS_MAX]
         self._see(shown, self._loop.actuator.shown.lives, sizeof(shown))
-        found = []
-        for i in range(self._loop.actuator.gpus):
-            life = &shown[i]
-            why = None
-            if life.void_ns:
-                why = nvml_text(&self._loop.nvml, life.code).decode("utf-8", "replace")
-            problem = None
-            if life.mode_code != NVML_SUCCESS:
-                problem = nvml_text(&self._loop.nvml, life.mode_code).decode("utf-8", "replace")
-            mode = None if life.persistence < 0 else bool(life.persistence)
-            found.append(
-                (
-                    why,
-                    life.void_ns or None,
-                    life.forgets,
-                    life.forgot_ns or None,
-                    bool(life.is_kept),
-                    life.found_mw or None,
-                    mode,
-                    problem,
-                )
-            )
-        return found
+        return [life_shown(&self._loop.nvml, &shown[i]) for i in range(self._loop.actuator.gpus)]
 
     def exposures(self):
         """Per device, how long its limit in force was above the one that we held.
@@ -453,15 +408,9 @@ cdef class Loop:
         ended (ns; None: there was none), and seconds and joules of the present or else the last one.
         """
         cdef uint32_t i
-        cdef exposure_t *one
         cdef exposure_t shown[LIMITS_MAX]
         self._see(shown, self._loop.actuator.shown.exposures, sizeof(shown))
-        found = []
-        for i in range(self._loop.actuator.limits.count):
-            one = &shown[i]
-            total, last = (one.exposed_ns / 1e9, one.exposed_uj / 1e6), (one.last_ns / 1e9, one.last_uj / 1e6)
-            found.append((*total, one.since_ns or None, one.ended_ns or None, *last))
-        return found
+        return [exposure_shown(&shown[i]) for i in range(self._loop.actuator.limits.count)]
 
     def modes(self, list wanted):
         """Say per GPU whether its persistence mode is to be on, None: it is left alone. Thread-safe."""
@@ -492,14 +441,9 @@ cdef class Loop:
         None each where there is none.
         """
         cdef uint32_t i
-        cdef setting_shown_t *one
         cdef setting_shown_t shown[SETTINGS_MAX]
         self._see(shown, self._loop.actuator.shown.settings, sizeof(shown[0]) * self._loop.actuator.settings.count)
-        found = []
-        for i in range(self._loop.actuator.settings.count):
-            one = &shown[i]
-            found.append((one.held.decode("ascii", "replace") or None, one.error or None, one.foreign.at_ns or None))
-        return found
+        return [setting_shown(&shown[i]) for i in range(self._loop.actuator.settings.count)]
 
     def on_foreign(self, str policy):
         """What is to become of what somebody else writes: "overrule", "respect" or "report". Before the loop runs."""
@@ -552,8 +496,7 @@ cdef class Loop:
         for i in range(self._loop.actuator.limits.count):
             foreign = &shown[i].foreign
             if foreign.fate != FOREIGN_NEVER:
-                values = foreign.value_mw, foreign.before_mw or None
-                found[i] = (foreign.count, foreign.at_ns or None, *values, FATES[<int> foreign.fate])
+                found[i] = (*foreign_limit_shown(foreign), FATES[<int> foreign.fate])
         return found
 
     def foreign_texts(self):
@@ -566,8 +509,7 @@ cdef class Loop:
         for i in range(self._loop.actuator.settings.count):
             foreign = &shown[i].foreign
             if foreign.fate != FOREIGN_NEVER:
-                texts = foreign.text.decode("ascii", "replace"), foreign.before.decode("ascii", "replace") or None
-                found[i] = (foreign.count, foreign.at_ns or None, *texts, FATES[<int> foreign.fate])
+                found[i] = (*foreign_text_shown(foreign), FATES[<int> foreign.fate])
         return found
 
     def beats(self):
