@@ -169,12 +169,8 @@ def _let_go(warden: Warden, loop: Loop, most_s: float) -> None:
 
 
 def put_back(warden: Warden, most_s: float, gives_up: Callable[[], bool] = lambda: False) -> bool:
-    """Wait until every knob is back and its entry is retired, or it is given up; whether they are back.
-
-    To find a knob back may tell the loop something new, and then the first tick can't look yet.
-    """
-    wait(lambda: gives_up() or (warden.at_rest() and warden.tick(time.monotonic_ns())), most_s)
-    if not gives_up() and warden.at_rest() and warden.tick(time.monotonic_ns()):
+    """Wait until every knob is back and its entry is retired, or it is given up; whether they are back."""
+    if wait(lambda: gives_up() or warden.ended(time.monotonic_ns()), most_s) and not gives_up():
         return True
     warden.tick(time.monotonic_ns())  # of those that are
     return False

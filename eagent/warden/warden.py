@@ -179,10 +179,7 @@ class Warden:
             Whether it could look: False while the loop has not gone by what it was told last.
         """
         self._journal.save()
-        self._follow_driver()
-        heeded = [self._limits.yielded.heed(), self._processors.heed()]
-        if any(heeded):
-            self._tell_fallback()
+        self._heed()
         leased = self.leased(now_ns)
         if not self._loop.governed(not leased):
             return False
@@ -197,6 +194,13 @@ class Warden:
         ours = {device.uuid for device in self.devices if self._is_held(device)}
         self._modes.follow(ours, self._lives.all())
         return True
+
+    def _heed(self) -> None:
+        """Heed what the driver has forgotten, and what others have set."""
+        self._follow_driver()
+        heeded = [self._limits.yielded.heed(), self._processors.heed()]
+        if any(heeded):
+            self._tell_fallback()
 
     def _follow_driver(self) -> None:
         """Enter in the journal anew what the driver has forgotten, and only then let the loop set it again."""
@@ -227,6 +231,15 @@ class Warden:
             return rests
         self._modes.follow((), self._lives.all())
         return self._modes.at_rest() and self._loop.governed(True)  # that may have told the loop something more
+
+    def ended(self, now_ns: int) -> bool:
+        """Whether, at an end, every knob is where it falls back to and the journal says so. Call it until it is.
+
+        A driver that has forgotten something is told of it only after that was heeded. To find a knob back may tell the
+        loop something new, and then the tick can't look yet.
+        """
+        self._heed()
+        return self.at_rest() and self.tick(now_ns)
 
     # -- operations --------------------------------------------------------------------------------------------------
 

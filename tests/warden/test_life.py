@@ -356,3 +356,22 @@ def test_a_mode_that_can_t_be_switched_on_is_told_while_something_is_held(struck
     assert one.alarms("gpu1", "persistence mode is off", "Insufficient Permissions")
     assert not one.alarms("gpu0", "persistence mode")
     assert entries(one) == {"power_limit"}
+
+
+@pytest.mark.parametrize(("kind", "gpu"), [("driver-reload", None), ("gpu-lost", None), ("reset-required", None)])
+def test_who_ends_right_after_the_driver_was_gone_lets_go_of_everything(
+    struck: Callable[..., Struck], kind: str, gpu: int | None
+) -> None:
+    one = struck()
+    one.lease(mhz=900)
+    one.live(2)
+    one.inject(kind, gpu)
+    one.host.step(0.5)  # nobody ticks meanwhile
+    one.faults.clear()
+    one.host.warden.release()
+    for _ in range(50):
+        one.host.step(0.1)
+        if one.host.warden.ended(one.host.now_ns):
+            break
+    assert not one.host.warden.standing()
+    assert one.host.limits_w()[1] in (PRIOR_W, DEFAULT_W)
