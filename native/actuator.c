@@ -150,24 +150,31 @@ static void look_at(actuator_t *actuator, uint32_t i, int64_t now_ns) {
     driver_switch(actuator->driver, i, actuator->setpoints.mode[i]);
 }
 
-static void look_at_limits(actuator_t *actuator, int64_t now_ns) {
+/* Look at those whose time has come. Returns whether one is not what it was. */
+static int look_at_limits(actuator_t *actuator, int64_t now_ns) {
   uint64_t spent_ns = 0;
+  int moved = 0;
   for (uint32_t i = 0; i < actuator->limits.count; i++) {
     if (now_ns < actuator->look_ns[i]) continue;
     const int64_t begun_ns = clock_now_ns();
+    const uint32_t before_mw = actuator->limits.devices[i].requested_mw;
     look_at(actuator, i, now_ns);
     beat(actuator, now_ns);
+    moved |= actuator->limits.devices[i].requested_mw != before_mw;
     const int is_void = i < actuator->gpus && actuator->driver->gpu[i].shown.void_ns;
     actuator->look_ns[i] = now_ns + (is_void ? VOID_LOOK_EVERY_NS : LOOK_EVERY_NS) - TURN_EVERY_NS / 8;
     if (i < actuator->gpus) spent_ns += (uint64_t)(clock_now_ns() - begun_ns);
   }
   count(&actuator->cost.read_ns, actuator->cost.read_ns + spent_ns);
+  return moved;
 }
 
-/* Whether this turn was told of something new, a lease's begin or end included. */
+/* Whether this turn was told of something new, a lease's begin or end included. That a new budget is in force is said
+ * once this turn is over: it looks at every limit, for what was read last may be a second old. */
 static int hear(actuator_t *actuator, int64_t now_ns) {
-  const uint64_t generation = actuator->setpoints.generation;
+  const uint64_t generation = actuator->setpoints.generation, envelope_mw = actuator->setpoints.envelope_mw;
   actuator_listen(actuator);
+  if (actuator->setpoints.envelope_mw != envelope_mw) memset(actuator->look_ns, 0, sizeof actuator->look_ns);
   const int is_leased = now_ns < actuator->setpoints.lease_until_ns, is_other = is_leased != actuator->is_leased;
   note_change(actuator, is_other);
   actuator->is_leased = is_leased;
@@ -253,23 +260,28 @@ static void count_exposures(actuator_t *actuator, int64_t now_ns) {
   }
 }
 
+static int limits_turn(actuator_t *actuator, int64_t now_ns) {
+  const setpoints_t *setpoints = &actuator->setpoints;
+  actuator->limits.spared = spared(actuator, now_ns);
+  return limits_govern(&actuator->limits, actuator->is_leased ? setpoints->lease.limit_mw : NULL,
+                       setpoints->fallback.limit_mw, setpoints->envelope_mw, now_ns);
+}
+
 int64_t actuator_turn(actuator_t *actuator, int64_t now_ns) {
   const int heard = hear(actuator, now_ns);
   const setpoints_t *setpoints = &actuator->setpoints;
-  const int leased = actuator->is_leased;
-  const vector_t *wanted = leased ? &setpoints->lease : &setpoints->fallback;
+  const vector_t *wanted = actuator->is_leased ? &setpoints->lease : &setpoints->fallback;
   follow_driver(actuator, now_ns);
   begin_exposed(actuator);
-  actuator->limits.spared = spared(actuator, now_ns);
   const int64_t begun_ns = clock_now_ns();
   purse_fill(&actuator->purse, now_ns);
-  int wrote = limits_govern(&actuator->limits, leased ? setpoints->lease.limit_mw : NULL, setpoints->fallback.limit_mw,
-                            setpoints->envelope_mw, now_ns);
+  int wrote = limits_turn(actuator, now_ns);
   wrote |= ceilings_turn(actuator, wanted->clock_mhz, now_ns);
   if (wrote) count(&actuator->cost.write_ns, actuator->cost.write_ns + (uint64_t)(clock_now_ns() - begun_ns));
   wrote |= settings_govern(&actuator->settings, wanted->text, now_ns);
+  /* What is told of somebody else's doing is what has become of it, and not what is about to. */
+  if (look_at_limits(actuator, now_ns)) wrote |= limits_turn(actuator, now_ns);
   if (heard || wrote || actuator->settings.calls) actuator->stirred_ns = now_ns;
-  look_at_limits(actuator, now_ns);
   count_exposures(actuator, now_ns);
   count(&actuator->cost.writes, actuator->limits.writes + actuator->ceilings.writes + actuator->settings.writes);
   count(&actuator->cost.write_errors,

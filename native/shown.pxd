@@ -63,7 +63,7 @@ cdef inline tuple exposure_shown(const exposure_t *one):
     )
 
 
-cdef inline tuple setting_shown(const setting_shown_t *one):
+cdef inline tuple setting_shown(setting_shown_t *one):
     return one.held.decode("ascii", "replace") or None, one.error or None, one.foreign.at_ns or None
 
 
@@ -71,6 +71,6 @@ cdef inline tuple foreign_limit_shown(const foreign_t *foreign):
     return foreign.count, foreign.at_ns or None, foreign.value_mw, foreign.before_mw or None
 
 
-cdef inline tuple foreign_text_shown(const setting_foreign_t *foreign):
+cdef inline tuple foreign_text_shown(setting_foreign_t *foreign):
     cdef str before = foreign.before.decode("ascii", "replace")
     return foreign.count, foreign.at_ns or None, foreign.text.decode("ascii", "replace"), before or None

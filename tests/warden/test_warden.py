@@ -509,3 +509,16 @@ def test_any_course_of_leases_deaths_and_budgets_keeps_every_promise(rig: MakeRi
     expected_w = 400.0 if envelope_w is None else 150.0
     assert host.limits_w() == [expected_w] * 3
     host.die()
+
+
+def test_a_budget_is_not_told_in_force_while_a_limit_is_one_that_nobody_has_looked_at_yet(rig: MakeRig) -> None:
+    host = rig()
+    for gpu in range(4):
+        host.plant.set_power_limit(gpu, 250)
+    host.lease(250, 250, 250, 250)
+    host.step(1.5)
+    host.plant.set_power_limit(1, 400)  # by somebody else, right after our look
+    in_force = host.warden.budget_set(host.budget(1000))["in_force"]
+    assert in_force == (sum(host.limits_w()) <= 1000)
+    host.step(0.1)
+    assert sum(host.limits_w()) <= 1000
