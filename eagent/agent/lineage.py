@@ -14,6 +14,7 @@ TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 SLACK_NS = 2 * TICK_NS  # between a start as the kernel rounds it and our clock
 GENERATIONS_MAX = 64
 KNOWN_MAX = 4096
+REMEMBER_NS = 600_000_000_000  # the dead: nobody asks of what was so long ago, but jobs come and go without end
 CAP_SYS_ADMIN = 1 << 21
 
 Identity = tuple[int, int]  # pid, and when it started in clock ticks since boot
@@ -53,25 +54,46 @@ class Lineage:
         """
         self._proc = proc
         self._boot_ahead_ns = boot_ahead_ns or _boot_ahead_ns
-        self._known: dict[int, Process] = {}
+        self._known: dict[int, tuple[Process, int]] = {}  # with the time of the last look, in order of those
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._known)
 
     def look(self, pid: int, at_ns: int) -> Process | None:
         """The process that had `pid` at a monotonic time not long ago; None if it can't be told any more."""
-        known = self._known.get(pid)
+        known, _ = self._known.pop(pid, (None, 0))
+        found = self._looked_up(pid, at_ns, known)
+        if (remembered := found or known) is not None:
+            self._known[pid] = remembered, at_ns
+        self._forget(at_ns)
+        return found
+
+    def _looked_up(self, pid: int, at_ns: int, known: Process | None) -> Process | None:
         stat = self._stat(pid)
         if stat is None or stat[1] * TICK_NS - self._boot_ahead_ns() > at_ns + SLACK_NS:  # dead, or another by now
             return known
         status = self._status(pid)
         if known is not None and known.identity[1] == stat[1]:
             if status is not None and status.uid != known.uid:  # a launcher that has become its user
-                known = self._known[pid] = replace(known, uid=status.uid)
+                return replace(known, uid=status.uid)
             return known
-        if status is None:
-            return None
-        if len(self._known) >= KNOWN_MAX:
-            self._known.clear()
-        process = self._known[pid] = Process((pid, stat[1]), status.uid, self._ancestors(stat[0]))
-        return process
+        return None if status is None else Process((pid, stat[1]), status.uid, self._ancestors(stat[0]))
+
+    def _forget(self, at_ns: int) -> None:
+        """Those who are dead for long, and of too many those who were looked at longest ago.
+
+        Who lives is kept: what it descends from may be dead, and could not be read again.
+        """
+        while self._known:
+            pid = next(iter(self._known))
+            process, looked_ns = self._known[pid]
+            if len(self._known) <= KNOWN_MAX and looked_ns >= at_ns - REMEMBER_NS:
+                return
+            del self._known[pid]
+            stat = self._stat(pid)
+            if len(self._known) < KNOWN_MAX and stat is not None and stat[1] == process.identity[1]:
+                self._known[pid] = process, at_ns
 
     def may_name(self, pid: int, uid: int) -> bool:
         """Whether a process may ask for whatever device it names: it is root's or ours, and in no container.

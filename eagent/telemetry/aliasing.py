@@ -44,7 +44,7 @@ CYCLES = 6  # more swings than this within a window, and what is wrong of the fi
 OTHER_USE = 0.15  # of the time
 PAUSING_PCT = (10, 90)
 
-_USES = 4096
+_USES, _USES_WAITING = 4096, 512  # that are kept, and that may wait to be forgotten: they are cut in bulk
 
 
 class Use:
@@ -59,8 +59,8 @@ class Use:
         """Take a reading."""
         self._times.append(time_ns)
         self._percents.append(min(100, max(0, percent)))
-        if len(self._times) >= 2 * _USES:
-            del self._times[:_USES], self._percents[:_USES]
+        if len(self._times) >= _USES + _USES_WAITING:
+            del self._times[:_USES_WAITING], self._percents[:_USES_WAITING]
 
     def between(self, begin_ns: int, end_ns: int) -> Sequence[int]:
         """The readings within a window."""

@@ -14,8 +14,9 @@ FINE_NS = 600 * SECOND_NS
 DAY_NS = 24 * 3600 * SECOND_NS
 MOST = 1 << 17  # entries, whatever happens: a day of seconds and ten minutes of the fastest sensor (V100, 50 Hz) fit
 
-# The arrays are tidied in bulk: moving them at every entry would cost more than the few kilobytes.
-_TIDY_EVERY = 4096
+# The arrays are tidied in bulk: moving them at every entry would cost more than what waits. No more than an eighth of
+# what is kept waits: so a track is as long as its past, and goes on growing for ten minutes and not for half an hour.
+_TIDY_LEAST, _TIDY_SHARE = 256, 8
 
 
 class Track:
@@ -30,7 +31,7 @@ class Track:
         self.totals_uj = array("q")
         self.blurs_ns = array("i")  # how far off the time may be
         self._coarse = 0  # this many entries have been thinned
-        self._tidy_at = _TIDY_EVERY
+        self._tidy_at = _TIDY_LEAST
 
     def __len__(self) -> int:
         """How many entries."""
@@ -91,4 +92,4 @@ class Track:
             picked = array(column.typecode, [column[place] for place in kept])
             setattr(self, name, column[first:thinned] + picked + column[fine:])
         self._coarse = thinned - first + len(kept)
-        self._tidy_at = len(self.times) + _TIDY_EVERY
+        self._tidy_at = len(self.times) + max(_TIDY_LEAST, len(self.times) // _TIDY_SHARE)

@@ -18,8 +18,9 @@ SECOND_NS = 1_000_000_000
 # A mean over a window of which less is known than this would be the mean of something else.
 COVERAGE_MIN = 0.5
 
-# The list of runs is cut in bulk: moving it at every sample would cost more than the few kilobytes.
-_CUT_AT = 512
+# The list of runs is cut in bulk: moving it at every sample would cost more than what waits. That must be little, for a
+# host has dozens of series, and those of what seldom changes would fill for hours.
+_WAITING_LEAST, _WAITING_SHARE = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,13 @@ class Series:
         self._keep_ns = keep_ns + sensor.hold_ns
         self._begins: list[int] = []  # of the runs, for bisect
         self._runs: list[_Run] = []
+        self._cut_at = _WAITING_LEAST
         self._status = Status.MISSING
         self.supported = False  # whether it ever gave a value
+
+    def __len__(self) -> int:
+        """How many runs of looks that gave the same are held."""
+        return len(self._runs)
 
     def add(self, time_ns: int, value: int, status: int) -> None:
         """Take one look at the sensor. A look no newer than the newest is dropped: a ring that was opened again."""
@@ -73,7 +79,7 @@ class Series:
         integral, known_ns = self._until(len(runs) - 1, time_ns)
         runs.append(_Run(time_ns, time_ns, told, integral, known_ns))
         self._begins.append(time_ns)
-        if len(runs) >= _CUT_AT:
+        if len(runs) >= self._cut_at:
             self._cut(time_ns - self._keep_ns)
 
     def latest(self, now_ns: int) -> Reading:
@@ -158,6 +164,7 @@ class Series:
         """Forget the runs that no window reaches; the one that `before_ns` falls into stays."""
         first = max(0, bisect_right(self._begins, before_ns) - 1)
         del self._runs[:first], self._begins[:first]
+        self._cut_at = len(self._runs) + max(_WAITING_LEAST, len(self._runs) // _WAITING_SHARE)
 
 
 _STATUSES = {int(status): status for status in Status}

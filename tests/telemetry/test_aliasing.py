@@ -87,3 +87,13 @@ def test_a_sensor_that_sees_all_of_the_time_beats_against_nothing() -> None:
 def test_of_a_short_window_nothing_is_said() -> None:
     drawn = seen(10, 0.5, 0.1, WINDOW_NS)
     assert not is_aliased(drawn, NOTHING, pausing(50), 5 * SECOND, 6 * SECOND)
+
+
+def test_the_utilisation_of_the_last_quarter_of_an_hour_is_kept_and_little_more() -> None:
+    use, most = Use(), 0
+    for look in range(20_000):  # four a second, of a busy GPU
+        use.add(look * SECOND // 4, 50)
+        most = max(most, len(use.between(0, look * SECOND)))
+        if look >= 3600:
+            assert len(use.between((look - 3600) * SECOND // 4, look * SECOND // 4)) == 3600
+    assert most < 4700

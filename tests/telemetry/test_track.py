@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,15 @@ def test_the_last_ten_minutes_are_kept_whole_and_older_ones_once_a_second() -> N
     assert len(coarse) == 901
     assert all(later - earlier == SECOND_NS for earlier, later in pairwise(coarse))
     assert track.between_uj(10 * SECOND_NS, 1000 * SECOND_NS) == 99_000_000_000
+
+
+@pytest.mark.parametrize("period_ms", [20, 100, 1000])
+def test_what_waits_to_be_tidied_is_little_at_any_time(period_ms: int) -> None:
+    track, most = Track(FINE_NS), 0
+    for i in range(3000 * 1000 // period_ms):
+        track.add(SECOND_NS + i * period_ms * MS, i, MS)
+        most = max(most, len(track))
+    assert most <= 1.13 * FINE_NS / (period_ms * MS) + 256
 
 
 def test_what_is_too_old_is_forgotten() -> None:

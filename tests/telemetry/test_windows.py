@@ -201,3 +201,12 @@ def test_an_old_past_is_forgotten_and_takes_nothing_with_it() -> None:
     assert len(series._runs) < 600
     assert series.mean(now_ns).value == pytest.approx(200.0)
     assert series.total(now_ns).value == pytest.approx(200.0 * now_ns / 1e9, rel=1e-3)
+
+
+@pytest.mark.parametrize("period_s", [0.02, 0.1, 1.0, 60.0])
+def test_a_series_holds_little_more_than_its_windows_reach(period_s: float) -> None:
+    series, most = Series(SENSOR, KEEP_NS), 0
+    for i in range(2000):
+        series.add(int(i * period_s * SECOND_NS), i, Status.OK)
+        most = max(most, len(series))
+    assert most <= 1.25 * (KEEP_NS + HOLD_NS) / SECOND_NS / period_s + 18
