@@ -13,8 +13,9 @@ from tests.soak.churn import Churn, minutes
 from tests.soak.growth import fit
 
 SEED = 1
-# The agent keeps every refresh of a sensor for ten minutes, then one a second for a day, so it grows by design: much
-# until then, and afterwards by 20 bytes a second for each of 8 sensors, which is 0.2 MB in 20 minutes.
+# The agent keeps every refresh of a sensor for ten minutes, lets an eighth of that wait to be thinned, and remembers
+# the dead for as long: until then it fills. Afterwards it grows by design, by 20 bytes a second for each of 8 sensors,
+# which is 0.2 MB in 20 minutes, until there is a day of them.
 WARM_UP_S = 12 * 60.0
 # By how much the line fitted to the rest may rise until the end, whatever its length. Resident are the pages of the
 # simulated driver's file, too, whose log of writes grows.
