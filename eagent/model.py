@@ -42,6 +42,10 @@ class Status(IntEnum):
     STALE = 101  # read once, too long ago to speak for now: made by the reader
 
 
+# Each half of the warden's loop shows itself ten times a second or so. This is no hiccup, and leaves a turn of the
+# agent's own within two seconds to say so.
+HANGS_AFTER_NS = 1_500_000_000
+
 SOFTWARE_POWER_CAP = 0x4  # NVML clocks event reason: the clock is held down by the power limit
 
 

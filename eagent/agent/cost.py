@@ -119,10 +119,7 @@ class Costs:
         shed = self._difference("refreshes_shed", first)
         if not seen or not shed:
             return f"{line}: not every publication of the power sensors is read"
-        return (
-            f"{line}: about one in {(seen + shed) / seen:.0f} publications of the power sensors is read, "
-            f"{shed / (seen + shed):.0%} are passed over"
-        )
+        return f"{line}: of the power sensors' publications {max(shed / (seen + shed), 0.01):.0%} are passed over"
 
     def _unseen(self, now_ns: int) -> str | None:
         share = self.unseen_share(now_ns).value

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eagent.model import HANGS_AFTER_NS
 from eagent.telemetry.records import RingStats
 
 SECOND_NS = 1_000_000_000
-
-# Each half shows itself ten times a second or so. This is no hiccup, and leaves a turn of the agent's own within two
-# seconds to say so.
-HANGS_AFTER_NS = 1_500_000_000
 
 READING, WRITING = "reading", "writing"
 

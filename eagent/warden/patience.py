@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from eagent.errors import RefusedError
+from eagent.model import HANGS_AFTER_NS
 
 log = logging.getLogger("eagent.warden")
 
 Answer = TypeVar("Answer")
 
-HANGS_AFTER_NS = 1_500_000_000  # either half of the loop shows itself ten times a second or so
 ANSWER_S = 1.0  # who asks the warden waits for two seconds
 END_S = 2.0
 EXIT_HUNG = 75  # EX_TEMPFAIL of sysexits.h: another start may do better

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from eagent.agent.pulse import HANGS_AFTER_NS, READING, UNKNOWN, WRITING, Half, pulse
+from eagent.agent.pulse import READING, UNKNOWN, WRITING, Half, pulse
+from eagent.model import HANGS_AFTER_NS
 
 SECOND_NS = 1_000_000_000
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from eagent.errors import DriverError, RefusedError
-from eagent.warden.patience import HANGS_AFTER_NS, Call, Patience, hangs
+from eagent.model import HANGS_AFTER_NS
+from eagent.warden.patience import Call, Patience, hangs
 
 SECOND_NS = 1_000_000_000
 
