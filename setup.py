@@ -36,7 +36,7 @@ HEADERS = [str(path) for path in Path("native").rglob("*.h")]
 LOOP = [
     f"native/{stem}.c"
     for stem in (
-        *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring"),
+        *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring", "written"),
         *("actuator", "govern", "foreign", "scale", "purse", "ramp", "ceiling", "setting", "zone", "attribute", "nvml"),
     )
 ]

@@ -113,6 +113,11 @@ class Paths:
         return self.run / "ring"
 
     @property
+    def written(self) -> Path:
+        """What wardens have written to power limits last."""
+        return self.run / "written"
+
+    @property
     def warden_lock(self) -> Path:
         """Held by the one warden of these directories."""
         return self.run / "warden.lock"

@@ -112,6 +112,10 @@ void driver_look(driver_t *driver, uint32_t i) {
   gpu->shown.persistence = is_on;
 }
 
+void driver_resume(driver_t *driver, uint32_t i) {
+  if (driver->gpu[i].shown.persistence == 0) driver->gpu[i].lost_mode = 1;
+}
+
 /* What we switch off ourselves is no evidence of anything. */
 void driver_switch(driver_t *driver, uint32_t i, uint8_t mode) {
   driver_gpu_t *gpu = &driver->gpu[i];

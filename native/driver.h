@@ -90,6 +90,9 @@ void driver_suspect(driver_t *driver, uint32_t i, nvmlReturn_t code);
 uint64_t driver_doubts(driver_t *driver);
 /* Read what tells of a GPU's life beside its limit. */
 void driver_look(driver_t *driver, uint32_t i);
+/* A loop before this one held a GPU's limit, and it is another one now. Whose limit is held has its persistence mode
+ * on, where that can be. */
+void driver_resume(driver_t *driver, uint32_t i);
 /* Have a GPU's persistence mode as it is to be, DRIVER_MODE_*. */
 void driver_switch(driver_t *driver, uint32_t i, uint8_t mode);
 /* Judge a look at a GPU's limit. Returns whether the driver has forgotten that limit. */

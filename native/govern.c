@@ -88,6 +88,24 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns) {
   limit->fresh = 1;
 }
 
+/* Whether a limit may be where a loop that died in the midst of a write left it; drivers may round a wish. */
+static int is_wish(uint32_t found_mw, uint32_t wish_mw) {
+  return found_mw < wish_mw + WATT_MW && wish_mw < found_mw + WATT_MW;
+}
+
+void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw,
+                   int64_t now_ns) {
+  limit_t *limit = &limits->devices[i];
+  const uint32_t found_mw = limit->requested_mw;
+  if (limit->foreign.fate != FOREIGN_STANDS) {
+    const int is_pending = wish_mw != done_mw && is_wish(found_mw, wish_mw);
+    if (!found_mw || (!limit->is_uneven && (found_mw == prior_mw || found_mw == done_mw || is_pending))) return;
+    limit->settled_mw = limit->written_mw = done_mw ? done_mw : wish_mw ? wish_mw : prior_mw;
+    if (!limit->zone && limits->driver) driver_resume(limits->driver, i);
+  }
+  limits_read(limits, i, now_ns);
+}
+
 /* What a device may draw as far as we know. */
 static uint32_t in_force_mw(const limit_t *limit) {
   return limit->requested_mw ? limit->requested_mw : limit->highest_mw;
@@ -163,10 +181,13 @@ static int write_limit(turn_t *turn, uint32_t i, uint32_t limit_mw, urgency_t ur
   limit_t *limit = &limits->devices[i];
   if (!limit->zone) gate_let_readings_pass(limits->gate);
   const int64_t begun_ns = purse_clock_ns(limits->purse, turn->now_ns);
+  written_begin(&limit->written, limit_mw);
   limit->write_code = set_limit(limits->nvml, limit, limit_mw);
   if (limit->write_code == NVML_SUCCESS) limit->written_mw = limit_mw;
   limit->held_mw = limit->settled_mw = 0; /* what is read next is ours, or a failure of ours */
   limits_read(limits, i, turn->now_ns);
+  if (limit->write_code == NVML_SUCCESS && limit->requested_mw)
+    written_end(&limit->written, limit_mw, limit->requested_mw);
   if (!limit->zone) purse_charge(limits->purse, begun_ns, urgency);
   limits->writes++;
   limit->disagrees = limit->write_code == NVML_SUCCESS && (limit->requested_mw != limit_mw || limit->is_uneven);

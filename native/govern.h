@@ -15,6 +15,7 @@
 #include "nvml.h"
 #include "purse.h"
 #include "ramp.h"
+#include "written.h"
 #include "zone.h"
 
 #define LIMITS_MAX 64u
@@ -38,6 +39,7 @@ typedef struct limit {
   int64_t read_ns;     /* when it was last read, or tried to be */
   int64_t short_ns, long_ns; /* since when it has been below its wish, and above; 0: it is not */
   int64_t raised_ns, retry_ns;
+  written_t written; /* for who comes after us */
 } limit_t;
 
 typedef struct limits {
@@ -61,6 +63,10 @@ int limit_tells_same(const limit_t *one, const limit_t *other);
 
 /* Read what device i's limit is, at the monotonic time now_ns. */
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
+
+/* Go on, at the monotonic time now_ns, from what the loop before this one wrote last to device i's limit, which is this
+ * (0, 0: nothing, it was at `prior_mw`): any other value is somebody else's, or what the driver fell back to. */
+void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw, int64_t now_ns);
 
 /* The sum of the limits in force, of those that are in the envelope; what can't be read counts at its greatest. */
 uint64_t limits_sum_mw(const limits_t *limits);

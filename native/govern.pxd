@@ -6,6 +6,7 @@ from foreign cimport foreign_policy_t, foreign_t
 from nvml cimport nvml_t, nvmlDevice_t, nvmlReturn_t
 from purse cimport purse_t
 from ramp cimport ramp_t
+from written cimport written_t
 from zone cimport zone_t
 
 cdef extern from "govern.h" nogil:
@@ -29,6 +30,7 @@ cdef extern from "govern.h" nogil:
         bint capped
         uint32_t held_mw
         foreign_t foreign
+        written_t written
 
     ctypedef struct limits_t:
         const nvml_t *nvml
@@ -41,6 +43,9 @@ cdef extern from "govern.h" nogil:
         uint64_t write_errors
 
     void limits_read(limits_t *limits, uint32_t i, int64_t now_ns)
+    void limits_resume(
+        limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw, int64_t now_ns
+    )
     void limits_take_back(limits_t *limits, uint32_t i)
     int limits_govern(
         limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw, int64_t now_ns

@@ -3,6 +3,7 @@
 What it does is C, and needs no GIL: sampler.h reads, actuator.h writes, hotloop.h holds the two together.
 """
 
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -18,11 +19,15 @@ from ring cimport *
 from scale cimport *
 from setting cimport *
 from shown cimport *
+from written cimport *
 from zone cimport *
 
 import os
 
 from eagent.errors import DriverError, RingError
+
+cdef extern from "clock.h" nogil:
+    int64_t clock_now_ns()
 
 cdef enum:
     TEXT_MAX = 512
@@ -86,7 +91,8 @@ cdef class Loop:
     """The loop over one NVML library and one ring file. Not thread-safe but where it says so."""
 
     cdef hotloop_t _loop
-    cdef bint _open, _made
+    cdef bint _open, _made, _virtual
+    cdef Py_buffer _written  # a mapped file, which stays as long as this does
     cdef readonly list numbers  # per GPU, the driver's index of it
     cdef readonly dict left_alone  # by the driver's index, GPUs that did not answer at the start, and why
 
@@ -133,6 +139,7 @@ cdef class Loop:
         if code:
             raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
         hotloop_init(&self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time)
+        self._virtual = virtual_time
         self._loop.actuator.begun_ns = beaten_ns
         self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
         self._made = True
@@ -161,6 +168,7 @@ cdef class Loop:
         self.close()
         if self._made:
             hotloop_destroy(&self._loop)
+        PyBuffer_Release(&self._written)
 
     def close(self):
         """Stop using the driver and the ring. The ring file stays: its readers see the silence."""
@@ -461,6 +469,39 @@ cdef class Loop:
         cdef limit_t *device = &self._loop.actuator.limits.devices[i]
         device.foreign.value_mw, device.foreign.is_uneven = limit_mw, device.is_uneven
         device.foreign.fate = FOREIGN_STANDS
+
+    def note_writes(self, file, dict places):
+        """Note in a mapped file what is about to be written to limits, and what was read back. Before the loop runs.
+
+        Args:
+            file: The mapping.
+            places: By device, where its sixteen bytes begin, the salt of their check, and the mW read back last.
+        """
+        cdef written_t *written
+        cdef size_t offset
+        PyBuffer_Release(&self._written)
+        PyObject_GetBuffer(file, &self._written, PyBUF_WRITABLE)
+        for i, (where, salt, done_mw) in places.items():
+            offset = where
+            if offset % 8 or offset + sizeof(written_place_t) > <size_t> self._written.len:
+                raise ValueError(f"no place for a device at {offset}")
+            written = &self._loop.actuator.limits.devices[<uint32_t> i].written
+            written.salt, written.done_mw = salt, done_mw
+            written.place = <written_place_t *> (<char *> self._written.buf + offset)
+
+    def resume(self, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw):
+        """Go on from what the loop before this one wrote last to the limit of device `i`. Before the loop runs.
+
+        Args:
+            i: The device.
+            wish_mw: What it was about to write, or wrote; 0: nothing.
+            done_mw: What it read back last after a write; 0: nothing.
+            prior_mw: Where the limit goes back to.
+        """
+        cdef int64_t now_ns = 0 if self._virtual else clock_now_ns()
+        with nogil:
+            limits_resume(&self._loop.actuator.limits, i, wish_mw, done_mw, prior_mw, now_ns)
+        actuator_show(&self._loop.actuator)
 
     def let_text_stand(self, uint32_t i, str text):
         """Likewise of a setting."""

@@ -30,6 +30,7 @@ from eagent.warden.patience import END_S, Call, hangs, join, leave
 from eagent.warden.server import Server
 from eagent.warden.waiting import Waiting
 from eagent.warden.warden import SETTLE_S, Warden
+from eagent.warden.written import Memory
 
 log = logging.getLogger("eagent.warden")
 
@@ -93,10 +94,14 @@ def _govern(paths: Paths, config: Config) -> Iterator[Host]:
             stack.enter_context(claim)
         journal, boot_id = _open_journal(paths), _boot_id(paths)
         entered = frozenset(entry.key for entry in journal if not journal.is_void(entry, boot_id))
+        memory = Memory(paths.written, boot_id, journal)
         packages = _find_packages(paths.sysfs)
         baseline_mhz, driver = config.gpu_clock_baseline_mhz, paths.driver_life
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver)
         found_mw = [limit[0] for limit in loop.limits()]
+        memory.resume(loop, warden.devices)
+        for problem in memory.problems:
+            log.warning("%s", problem)
         bodies = (loop.sample, loop.actuate)
         threads = [threading.Thread(target=body, name=f"hot loop: {body.__name__}", daemon=True) for body in bodies]
         for thread in threads:

@@ -153,6 +153,12 @@ def _limit(row: Message, found_mw: int | None, warden: Warden) -> tuple[str, boo
         return f" ({row['error'] or row['why'] or 'no answer'})", False
     if not row["writable"]:
         return f": power limit not touched: {row['why']}", True
+    foreign = row["foreign"]
+    if foreign and not warden.budget and foreign["value"] == row["requested_mw"]:
+        return (
+            f": power limit {watts(row['requested_mw']):g} W: set by somebody else while eagent held it: it stands",
+            True,
+        )
     if found_mw == row["requested_mw"]:
         return f": power limit {watts(row['requested_mw']):g} W: it was at {where}", True
     return f": power limit {watts(found_mw or 0):g} W -> {watts(row['requested_mw']):g} W, {where}", True

@@ -81,6 +81,29 @@ def test_a_foreign_limit_is_told_within_two_seconds_and_respected_until_it_is_ta
     assert not list((host.made.dir / "state").glob("journal/*.json"))
 
 
+def test_a_limit_that_somebody_sets_between_two_wardens_stands_and_is_told(site: Site) -> None:
+    host = governed(site)
+    for gpu in (0, 1):
+        host.must("pin", "set", f"gpu{gpu}", "250W")
+    assert host.await_true(lambda: host.limits_w() == [250, 250], 5)
+    host.kill("agent", "warden", "parent")
+    host.plant.set_power_limit(0, 310.0)
+    host.up()
+    assert host.await_true(lambda: host.limits_w() == [310, 400], 10)
+    told = device(host, 0)["power_limit"]
+    assert (told["state"], told["baseline_w"], told["foreign"]["count"]) == ("foreign", 310, 1)
+    assert any("gpu0: power limit: changed by somebody else" in line for line in alarms(host))
+
+    host.must("pin", "set", "gpu1", "250W")
+    assert host.await_true(lambda: host.limits_w() == [310, 250], 5)
+    host.kill("agent", "warden", "parent")
+    host.plant.set_power_limit(1, 320.0)
+    said = host.must("restore")
+    assert "gpu1: power limit 320 W: set by somebody else while eagent held it: it stands" in said
+    assert host.limits_w() == [310, 320]
+    assert not list((host.made.dir / "state").glob("journal/*.json"))
+
+
 def test_with_overrule_a_foreign_limit_is_written_over_within_two_seconds(site: Site) -> None:
     host = governed(site, "overrule")
     host.must("pin", "set", "gpu0", "250W")
@@ -109,6 +132,19 @@ def test_a_foreign_raise_under_a_budget_lowers_the_others_or_is_overruled(site: 
     assert math.fsum(host.limits_w()) <= 500
     assert 0 < over_s(host, 500, at_s) <= NOTICED_S
     assert any("and overruled: the budget has no room for it" in line for line in alarms(host))
+
+
+def test_a_raise_between_two_wardens_is_back_under_the_budget_within_two_seconds_of_the_next_ones_start(
+    site: Site,
+) -> None:
+    host = governed(site)
+    host.must("budget", "set", "1500W")
+    assert host.await_true(lambda: math.fsum(host.limits_w()) <= 500, 5)
+    host.kill("agent", "warden", "parent")
+    host.plant.set_power_limit(0, 399.0)
+    host.up()
+    assert host.await_true(lambda: math.fsum(host.limits_w()) <= 500, NOTICED_S + SLACK_S)
+    assert any("gpu0: power limit: changed by somebody else" in line for line in alarms(host))
 
 
 def alarms(host: Any) -> list[str]:

@@ -14,6 +14,7 @@ from eagent.model import Budget
 from eagent.sim._plant import Host
 from eagent.warden.journal import Journal
 from eagent.warden.warden import Warden
+from eagent.warden.written import Memory
 
 PERIOD_S = 0.05
 
@@ -49,9 +50,11 @@ class Rig:
         self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True, self.ramp_w_per_s * 1000)
         self._loop.on_foreign(self.foreign)
         journal, budget = Journal(self.state / "journal", self.driver), self.state / "budget.json"
+        self.memory = Memory(self.state / "written", self.boot_id, journal)
         self.meanwhile()
         packages = discover(self.sysfs) if self.sysfs else ()
         self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
+        self.memory.resume(self._loop, self.warden.devices)
         self.step()
         self.warden.tick(self.now_ns)
         return self.warden

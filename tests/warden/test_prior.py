@@ -176,7 +176,7 @@ def test_a_knob_that_fails_keeps_no_other_and_is_tried_until_the_driver_answers(
 
 @pytest.mark.parametrize(("driver", "back_w"), [("8", 380.0), ("7", 400.0), ("", 400.0)])
 def test_what_an_earlier_life_of_the_driver_held_is_not_put_back(rig: MakeRig, driver: str, back_w: float) -> None:
-    host = rig(gpus=1)
+    host = rig(gpus=1, foreign="overrule")
     host.driver = "7"
     host.start()
     host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns, {host.warden.devices[0].uuid: 705})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 STEMS = (
-    *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring"),
+    *("hotloop", "driver", "exposure", "sampler", "reads", "channel", "shed", "ring", "written"),
     *("actuator", "govern", "foreign", "scale", "ramp", "purse", "ceiling", "setting", "zone", "attribute", "nvml"),
 )
 SECONDS = "3"
