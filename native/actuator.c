@@ -169,11 +169,20 @@ static int look_at_limits(actuator_t *actuator, int64_t now_ns) {
   return moved;
 }
 
+/* Persistence modes are switched at a look: until one is on, a driver that forgets leaves no evidence of it. */
+static void look_where_switched(actuator_t *actuator, const uint8_t before[LIMITS_MAX]) {
+  for (uint32_t i = 0; i < actuator->gpus; i++)
+    if (actuator->setpoints.mode[i] != before[i]) actuator->look_ns[i] = 0;
+}
+
 /* Whether this turn was told of something new, a lease's begin or end included. That a new budget is in force is said
  * once this turn is over: it looks at every limit, for what was read last may be a second old. */
 static int hear(actuator_t *actuator, int64_t now_ns) {
   const uint64_t generation = actuator->setpoints.generation, envelope_mw = actuator->setpoints.envelope_mw;
+  uint8_t mode[LIMITS_MAX];
+  memcpy(mode, actuator->setpoints.mode, sizeof mode);
   actuator_listen(actuator);
+  look_where_switched(actuator, mode);
   if (actuator->setpoints.envelope_mw != envelope_mw) memset(actuator->look_ns, 0, sizeof actuator->look_ns);
   const int is_leased = now_ns < actuator->setpoints.lease_until_ns, is_other = is_leased != actuator->is_leased;
   note_change(actuator, is_other);

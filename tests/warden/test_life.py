@@ -130,6 +130,27 @@ def test_a_driver_that_forgets_again_at_once_is_no_stranger(struck: Callable[...
     assert not one.alarms("changed by somebody else")
 
 
+def test_a_driver_that_forgets_right_after_a_knob_was_first_held_is_no_stranger(rig: MakeRig) -> None:
+    host = rig()
+    faults = Faults(host.made.plant)
+    faults.inject("settings-dropped", "gpu", 1, (), from_s=host.plant.time_s)  # nothing is held: the mode stays off
+    host.step(5)
+    host.warden.tick(host.now_ns)
+    host.warden.budget_set(host.budget(1000))
+    for _ in range(3):
+        host.step(0.1)
+        host.warden.tick(host.now_ns)
+    assert host.limits_w() == [150] * 4
+    faults.inject("settings-dropped", "gpu", 1, (), from_s=host.plant.time_s)
+    for _ in range(20):
+        host.step(0.2)
+        host.warden.tick(host.now_ns)
+    faults.close()
+    alarms = host.warden.status(host.now_ns)["alarms"]
+    assert host.limits_w() == [150] * 4
+    assert not [alarm for alarm in alarms if "changed by somebody else" in alarm]
+
+
 def test_an_entry_is_made_anew_before_the_knob_is_set_again(struck: Callable[..., Struck]) -> None:
     one = struck()
     one.inject("driver-reload", None)
