@@ -39,6 +39,7 @@ class Course:
         self._undo: list[tuple[float, str, Callable[[], None]]] = []  # by time, and what it ends
         self._hindered_until_s = -math.inf  # by faults
         self._lasting: set[str] = set()
+        self._told_to_end: set[int] = set()  # pids: who was told to end, but for the ending, may do so at any moment
         self._standing_w: frozenset[float | None] = frozenset((None,))  # the envelopes of which one stands; None: none
         self._unanswered_w: frozenset[float | None] = frozenset()  # that were asked for, and may come yet
         self._in_force = True  # what was said of the budget that was set last
@@ -220,6 +221,7 @@ class Course:
 
     def _do_end(self, number: int) -> None:
         if victim := self._victim(number):
+            self._told_to_end |= {each.pid for each in self.world.living() if each is victim or victim.role == "up"}
             self.world.signal(victim, signal.SIGTERM)
             self._unable()
 

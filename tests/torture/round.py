@@ -8,7 +8,8 @@ import os
 import signal
 import time
 
-from eagent.errors import EagentError, ProtocolError
+from eagent.client import NoAgentError
+from eagent.errors import EagentError, ProtocolError, UnavailableError
 from eagent.model import Budget
 from eagent.sim._faults import FOREIGN_PID
 from eagent.warden import durable
@@ -208,9 +209,16 @@ class Round(Course):
         self.world.note("the budget is cleared")
         self._standing_w = frozenset((None,))
         self._promise()
-        if self._is_able() and not self.script.clears_by_command:
-            self.world.ask("budget_clear", 5.0)
-            return
+        warden = self.world.of("warden")
+        if warden is not None and self._is_able() and not self.script.clears_by_command:
+            try:
+                self.world.ask("budget_clear", 5.0)
+                return
+            except (NoAgentError, UnavailableError) as problem:
+                if warden.pid not in self._told_to_end:
+                    raise
+                self.world.note(f"  it ends meanwhile: {problem}")
+                self.world.wait(lambda: warden.pid not in {each.pid for each in self.world.living()}, REST_S)
         code, said = self.world.restore("--clear-budget")
         if code != 0:
             self.wrong.append(f"{self.world.now_s:.3f} s: restore --clear-budget failed: {said.strip()}")
