@@ -163,7 +163,7 @@ def _owner(path: Path) -> str:
 
 
 def device_target(device: str, what: str) -> str:
-    """The path of `what` (explain, pin) of a device, whatever characters its name has."""
+    """The path of `what` (explain, pin, detachment) of a device, whatever characters its name has."""
     safe = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:"
     name = "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in device.encode("utf-8", "surrogateescape"))
     return f"/v1/devices/{name}/{what}"

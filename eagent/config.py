@@ -78,6 +78,11 @@ class Paths:
         return self.run / "warden.sock"
 
     @property
+    def detached(self) -> Path:
+        """Which GPUs are detached; here, because nobody resets a GPU across a boot."""
+        return self.run / "detached.json"
+
+    @property
     def api_socket(self) -> Path:
         """The agent's HTTP socket."""
         return self.run / "api.sock"

@@ -38,6 +38,7 @@ class Status(IntEnum):
     TIMED_OUT = 4
     FAILED = 5
     SAME = 6  # well, and the sensor had published nothing since the look before
+    DETACHED = 7  # nobody asks: an operator has taken the GPU out
     MISSING = 100  # never read: not in the ring, made by the reader
     STALE = 101  # read once, too long ago to speak for now: made by the reader
 

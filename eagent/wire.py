@@ -13,6 +13,8 @@ false `error`, one line for a person. Watts are whole milliwatts, as the hardwar
     release       -                                                    -
     budget_set    budget_mw, fixed_mw, safe_caps_mw {uuid: mW}         in_force
     budget_clear  -                                                    -
+    detach        uuid (of a GPU), by, why (texts for a person)        why (the line that is told of it), already
+    attach        uuid                                                 already
 """
 
 from __future__ import annotations

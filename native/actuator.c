@@ -74,6 +74,8 @@ void actuator_listen(actuator_t *actuator) {
     actuator->setpoints = actuator->told;
   }
   pthread_mutex_unlock(&actuator->lock);
+  for (uint32_t i = 0; is_new && i < actuator->gpus; i++)
+    actuator->limits.devices[i].presence = actuator->setpoints.presence[i];
   for (uint32_t i = actuator->gpus; is_new && i < actuator->limits.count; i++) {
     memcpy(actuator->zones[i].owner_uw, actuator->setpoints.owner_uw[i], sizeof actuator->zones[i].owner_uw);
     actuator->limits.devices[i].highest_mw = owners_mw(actuator->setpoints.owner_uw[i]);
@@ -144,6 +146,7 @@ static void beat(actuator_t *actuator, int64_t now_ns) {
 }
 
 static void look_at(actuator_t *actuator, uint32_t i, int64_t now_ns) {
+  if (actuator->driver->given_up >> i & 1) return;
   if (i < actuator->gpus) driver_look(actuator->driver, i);
   limits_read(&actuator->limits, i, now_ns);
   if (i < actuator->gpus && !(actuator->limits.spared >> i & 1))
@@ -155,6 +158,7 @@ static int look_at_limits(actuator_t *actuator, int64_t now_ns) {
   uint64_t spent_ns = 0;
   int moved = 0;
   for (uint32_t i = 0; i < actuator->limits.count; i++) {
+    if (actuator->limits.devices[i].presence == PRESENCE_PARTING) actuator->look_ns[i] = now_ns; /* it is waited for */
     if (now_ns < actuator->look_ns[i]) continue;
     const int64_t begun_ns = clock_now_ns();
     const uint32_t before_mw = actuator->limits.devices[i].requested_mw;
@@ -206,8 +210,16 @@ static void take_handles(actuator_t *actuator, int64_t now_ns) {
   for (uint32_t i = 0; i < actuator->gpus; i++) {
     const nvmlDevice_t handle = actuator->driver->gpu[i].handle;
     actuator->limits.devices[i].handle = actuator->ceilings.devices[i].handle = handle;
+    if (actuator->driver->given_up >> i & 1) limits_lose_sight(&actuator->limits, i);
     look_at(actuator, i, now_ns);
   }
+}
+
+static uint64_t given_up(const actuator_t *actuator) {
+  uint64_t bits = 0;
+  for (uint32_t i = 0; i < actuator->gpus; i++)
+    bits |= (uint64_t)(actuator->setpoints.presence[i] == PRESENCE_GONE) << i;
+  return bits;
 }
 
 /* Follow the driver's life: its handles, and what of the knobs is not known any more. */
@@ -215,6 +227,7 @@ static void follow_driver(actuator_t *actuator, int64_t now_ns) {
   const driver_t *driver = actuator->driver;
   const int64_t begun_ns = clock_now_ns();
   look_at_doubts(actuator, now_ns);
+  driver_give_up(actuator->driver, given_up(actuator), now_ns);
   driver_mind(actuator->driver, now_ns);
   if (actuator->generation != driver->generation) take_handles(actuator, now_ns);
   count(&actuator->cost.read_ns, actuator->cost.read_ns + (uint64_t)(clock_now_ns() - begun_ns));
@@ -230,7 +243,7 @@ static void follow_driver(actuator_t *actuator, int64_t now_ns) {
 /* The GPUs, a bit each, whose knobs are not written now: there is no driver for them, or it has forgotten what was
  * entered in the journal, which is entered anew first. Under a budget lowering does not wait for that for ever. */
 static uint64_t spared(const actuator_t *actuator, int64_t now_ns) {
-  uint64_t bits = driver_voids(actuator->driver);
+  uint64_t bits = driver_voids(actuator->driver) | actuator->driver->given_up;
   for (uint32_t i = 0; i < actuator->gpus; i++) {
     const driver_gpu_shown_t *life = &actuator->driver->gpu[i].shown;
     const int is_late = actuator->setpoints.envelope_mw && now_ns >= life->forgot_ns + HEARING_NS;
@@ -256,7 +269,7 @@ static void begin_exposed(actuator_t *actuator) {
   for (uint32_t i = 0; i < limits->count; i++) {
     const limit_t *limit = &limits->devices[i];
     const uint32_t in_force_mw = limit->requested_mw ? limit->requested_mw : limit->highest_mw;
-    if (limit->capped && in_force_mw > setpoints->fallback.limit_mw[i])
+    if (limit_counts(limit) && in_force_mw > setpoints->fallback.limit_mw[i])
       exposure_begin(&actuator->exposures[i], in_force_mw, since_ns);
   }
 }
@@ -265,7 +278,8 @@ static void count_exposures(actuator_t *actuator, int64_t now_ns) {
   for (uint32_t i = 0; i < actuator->limits.count; i++) {
     const limit_t *limit = &actuator->limits.devices[i];
     const exposed_limit_t exposed = {limit->wanted_mw, limit->requested_mw, limit->highest_mw, limit->read_ns};
-    if (limit->capped) exposure_count(&actuator->exposures[i], &exposed, now_ns);
+    if (limit_counts(limit)) exposure_count(&actuator->exposures[i], &exposed, now_ns);
+    if (limit->presence != PRESENCE_HERE) exposure_end(&actuator->exposures[i], now_ns);
   }
 }
 

@@ -15,6 +15,27 @@ static const int64_t MOST_NS = 1000000000;  /* ... and at last: it is back in fo
 static const int64_t FEW_FIRST_NS = 2000000000; /* while some are: each costs the others readings */
 static const int64_t FEW_MOST_NS = 30000000000;
 
+static uint64_t all_gpus(const driver_t *driver) {
+  return driver->gpus == 64 ? UINT64_MAX : (1ull << driver->gpus) - 1;
+}
+
+/* What is asked once of a GPU, when it is first there. */
+static void meet(driver_t *driver, uint32_t i) {
+  const nvml_t *nvml = driver->nvml;
+  driver_gpu_t *gpu = &driver->gpu[i];
+  unsigned int default_mw = 0;
+  nvmlPciInfo_t pci;
+  if (!gpu->uuid[0] && nvml->device_uuid && nvml->device_uuid(gpu->handle, gpu->uuid, sizeof gpu->uuid) != NVML_SUCCESS)
+    gpu->uuid[0] = 0;
+  if (!gpu->bus_id[0] && nvml->device_pci && nvml->device_pci(gpu->handle, &pci) == NVML_SUCCESS) {
+    memcpy(gpu->bus_id, pci.busId, sizeof gpu->bus_id);
+    gpu->bus_id[sizeof gpu->bus_id - 1] = 0;
+  }
+  if (!gpu->default_mw && nvml->limit_default && nvml->limit_default(gpu->handle, &default_mw) == NVML_SUCCESS)
+    gpu->default_mw = default_mw;
+  driver_look(driver, i);
+}
+
 void driver_init(driver_t *driver, nvml_t *nvml, uint32_t gpus, const nvmlDevice_t *handles) {
   pthread_rwlock_init(&driver->lock, NULL);
   driver->nvml = nvml;
@@ -22,15 +43,18 @@ void driver_init(driver_t *driver, nvml_t *nvml, uint32_t gpus, const nvmlDevice
   driver->is_open = 1;
   for (uint32_t i = 0; i < gpus; i++) {
     driver_gpu_t *gpu = &driver->gpu[i];
-    unsigned int default_mw = 0;
     gpu->handle = handles[i];
     gpu->shown.persistence = -1;
-    if (nvml->device_uuid && nvml->device_uuid(handles[i], gpu->uuid, sizeof gpu->uuid) != NVML_SUCCESS)
-      gpu->uuid[0] = 0;
-    if (nvml->limit_default && nvml->limit_default(handles[i], &default_mw) == NVML_SUCCESS)
-      gpu->default_mw = default_mw;
-    driver_look(driver, i);
+    if (gpu->handle) {
+      meet(driver, i);
+    } else {
+      driver->given_up |= 1ull << i;
+      gpu->shown.is_gone = gpu->was_void = 1;
+    }
   }
+  if (driver->given_up != all_gpus(driver)) return;
+  nvml->shutdown();
+  driver->is_open = 0;
 }
 
 void driver_destroy(driver_t *driver) {
@@ -181,58 +205,112 @@ uint64_t driver_voids(const driver_t *driver) {
   return voids;
 }
 
+/* With all GPUs given up it is to be closed: then the driver itself can be unloaded. */
 static int needs_opening(const driver_t *driver) {
+  if (driver->given_up == all_gpus(driver)) return 0;
   return !driver->is_open || driver_voids(driver) != 0;
 }
 
-static int is_all(const driver_t *driver, uint64_t bits) {
-  return bits == (driver->gpus == 64 ? UINT64_MAX : (1ull << driver->gpus) - 1);
+static int is_missing(const driver_t *driver, uint32_t i) {
+  return !driver->gpu[i].handle && !(driver->given_up >> i & 1);
+}
+
+static void take(driver_t *driver, uint32_t i, nvmlDevice_t handle) {
+  driver->gpu[i].handle = handle;
+  driver->generation++;
+  meet(driver, i);
 }
 
 /* Give handles to those that have none and whose UUID answers at some index. NVML can ask by UUID itself, but tells of
  * none then while any GPU is lost. */
-static void find_missing(driver_t *driver) {
+static void find_by_index(driver_t *driver) {
   const nvml_t *nvml = driver->nvml;
   unsigned int count = 0;
   char uuid[DRIVER_UUID];
   nvmlDevice_t handle;
-  if (!driver->is_open || nvml->device_count(&count) != NVML_SUCCESS) return;
+  if (nvml->device_count(&count) != NVML_SUCCESS) return;
   for (unsigned int k = 0; k < count; k++) {
     if (nvml->device_by_index(k, &handle) != NVML_SUCCESS) continue;
     if (nvml->device_uuid(handle, uuid, sizeof uuid) != NVML_SUCCESS) continue;
-    for (uint32_t i = 0; i < driver->gpus; i++) {
-      driver_gpu_t *gpu = &driver->gpu[i];
-      if (gpu->handle || strcmp(gpu->uuid, uuid) != 0) continue;
-      gpu->handle = handle;
-      driver->generation++;
-    }
+    for (uint32_t i = 0; i < driver->gpus; i++)
+      if (is_missing(driver, i) && strcmp(driver->gpu[i].uuid, uuid) == 0) take(driver, i, handle);
   }
+}
+
+/* Likewise at its own address, and without a look at any other. */
+static void find_by_address(driver_t *driver) {
+  nvmlDevice_t handle;
+  for (uint32_t i = 0; i < driver->gpus; i++) {
+    const driver_gpu_t *gpu = &driver->gpu[i];
+    if (is_missing(driver, i) && nvml_at(driver->nvml, gpu->bus_id, gpu->uuid, &handle) == NVML_SUCCESS)
+      take(driver, i, handle);
+  }
+}
+
+static void find_missing(driver_t *driver) {
+  if (!driver->is_open) return;
+  if (driver->given_up) {
+    find_by_address(driver);
+  } else {
+    find_by_index(driver);
+  }
+}
+
+static nvmlReturn_t open_wanted(const driver_t *driver) {
+  if (driver->given_up) return driver->nvml->init_with(NVML_INIT_FLAG_NO_ATTACH);
+  return driver->nvml->init();
 }
 
 /* With nobody else in the driver: the handles of before mean nothing as soon as NVML is shut down. */
 static void open_anew(driver_t *driver) {
   if (driver->is_open) driver->nvml->shutdown();
-  const nvmlReturn_t code = driver->nvml->init();
-  driver->is_open = code == NVML_SUCCESS;
-  for (uint32_t i = 0; i < driver->gpus; i++) {
-    driver->gpu[i].handle = NULL;
-    if (!driver->is_open) driver->gpu[i].shown.code = code;
-  }
-  find_missing(driver);
+  driver->is_open = 0;
+  for (uint32_t i = 0; i < driver->gpus; i++) driver->gpu[i].handle = NULL;
   driver->generation++;
+  if (driver->given_up == all_gpus(driver)) return;
+  const nvmlReturn_t code = open_wanted(driver);
+  driver->is_open = code == NVML_SUCCESS;
+  for (uint32_t i = 0; i < driver->gpus && !driver->is_open; i++) driver->gpu[i].shown.code = code;
+  find_missing(driver);
 }
 
 /* How long to wait since the last opening, or since it was found to be needed. A GPU alone may come back by itself. */
 static int64_t pause_ns(const driver_t *driver) {
-  const int are_all = !driver->is_open || is_all(driver, driver_voids(driver));
+  const int are_all = !driver->is_open || (driver_voids(driver) | driver->given_up) == all_gpus(driver);
   if (are_all) return driver->wait_ns < MOST_NS ? driver->wait_ns : MOST_NS;
   return driver->wait_ns > FEW_FIRST_NS ? driver->wait_ns : FEW_FIRST_NS;
 }
 
-static int is_missing(const driver_t *driver) {
+static int is_any_missing(const driver_t *driver) {
   for (uint32_t i = 0; i < driver->gpus; i++)
-    if (!driver->gpu[i].handle) return 1;
+    if (is_missing(driver, i)) return 1;
   return 0;
+}
+
+int driver_can_part(const driver_t *driver) {
+  if (!driver->nvml->init_with || !driver->nvml->device_by_pci) return 0;
+  for (uint32_t i = 0; i < driver->gpus; i++)
+    if (!driver->gpu[i].bus_id[0] || !driver->gpu[i].uuid[0]) return 0;
+  return 1;
+}
+
+/* What comes back is met as after a reset: nobody else can tell whether it was. */
+void driver_give_up(driver_t *driver, uint64_t gpus, int64_t now_ns) {
+  if (gpus == driver->given_up || !enter_alone(driver)) return;
+  driver->given_up = gpus;
+  for (uint32_t i = 0; i < driver->gpus; i++) {
+    driver_gpu_t *gpu = &driver->gpu[i];
+    gpu->shown.is_gone = gpus >> i & 1;
+    if (!gpu->shown.is_gone) continue;
+    gpu->shown.void_ns = 0;
+    gpu->shown.persistence = -1;
+    gpu->was_void = 1;
+    gpu->lost_mode = 0;
+  }
+  open_anew(driver);
+  driver->since_ns = driver->sought_ns = now_ns;
+  driver->wait_ns = FIRST_NS;
+  leave_alone(driver);
 }
 
 void driver_mind(driver_t *driver, int64_t now_ns) {
@@ -242,7 +320,7 @@ void driver_mind(driver_t *driver, int64_t now_ns) {
   }
   if (!driver->since_ns) driver->since_ns = driver->sought_ns = now_ns;
   const int opens = now_ns >= driver->since_ns + pause_ns(driver);
-  const int seeks = now_ns >= driver->sought_ns + MOST_NS && driver->is_open && is_missing(driver);
+  const int seeks = now_ns >= driver->sought_ns + MOST_NS && driver->is_open && is_any_missing(driver);
   if ((!opens && !seeks) || !enter_alone(driver)) return;
   driver->sought_ns = now_ns;
   if (opens) {

@@ -4,6 +4,9 @@
  * another board. Nobody may be in a call of NVML meanwhile. Who calls it holds a share of the driver, and who opens it
  * anew holds it alone; both only try, so that a call that hangs keeps nobody waiting but who is in it.
  *
+ * A GPU that is to be reset must be open in no process. Then NVML is opened anew without opening any GPU, and handles
+ * are taken of all others, by their PCI addresses: whoever looks for a UUID opens all that it looks at.
+ *
  * That the driver has forgotten a GPU's settings is known by evidence: its handle was void, its energy counter began
  * anew, or its persistence mode went from on to off. A limit that was moved then was dropped, and not set by somebody
  * else; likewise one that is found at the default within 2.5 s after that. Locked clocks can't be read: after any such
@@ -19,6 +22,7 @@
 
 #define DRIVER_GPUS_MAX 64u
 #define DRIVER_UUID     96u
+#define DRIVER_BUS_ID   32u
 
 /* What is told of one GPU. */
 typedef struct driver_gpu_shown {
@@ -30,12 +34,13 @@ typedef struct driver_gpu_shown {
   uint32_t found_mw;      /* ... and it was this; 0: not known */
   nvmlReturn_t mode_code; /* of the last try to switch it */
   int persistence;        /* its persistence mode, 0 or 1; -1: not known */
+  int is_gone;            /* its handle was given up, and it is open here no more */
 } driver_gpu_shown_t;
 
 enum driver_mode { DRIVER_MODE_LEFT = 0, DRIVER_MODE_ON = 1, DRIVER_MODE_OFF = 2 };
 
 typedef struct driver_gpu {
-  char uuid[DRIVER_UUID];
+  char uuid[DRIVER_UUID], bus_id[DRIVER_BUS_ID];
   nvmlDevice_t handle; /* NULL: there is none. Written by who holds the driver alone */
   uint64_t energy_mj;  /* atomic, as the next: what anybody last saw of its counter ... */
   uint32_t renewals;   /* ... and how often that was seen to have begun anew */
@@ -56,6 +61,7 @@ typedef struct driver {
   uint64_t suspects;       /* atomic, a bit each: GPUs that answered a reading as if there was no driver */
   uint32_t generation;     /* of the handles; written by who holds the driver alone */
   int is_open;
+  uint64_t given_up;         /* a bit each: GPUs that are not opened */
   int64_t since_ns, wait_ns; /* since when it must be opened anew, or was last, and how long is waited then */
   int64_t sought_ns;         /* when who has no handle was last looked for */
 } driver_t;
@@ -68,7 +74,7 @@ typedef struct driver_look {
   uint32_t settled_mw; /* where we have it, by the look before; 0: nowhere */
 } driver_look_t;
 
-/* `nvml` is open, with these handles. */
+/* `nvml` is open, with these handles; NULL where a GPU is not to be opened. */
 void driver_init(driver_t *driver, nvml_t *nvml, uint32_t gpus, const nvmlDevice_t *handles);
 void driver_destroy(driver_t *driver);
 
@@ -99,6 +105,10 @@ void driver_switch(driver_t *driver, uint32_t i, uint8_t mode);
 int driver_judge(driver_t *driver, uint32_t i, const driver_look_t *look, int64_t now_ns);
 /* The GPUs, a bit each, that have no driver now. */
 uint64_t driver_voids(const driver_t *driver);
+/* Give up the handles of these GPUs, a bit each, and have those of all others, if nobody is in the driver just now. */
+void driver_give_up(driver_t *driver, uint64_t gpus, int64_t now_ns);
+/* Whether one GPU can be given up without all others. */
+int driver_can_part(const driver_t *driver);
 /* Look for GPUs that have no handle, or open NVML anew, if it is needed and its time has come. */
 void driver_mind(driver_t *driver, int64_t now_ns);
 

@@ -14,6 +14,7 @@ cdef extern from "driver.h" nogil:
         uint32_t found_mw
         nvmlReturn_t mode_code
         int persistence
+        bint is_gone
 
     enum driver_mode:
         DRIVER_MODE_LEFT
@@ -21,10 +22,13 @@ cdef extern from "driver.h" nogil:
         DRIVER_MODE_OFF
 
     ctypedef struct driver_gpu_t:
+        char uuid[96]
+        char bus_id[32]
         nvmlDevice_t handle
 
     ctypedef struct driver_t:
         driver_gpu_t gpu[64]
 
+    int driver_can_part(const driver_t *driver)
     int driver_enter(driver_t *driver)
     void driver_leave(driver_t *driver)

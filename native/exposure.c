@@ -25,6 +25,11 @@ static int end(exposure_t *exposure, int64_t now_ns) {
   return 1;
 }
 
+void exposure_end(exposure_t *exposure, int64_t now_ns) {
+  end(exposure, now_ns);
+  exposure->good_mw = 0;
+}
+
 /* A wish that has come down is not exposure: the limit is still where we had it, and goes there in its time. */
 static int is_moved(const exposure_t *exposure, uint32_t present_mw) {
   return exposure->good_mw && (!present_mw || present_mw > exposure->good_mw);

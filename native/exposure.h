@@ -33,6 +33,8 @@ typedef struct exposed_limit {
 
 /* Count up to the monotonic time now_ns. Returns whether one has begun or ended. */
 int exposure_count(exposure_t *exposure, const exposed_limit_t *limit, int64_t now_ns);
+/* Nothing is held any more that the limit could be above. */
+void exposure_end(exposure_t *exposure, int64_t now_ns);
 /* It is above where it is to be since then, though nobody has seen it held before. */
 void exposure_begin(exposure_t *exposure, uint32_t in_force_mw, int64_t since_ns);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "presence.h"
 #include "scale.h"
 
 static const int64_t RETRY_NS = 1000000000;           /* after a write that failed or did not hold */
@@ -106,6 +107,21 @@ void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done
   limits_read(limits, i, now_ns);
 }
 
+void limits_lose_sight(limits_t *limits, uint32_t i) {
+  limit_t *limit = &limits->devices[i];
+  limit->requested_mw = limit->enforced_mw = limit->held_mw = limit->settled_mw = 0;
+  limit->requested_code = limit->enforced_code = NVML_GIVEN_UP;
+  limit->write_code = NVML_SUCCESS;
+  limit->disagrees = 0;
+  limit->retry_ns = 0;
+  foreign_end(&limit->foreign, FOREIGN_FORGOTTEN);
+  limit->fresh = 1;
+}
+
+int limit_counts(const limit_t *limit) {
+  return limit->capped && limit->presence == PRESENCE_HERE;
+}
+
 /* What a device may draw as far as we know. */
 static uint32_t in_force_mw(const limit_t *limit) {
   return limit->requested_mw ? limit->requested_mw : limit->highest_mw;
@@ -114,7 +130,7 @@ static uint32_t in_force_mw(const limit_t *limit) {
 uint64_t limits_sum_mw(const limits_t *limits) {
   uint64_t sum_mw = 0;
   for (uint32_t i = 0; i < limits->count; i++)
-    if (limits->devices[i].capped) sum_mw += in_force_mw(&limits->devices[i]);
+    if (limit_counts(&limits->devices[i])) sum_mw += in_force_mw(&limits->devices[i]);
   return sum_mw;
 }
 
@@ -142,14 +158,14 @@ static void let_stand(const turn_t *turn, const uint32_t *safe_mw, uint32_t stan
   for (uint32_t i = 0; i < limits->count; i++) {
     foreign_t *foreign = &limits->devices[i].foreign;
     standing_mw[i] = foreign_stands(foreign, limits->on_foreign, turn->wanted_mw[i]) ? foreign->value_mw : 0;
-    if (!limits->devices[i].capped) continue;
+    if (!limit_counts(&limits->devices[i])) continue;
     counted_mw[i] = standing_mw[i];
     floor_mw[i] = lesser(turn->wanted_mw[i], safe_mw[i]);
   }
   if (!turn->envelope_mw) return;
   foreign_fit(counted_mw, floor_mw, limits->count, turn->envelope_mw);
   for (uint32_t i = 0; i < limits->count; i++) {
-    if (!standing_mw[i] || counted_mw[i] || !limits->devices[i].capped) continue;
+    if (!standing_mw[i] || counted_mw[i] || !limit_counts(&limits->devices[i])) continue;
     foreign_end(&limits->devices[i].foreign, FOREIGN_OVERRULED);
     standing_mw[i] = 0;
   }
@@ -163,7 +179,7 @@ static void want(turn_t *turn, const uint32_t *lease_mw, const uint32_t *safe_mw
   let_stand(turn, safe_mw, standing_mw);
   for (uint32_t i = 0; i < limits->count; i++) {
     floor_mw[i] = standing_mw[i] ? standing_mw[i] : safe_mw[i];
-    if (limits->devices[i].capped) counted_mw[i] = standing_mw[i] ? standing_mw[i] : turn->wanted_mw[i];
+    if (limit_counts(&limits->devices[i])) counted_mw[i] = standing_mw[i] ? standing_mw[i] : turn->wanted_mw[i];
     if (standing_mw[i]) turn->wanted_mw[i] = 0;
   }
   if (!lease_mw || !turn->envelope_mw) return;
@@ -214,6 +230,11 @@ static void note(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
   limit->long_ns = wanted_mw >= in_force_mw(limit) ? 0 : limit->long_ns ? limit->long_ns : now_ns;
 }
 
+/* Whether changes of a device wait for their time. None do of who is about to go. */
+static int is_paced(const turn_t *turn, uint32_t i) {
+  return turn->leased && turn->limits->devices[i].presence == PRESENCE_HERE;
+}
+
 /* Whether a change under a lease is too small to be worth a call. None is for who is not where we have put it. */
 static int is_small(const limit_t *limit, uint32_t change_mw) {
   return (uint64_t)change_mw * 100 < (uint64_t)limit->settled_mw * LEAST_PERCENT;
@@ -236,7 +257,7 @@ static uint32_t rise_mw(const turn_t *turn, uint32_t i) {
   const limit_t *limit = &turn->limits->devices[i];
   if (!is_short(limit, turn->wanted_mw[i]) || limit->requested_mw == 0 || !is_open(turn, i)) return 0;
   const uint32_t rise = turn->wanted_mw[i] - limit->requested_mw;
-  if (turn->leased) {
+  if (is_paced(turn, i)) {
     if (turn->now_ns < limit->raised_ns + RAISE_EVERY_NS) return 0;
     if (is_small(limit, rise) &&
         (turn->now_ns < limit->short_ns + RAISE_PATIENCE_NS || !purse_is_rich(turn->limits->purse)))
@@ -274,7 +295,7 @@ static void cut(turn_t *turn) {
   for (uint64_t open = UINT64_MAX; (i = greatest(turn, open, fall_mw)) < LIMITS_MAX; open &= ~(1ull << i)) {
     const int over = turn->envelope_mw && limits_sum_mw(turn->limits) > turn->envelope_mw;
     const uint64_t least_mw = (uint64_t)in_force_mw(&turn->limits->devices[i]) * CUT_PERCENT;
-    if (over || !turn->leased) {
+    if (over || !is_paced(turn, i)) {
       write_limit(turn, i, turn->wanted_mw[i], URGENCY_LIMIT);
     } else if ((uint64_t)fall_mw(turn, i) * 100 >= least_mw) {
       write_limit(turn, i, turn->wanted_mw[i], URGENCY_WORK);
@@ -288,13 +309,13 @@ static int make_room(turn_t *turn, uint32_t rise) {
   uint64_t sum_mw = limits_sum_mw(turn->limits), falls_mw = 0;
   if (!turn->envelope_mw || sum_mw + rise <= turn->envelope_mw) return 1;
   for (uint32_t i = 0; i < turn->limits->count; i++)
-    if (turn->limits->devices[i].capped) falls_mw += fall_mw(turn, i);
+    if (limit_counts(&turn->limits->devices[i])) falls_mw += fall_mw(turn, i);
   if (sum_mw + rise > turn->envelope_mw + falls_mw) return 0;
   for (uint64_t open = UINT64_MAX; sum_mw + rise > turn->envelope_mw; sum_mw = limits_sum_mw(turn->limits)) {
     const uint32_t i = greatest(turn, open, fall_mw);
     if (i == LIMITS_MAX || (turn->leased && !purse_is_open(turn->limits->purse))) return 0;
     open &= ~(1ull << i);
-    if (turn->limits->devices[i].capped) write_limit(turn, i, turn->wanted_mw[i], URGENCY_NONE);
+    if (limit_counts(&turn->limits->devices[i])) write_limit(turn, i, turn->wanted_mw[i], URGENCY_NONE);
   }
   return 1;
 }
@@ -307,10 +328,10 @@ static void raise(turn_t *turn) {
     const uint32_t wish = turn->wanted_mw[i] - limit->requested_mw;
     const uint32_t rise = ramp_allows_mw(&limits->ramp, wish, turn->now_ns);
     if (wish && !rise) return;
-    if (limit->capped && !make_room(turn, rise)) continue;
-    if (turn->leased && !purse_is_open(limits->purse)) return;
+    if (limit_counts(limit) && !make_room(turn, rise)) continue;
+    if (is_paced(turn, i) && !purse_is_open(limits->purse)) return;
     const uint32_t before_mw = limit->requested_mw;
-    const int held = write_limit(turn, i, before_mw + rise, turn->leased ? URGENCY_NONE : URGENCY_LIMIT);
+    const int held = write_limit(turn, i, before_mw + rise, is_paced(turn, i) ? URGENCY_NONE : URGENCY_LIMIT);
     ramp_count(&limits->ramp, rise, purse_clock_ns(limits->purse, turn->now_ns));
     if (held) limit->raised_ns = turn->now_ns;
   }

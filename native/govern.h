@@ -32,6 +32,7 @@ typedef struct limit {
   int disagrees;       /* the read-back was not what we wrote */
   int fresh;           /* read since the caller last cleared this */
   int capped;          /* whether it can be set at all; else the caller has taken it out of the envelope */
+  uint8_t presence;    /* PRESENCE_*: who is not here is out of the envelope, too */
   uint32_t held_mw;    /* the wish that was read back in force; 0: none */
   uint32_t settled_mw; /* where we have put it, by the last read-back; 0: nowhere, or somebody else has moved it */
   foreign_t foreign;   /* while it stands, the limit is left alone */
@@ -68,6 +69,10 @@ void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
  * (0, 0: nothing, it was at `prior_mw`): any other value is somebody else's, or what the driver fell back to. */
 void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw, int64_t now_ns);
 
+/* Nothing is known of device i's limit any more: it is not read. */
+void limits_lose_sight(limits_t *limits, uint32_t i);
+/* Whether a device is among those whose limits share the envelope. */
+int limit_counts(const limit_t *limit);
 /* The sum of the limits in force, of those that are in the envelope; what can't be read counts at its greatest. */
 uint64_t limits_sum_mw(const limits_t *limits);
 

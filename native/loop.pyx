@@ -40,6 +40,7 @@ CLOCK_FREE = CEILING_FREE  # as a clock: not locked
 
 # What becomes of what somebody else writes, by foreign.h's numbers: as the operator wants it, and as it came.
 POLICIES = ("overrule", "respect", "report")
+PRESENCES = ("here", "parting", "gone")  # by presence.h's numbers
 FATES = (None, "stands", "overruled", "moved back", "taken back", "forgotten by the driver")
 
 
@@ -75,18 +76,6 @@ cdef _copy(char *into, str text, size_t room):
     memcpy(into, <char *> content, len(content) + 1)
 
 
-cdef int64_t _heartbeat(str ring_path):
-    """When the loop before this one was last there, by the ring that it left; 0: there is none."""
-    cdef ring_t ring
-    cdef int64_t beaten_ns
-    memset(&ring, 0, sizeof(ring))
-    if ring_open(&ring, ring_path.encode()) != 0:
-        return 0
-    beaten_ns = ring.header.stats.heartbeat_ns
-    ring_close(&ring)
-    return beaten_ns
-
-
 cdef class Loop:
     """The loop over one NVML library and one ring file. Not thread-safe but where it says so."""
 
@@ -97,7 +86,13 @@ cdef class Loop:
     cdef readonly dict left_alone  # by the driver's index, GPUs that did not answer at the start, and why
 
     def __cinit__(
-        self, str library, str ring_path, int period_ms, bint virtual_time=False, uint64_t ramp_mw_per_s=0
+        self,
+        str library,
+        str ring_path,
+        int period_ms,
+        bint virtual_time=False,
+        uint64_t ramp_mw_per_s=0,
+        list places=None,
     ):
         """Open the library and make the ring.
 
@@ -107,6 +102,7 @@ cdef class Loop:
             period_ms: How often power is read where it can't be learnt when its sensor publishes.
             virtual_time: Times are those given to `step`, never the clock's.
             ramp_mw_per_s: How fast the sum of limits may rise; 0: as fast as it goes.
+            places: Where some must not be opened: of each GPU its index, UUID, PCI address, and whether it is one.
 
         Raises:
             DriverError: no usable NVML, or no device that answers.
@@ -115,14 +111,16 @@ cdef class Loop:
         cdef char problem[TEXT_MAX]
         cdef nvmlDevice_t handles[LIMITS_MAX]
         cdef unsigned int count = 0
+        cdef unsigned int flags = NVML_INIT_FLAG_NO_ATTACH if places else 0
         cdef bytes name = library.encode()
         cdef const char *path = name
         cdef int code
+        cdef uint32_t i
         cdef int64_t beaten_ns
         self._loop.ring.fd = -1
         # A driver may hang in any of its calls: they must not take Python's lock along.
         with nogil:
-            code = nvml_open(&self._loop.nvml, path, problem, TEXT_MAX)
+            code = nvml_open(&self._loop.nvml, path, flags, problem, TEXT_MAX)
         if code:
             raise DriverError(problem.decode("utf-8", "replace"))
         self._open = True
@@ -133,8 +131,8 @@ cdef class Loop:
             raise DriverError("the driver shows no GPU")
         if count > LIMITS_MAX:
             raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
-        self._find(count, handles)
-        beaten_ns = _heartbeat(ring_path)
+        self._find(places, count, handles)
+        beaten_ns = ring_beaten_ns(ring_path.encode())
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
@@ -143,26 +141,44 @@ cdef class Loop:
         self._loop.actuator.begun_ns = beaten_ns
         self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
         self._made = True
+        for i in range(self._loop.actuator.gpus):
+            self._loop.actuator.told.presence[i] = PRESENCES.index("gone" if handles[i] == NULL else "here")
 
-    cdef _find(self, unsigned int count, nvmlDevice_t *handles):
-        """Get the handles of those that answer: one that is lost must not cost the others their warden."""
-        cdef unsigned int i
+    cdef _find(self, list places, unsigned int count, nvmlDevice_t *handles):
+        """Get the handles of those that answer: one that is lost must not cost the others their warden.
+
+        Args:
+            places: Those that may be opened, each at its address; None: all, by their index.
+            count: How many that are.
+            handles: Where they go; NULL of one that must not be opened.
+        """
+        cdef unsigned int number
         cdef uint32_t found = 0
         cdef nvmlReturn_t code
-        cdef char uuid[96]
+        cdef driver_gpu_t *gpu
         self.numbers, self.left_alone = [], {}
-        for i in range(count):
-            with nogil:
-                code = self._loop.nvml.device_by_index(i, &handles[found])
-                if code == NVML_SUCCESS:
-                    code = self._loop.nvml.device_uuid(handles[found], uuid, sizeof(uuid))
+        for number, uuid, bus_id, is_gone in places or [(k, "", "", False) for k in range(count)]:
+            gpu, handles[found], code = &self._loop.driver.gpu[found], NULL, NVML_SUCCESS
+            _copy(&gpu.uuid[0], uuid, sizeof(gpu.uuid))
+            _copy(&gpu.bus_id[0], bus_id, sizeof(gpu.bus_id))
+            if not is_gone:
+                code = self._open_one(number, places is not None, gpu, &handles[found])
             if code == NVML_SUCCESS:
-                self.numbers.append(i)
+                self.numbers.append(number)
                 found += 1
             else:
-                self.left_alone[i] = nvml_text(&self._loop.nvml, code).decode("utf-8", "replace")
+                self.left_alone[number] = reason(&self._loop.nvml, code)
         if found == 0:
-            raise DriverError(f"none of {count} GPUs answers: gpu0: {self.left_alone[0]}")
+            raise DriverError(f"none of {len(self.left_alone)} GPUs answers: {next(iter(self.left_alone.values()))}")
+
+    cdef nvmlReturn_t _open_one(self, unsigned int i, bint is_placed, driver_gpu_t *gpu, nvmlDevice_t *handle):
+        cdef nvmlReturn_t code
+        cdef char uuid[96]
+        with nogil:
+            if is_placed:
+                return nvml_at(&self._loop.nvml, gpu.bus_id, gpu.uuid, handle)
+            code = self._loop.nvml.device_by_index(i, handle)
+            return self._loop.nvml.device_uuid(handle[0], uuid, sizeof(uuid)) if code == NVML_SUCCESS else code
 
     def __dealloc__(self):
         self.close()
@@ -277,20 +293,34 @@ cdef class Loop:
         self._check(code, f"gpu{self.numbers[i]}: {about.asked_for.decode()}")
         self._loop.actuator.limits.devices[i].highest_mw = about.most_mw
         self._loop.actuator.limits.devices[i].requested_mw = about.limit_mw
-        facts = {
-            "uuid": about.uuid.decode(),
-            "name": about.name.decode(),
-            "pci_bus_id": about.pci.busId.decode(),
-            "architecture": about.architecture or None,
-            "min_limit_mw": about.least_mw if about.most_mw else None,
-            "max_limit_mw": about.most_mw or None,
-            "default_limit_mw": about.default_mw or None,
-            "limit_mw": about.limit_mw or None,
-            "clocks_mhz": sorted(about.clocks_mhz[k] for k in range(about.clocks)),
-        }
+        facts = facts_shown(&about)
         self._loop.actuator.ceilings.devices[i].lowest_mhz = facts["clocks_mhz"][0] if about.clocks else 0
         actuator_show(&self._loop.actuator)
         return facts
+
+    def uuid(self, uint32_t i):
+        """The UUID of GPU `i`, which need not be open."""
+        return self._loop.driver.gpu[i].uuid.decode("utf-8", "replace")
+
+    def assume(self, uint32_t i, uint32_t highest_mw, uint32_t lowest_mhz):
+        """What `describe` would say of GPU `i`, which is not opened. Before the loop runs."""
+        self._loop.actuator.limits.devices[i].highest_mw = highest_mw
+        self._loop.actuator.ceilings.devices[i].lowest_mhz = lowest_mhz
+
+    @property
+    def can_part(self):
+        """Whether this driver lets one GPU be given up while the others are governed on."""
+        return bool(driver_can_part(&self._loop.driver))
+
+    def present(self, list presences):
+        """Say per GPU whether it is "here", is "parting", or is to be "gone": open no more. Thread-safe."""
+        cdef uint32_t i
+        cdef setpoints_t *told
+        numbers = [PRESENCES.index(each) for each in presences]
+        told = actuator_tell(&self._loop.actuator)
+        for i in range(self._loop.actuator.gpus):
+            told.presence[i] = numbers[i]
+        actuator_told(&self._loop.actuator)
 
     def probe(self, uint32_t i, uint32_t limit_mw):
         """Write a limit that is in force already; None if the driver took it, else the driver's reason.
@@ -402,7 +432,8 @@ cdef class Loop:
 
         Each is why there is no driver for it (None: it answers), since when (ns), how often there was evidence that the
         driver has forgotten its settings, when last (ns), whether its limit was ours all the same then, what that was
-        in mW, whether its persistence mode is on (None: not known), and why that could not be switched at the last try.
+        in mW, whether its persistence mode is on (None: not known), why that could not be switched at the last try, and
+        whether it is given up and not open here.
         """
         cdef uint32_t i
         cdef driver_gpu_shown_t shown[LIMITS_MAX]
@@ -529,29 +560,15 @@ cdef class Loop:
 
         Only of devices where somebody did. None for what is not known. Thread-safe.
         """
-        cdef uint32_t i
-        cdef foreign_t *foreign
         cdef limit_t shown[LIMITS_MAX]
         self._see(shown, self._loop.actuator.shown.limits, sizeof(shown))
-        found = {}
-        for i in range(self._loop.actuator.limits.count):
-            foreign = &shown[i].foreign
-            if foreign.fate != FOREIGN_NEVER:
-                found[i] = (*foreign_limit_shown(foreign), FATES[<int> foreign.fate])
-        return found
+        return foreign_limits_shown(shown, self._loop.actuator.limits.count, FATES)
 
     def foreign_texts(self):
         """By setting, likewise; from and to what are texts."""
-        cdef uint32_t i
-        cdef setting_foreign_t *foreign
         cdef setting_shown_t shown[SETTINGS_MAX]
         self._see(shown, self._loop.actuator.shown.settings, sizeof(shown[0]) * self._loop.actuator.settings.count)
-        found = {}
-        for i in range(self._loop.actuator.settings.count):
-            foreign = &shown[i].foreign
-            if foreign.fate != FOREIGN_NEVER:
-                found[i] = (*foreign_text_shown(foreign), FATES[<int> foreign.fate])
-        return found
+        return foreign_texts_shown(shown, self._loop.actuator.settings.count, FATES)
 
     def beats(self):
         """The last signs of life of the halves that read and write, monotonic ns, 0: none. Thread-safe till `close`."""

@@ -22,7 +22,7 @@ static const nvml_symbol_t NVML_SYMBOLS[] = {{"nvmlErrorString", offsetof(nvml_t
 #undef NVML_SYMBOL
 };
 
-int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room) {
+int nvml_open(nvml_t *nvml, const char *library, unsigned int flags, char *problem, size_t room) {
   memset(nvml, 0, sizeof *nvml);
   nvml->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (!nvml->library) {
@@ -41,7 +41,7 @@ int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room) {
     }
     memcpy((char *)nvml + NVML_SYMBOLS[i].offset, &symbol, sizeof symbol);
   }
-  nvmlReturn_t code = nvml->init();
+  nvmlReturn_t code = flags && nvml->init_with ? nvml->init_with(flags) : nvml->init();
   if (code != NVML_SUCCESS) {
     snprintf(problem, room, "NVML of %s does not start: %s", library, nvml_text(nvml, code));
     dlclose(nvml->library);
@@ -56,6 +56,13 @@ void nvml_close(nvml_t *nvml) {
   nvml->shutdown();
   dlclose(nvml->library);
   nvml->library = NULL;
+}
+
+nvmlReturn_t nvml_at(const nvml_t *nvml, const char *bus_id, const char *uuid, nvmlDevice_t *device) {
+  char found[96];
+  nvmlReturn_t code = nvml->device_by_pci(bus_id, device);
+  if (code == NVML_SUCCESS) code = nvml->device_uuid(*device, found, sizeof found);
+  return code == NVML_SUCCESS && strcmp(found, uuid) != 0 ? NVML_ERROR_NOT_FOUND : code;
 }
 
 uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room) {

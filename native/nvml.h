@@ -27,6 +27,8 @@
   X(limit_set, nvmlDeviceSetPowerManagementLimit)
 
 #define NVML_OPTIONAL(X)                                        \
+  X(init_with, nvmlInitWithFlags)                               \
+  X(device_by_pci, nvmlDeviceGetHandleByPciBusId_v2)            \
   X(persistence, nvmlDeviceGetPersistenceMode)                  \
   X(persistence_set, nvmlDeviceSetPersistenceMode)              \
   X(architecture, nvmlDeviceGetArchitecture)                    \
@@ -55,13 +57,20 @@ typedef struct nvml {
 #undef NVML_FIELD
 } nvml_t;
 
-/* Load the library, resolve the names and initialise it. Returns 0, or -1 with one line for a person in `problem`. */
-int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room);
+/* Load the library, resolve the names and initialise it, with these flags if it knows any. Returns 0, or -1 with one
+ * line for a person in `problem`. */
+int nvml_open(nvml_t *nvml, const char *library, unsigned int flags, char *problem, size_t room);
 void nvml_close(nvml_t *nvml);
+
+/* The device at an address if it is that one, without a look at any other; NVML_ERROR_NOT_FOUND if it is not. */
+nvmlReturn_t nvml_at(const nvml_t *nvml, const char *bus_id, const char *uuid, nvmlDevice_t *device);
 
 /* The graphics clocks, in MHz, that a device can be locked to at its greatest memory clock, as the driver lists them.
  * Returns how many are in `out`; 0 where locks are not to be had. */
 uint32_t nvml_clocks(const nvml_t *nvml, nvmlDevice_t device, unsigned int *out, unsigned int room);
+
+/* No answer of a driver: the handle was given up, and nothing is asked. */
+#define NVML_GIVEN_UP ((nvmlReturn_t)998)
 
 #define NVML_CLOCKS_MAX 512u
 

@@ -11,6 +11,7 @@ cdef extern from "nvml.h" nogil:
         char busId[32]
     enum:
         NVML_SUCCESS
+        NVML_INIT_FLAG_NO_ATTACH
 
     ctypedef struct nvml_t:
         const char *(*simulated_host)() noexcept nogil
@@ -33,7 +34,8 @@ cdef extern from "nvml.h" nogil:
         unsigned int clocks_mhz[512]
         uint32_t clocks
 
+    nvmlReturn_t nvml_at(const nvml_t *nvml, const char *bus_id, const char *uuid, nvmlDevice_t *device)
     nvmlReturn_t nvml_describe(const nvml_t *nvml, nvmlDevice_t device, nvml_about_t *about)
-    int nvml_open(nvml_t *nvml, const char *library, char *problem, size_t room)
+    int nvml_open(nvml_t *nvml, const char *library, unsigned int flags, char *problem, size_t room)
     void nvml_close(nvml_t *nvml)
     const char *nvml_text(const nvml_t *nvml, nvmlReturn_t code)

@@ -326,6 +326,9 @@ typedef struct nvmlSample_st {
   nvmlValue_t sampleValue;
 } nvmlSample_t;
 
+#define NVML_INIT_FLAG_NO_GPUS   1u
+#define NVML_INIT_FLAG_NO_ATTACH 2u
+
 #pragma GCC visibility push(default)
 
 nvmlReturn_t nvmlInit(void);

@@ -8,6 +8,7 @@
 #define REFUSALS     3u
 
 static uint16_t status_of(nvmlReturn_t code) {
+  if (code == NVML_GIVEN_UP) return RING_DETACHED; /* which is no code of NVML's */
   switch (code) {
     case NVML_SUCCESS:
       return RING_OK;
@@ -45,7 +46,7 @@ static void push(reader_t *reader, ring_record_t *record, nvmlReturn_t code) {
     record->status = status_of(code);
     record->value = 0;
     record->age = RING_AGE_UNKNOWN;
-    if (record->status != RING_NOT_SUPPORTED) reader->errors++;
+    if (record->status != RING_NOT_SUPPORTED && record->status != RING_DETACHED) reader->errors++;
   }
   reader->reads++;
   ring_push(reader->ring, record);
@@ -220,9 +221,11 @@ void reads_slow(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
   if (nvml->samples && is_lacking(&gpu->counter)) read_samples(reader, gpu, now_ns);
 }
 
-void reads_lost(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns) {
-  static const uint16_t channels[] = {RING_POWER_INSTANT_MW, RING_ENERGY_MJ, RING_GPU_UTILISATION_PCT,
-                                      RING_SM_CLOCK_MHZ, RING_TEMPERATURE_C};
+void reads_lost(reader_t *reader, gpu_reads_t *gpu, nvmlReturn_t code, int64_t now_ns) {
+  static const uint16_t channels[] = {RING_POWER_INSTANT_MW,       RING_ENERGY_MJ,     RING_GPU_UTILISATION_PCT,
+                                      RING_MEMORY_UTILISATION_PCT, RING_SM_CLOCK_MHZ,  RING_EVENT_REASONS,
+                                      RING_TEMPERATURE_C,          RING_MEMORY_USED_B, RING_PCIE_TX_B,
+                                      RING_COMPUTE_PROCESSES,      RING_PCIE_RX_B};
   for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
-    reads_publish(reader, gpu->device, channels[i], NVML_ERROR_GPU_IS_LOST, 0, time_of(reader, now_ns));
+    reads_publish(reader, gpu->device, channels[i], code, 0, time_of(reader, now_ns));
 }

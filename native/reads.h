@@ -55,8 +55,8 @@ void reads_activity(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
 /* Temperature, memory, PCIe traffic, processes; and the driver's samples of power where there is no counter. */
 void reads_slow(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
 
-/* There is no GPU to ask now: say so. */
-void reads_lost(reader_t *reader, gpu_reads_t *gpu, int64_t now_ns);
+/* There is no GPU to ask now, for this reason: say so. */
+void reads_lost(reader_t *reader, gpu_reads_t *gpu, nvmlReturn_t code, int64_t now_ns);
 
 /* Publish one value of unknown age, or the failure to read it. */
 void reads_publish(reader_t *reader, uint16_t device, uint16_t channel, nvmlReturn_t code, int64_t value,

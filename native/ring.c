@@ -63,6 +63,14 @@ int ring_open(ring_t *ring, const char *path) {
   return error;
 }
 
+int64_t ring_beaten_ns(const char *path) {
+  ring_t ring;
+  if (ring_open(&ring, path)) return 0;
+  const int64_t beaten_ns = ring.header->stats.heartbeat_ns;
+  ring_close(&ring);
+  return beaten_ns;
+}
+
 void ring_close(ring_t *ring) {
   if (ring->header) munmap(ring->header, RING_BYTES);
   if (ring->fd >= 0) close(ring->fd);

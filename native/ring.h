@@ -45,7 +45,8 @@ enum ring_status {
   RING_GPU_LOST = 3,
   RING_TIMED_OUT = 4,
   RING_FAILED = 5,
-  RING_SAME = 6, /* it went well, and the sensor had published nothing since the record before */
+  RING_SAME = 6,     /* it went well, and the sensor had published nothing since the record before */
+  RING_DETACHED = 7, /* nobody asks: an operator has taken the GPU out */
 };
 
 typedef struct ring_record {
@@ -99,6 +100,8 @@ typedef struct ring {
 int ring_create(ring_t *ring, const char *path);
 /* Map an existing ring read-only. 0, -errno, or -EPROTO for another version. */
 int ring_open(ring_t *ring, const char *path);
+/* When the writer of the ring at `path` was last there, monotonic ns; 0: there is none. */
+int64_t ring_beaten_ns(const char *path);
 void ring_close(ring_t *ring);
 
 void ring_push(ring_t *ring, const ring_record_t *record);

@@ -36,6 +36,7 @@ cdef extern from "ring.h" nogil:
         RING_TIMED_OUT
         RING_FAILED
         RING_SAME
+        RING_DETACHED
 
     ctypedef struct ring_record_t:
         int64_t time_ns
@@ -79,6 +80,7 @@ cdef extern from "ring.h" nogil:
 
     int ring_create(ring_t *ring, const char *path)
     int ring_open(ring_t *ring, const char *path)
+    int64_t ring_beaten_ns(const char *path)
     void ring_close(ring_t *ring)
     void ring_push(ring_t *ring, const ring_record_t *record)
     uint32_t ring_drain(const ring_t *ring, uint64_t *cursor, ring_record_t *out, uint32_t room, uint64_t *lost)

@@ -99,7 +99,8 @@ static int64_t earlier(int64_t one_ns, int64_t other_ns) {
 static int64_t lost_turn(sampler_t *sampler, uint32_t i, int64_t now_ns) {
   due_t *due = &sampler->due[i];
   if (now_ns < due->slow_ns) return due->slow_ns + TOLERANCE_NS;
-  reads_lost(&sampler->reader, &sampler->gpu[i], now_ns);
+  const nvmlReturn_t code = sampler->driver->given_up >> i & 1 ? NVML_GIVEN_UP : NVML_ERROR_GPU_IS_LOST;
+  reads_lost(&sampler->reader, &sampler->gpu[i], code, now_ns);
   due->slow_ns = now_ns + SLOW_PERIOD_NS - TOLERANCE_NS;
   return due->slow_ns + TOLERANCE_NS;
 }

@@ -8,6 +8,7 @@
 
 #include "ceiling.h"
 #include "govern.h"
+#include "presence.h"
 #include "setting.h"
 
 typedef struct vector {
@@ -23,6 +24,7 @@ typedef struct setpoints {
   uint64_t owner_uw[LIMITS_MAX][ZONE_LIMITS]; /* of packages: what their limits were before us */
   uint32_t forgets[LIMITS_MAX];               /* of GPUs: those that who tells this knows of, and has seen to */
   uint8_t mode[LIMITS_MAX];                   /* of GPUs: DRIVER_MODE_* */
+  uint8_t presence[LIMITS_MAX];               /* of GPUs: PRESENCE_* */
   uint32_t limits_taken_back[LIMITS_MAX];     /* each counts how often a limit was taken back from somebody else ... */
   uint32_t texts_taken_back;                  /* ... and this all texts */
   uint32_t clocks_again[CEILINGS_MAX];        /* counts how often a ceiling was said not to be in force */

@@ -17,6 +17,20 @@ cdef inline str reason(nvml_t *nvml, nvmlReturn_t code):
     return None if code == NVML_SUCCESS else nvml_text(nvml, code).decode("utf-8", "replace")
 
 
+cdef inline dict facts_shown(nvml_about_t *about):
+    return {
+        "uuid": about.uuid.decode(),
+        "name": about.name.decode(),
+        "pci_bus_id": about.pci.busId.decode(),
+        "architecture": about.architecture or None,
+        "min_limit_mw": about.least_mw if about.most_mw else None,
+        "max_limit_mw": about.most_mw or None,
+        "default_limit_mw": about.default_mw or None,
+        "limit_mw": about.limit_mw or None,
+        "clocks_mhz": sorted([about.clocks_mhz[k] for k in range(about.clocks)]),
+    }
+
+
 cdef inline tuple limit_shown(nvml_t *nvml, const limit_t *device):
     cdef str problem = reason(nvml, device.write_code)
     if device.write_error:
@@ -49,6 +63,7 @@ cdef inline tuple life_shown(nvml_t *nvml, const driver_gpu_shown_t *life):
         life.found_mw or None,
         None if life.persistence < 0 else bool(life.persistence),
         reason(nvml, life.mode_code),
+        bool(life.is_gone),
     )
 
 
@@ -67,10 +82,25 @@ cdef inline tuple setting_shown(setting_shown_t *one):
     return one.held.decode("ascii", "replace") or None, one.error or None, one.foreign.at_ns or None
 
 
-cdef inline tuple foreign_limit_shown(const foreign_t *foreign):
-    return foreign.count, foreign.at_ns or None, foreign.value_mw, foreign.before_mw or None
+cdef inline dict foreign_limits_shown(limit_t *shown, uint32_t count, tuple fates):
+    cdef uint32_t i
+    cdef foreign_t *foreign
+    cdef dict found = {}
+    for i in range(count):
+        foreign = &shown[i].foreign
+        if foreign.fate != FOREIGN_NEVER:
+            values = (foreign.value_mw, foreign.before_mw or None)
+            found[i] = (foreign.count, foreign.at_ns or None, *values, fates[<int> foreign.fate])
+    return found
 
 
-cdef inline tuple foreign_text_shown(setting_foreign_t *foreign):
-    cdef str before = foreign.before.decode("ascii", "replace")
-    return foreign.count, foreign.at_ns or None, foreign.text.decode("ascii", "replace"), before or None
+cdef inline dict foreign_texts_shown(setting_shown_t *shown, uint32_t count, tuple fates):
+    cdef uint32_t i
+    cdef setting_foreign_t *foreign
+    cdef dict found = {}
+    for i in range(count):
+        foreign = &shown[i].foreign
+        if foreign.fate != FOREIGN_NEVER:
+            texts = (foreign.text.decode("ascii", "replace"), foreign.before.decode("ascii", "replace") or None)
+            found[i] = (foreign.count, foreign.at_ns or None, *texts, fates[<int> foreign.fate])
+    return found

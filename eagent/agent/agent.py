@@ -201,6 +201,30 @@ class Agent:
         self._governor.pins.pop(self._find(device).uuid, None)
         self._governor.wake()
 
+    async def detach(self, device: str, by: str, why: str) -> Json:
+        """Take a GPU out, so that it can be reset: nothing has it open then, and it is neither read nor set.
+
+        Raises:
+            InputError: no such device.
+            RefusedError: it can't be taken out, such as under a budget without room for its greatest limit.
+            UnavailableError: there is no warden.
+        """
+        found = self._find(device)
+        answer = await self._governor.detach(found.uuid, by, why, self._clock())
+        return {"device": found.label, "uuid": found.uuid, **answer}
+
+    async def attach(self, device: str) -> Json:
+        """Take it in again, as the driver has it now.
+
+        Raises:
+            InputError: no such device.
+            RefusedError: it does not answer yet, or can't be held where the budget needs it.
+            UnavailableError: there is no warden.
+        """
+        found = self._find(device)
+        answer = await self._governor.attach(found.uuid, self._clock())
+        return {"device": found.label, "uuid": found.uuid, **answer}
+
     async def restore(self) -> Json:
         """Drop all pins and give every knob back.
 

@@ -31,7 +31,7 @@ from eagent.policy.goals import Goals, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
 from eagent.telemetry.locks import Inference, Locks
-from eagent.wire import watts
+from eagent.wire import Message, watts
 
 log = logging.getLogger(__name__)
 
@@ -282,6 +282,32 @@ class Governor:
             await self.warden.clear_budget()
             await self.look(now_ns)
         self.wake()
+
+    async def detach(self, uuid: str, by: str, why: str, now_ns: int) -> Message:
+        """Have a GPU taken out, so that it can be reset: `why` it is told to be out, and `already`.
+
+        Raises:
+            RefusedError: it can't be; nothing has changed.
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        async with self._turn:
+            answer = await self.warden.detach(uuid, by, why)
+            await self.look(now_ns)
+        self.wake()
+        return answer
+
+    async def attach(self, uuid: str, now_ns: int) -> Message:
+        """Have it taken in again; `already`: it was not out.
+
+        Raises:
+            RefusedError: it does not answer yet, or can't be held where the budget needs it: it stays out.
+            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
+        """
+        async with self._turn:
+            answer = await self.warden.attach(uuid)
+            await self.look(now_ns)
+        self.wake()
+        return answer
 
     async def take_back(self, now_ns: int) -> None:
         """Govern again all that is left to somebody else who has set it.

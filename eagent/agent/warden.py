@@ -18,6 +18,7 @@ from eagent.model import Budget, Device
 
 TIMEOUT_S = 2.0
 _CREDENTIALS = struct.Struct("3i")  # ucred: pid, uid, gid
+DETACH_TIMEOUT_S = 12.0  # its knobs go back, and its handle is given up: each is waited for
 BUDGET_TIMEOUT_S = 6.0  # a budget is answered when its limits have been read back: several writes, one after another
 
 
@@ -265,6 +266,18 @@ class Warden:
         )
         with _readable("budget_set"):
             return bool(reply["in_force"])
+
+    async def detach(self, uuid: str, by: str, why: str) -> wire.Message:
+        """Take a GPU out, so that it can be reset: `why` it is told to be out, and `already`."""
+        reply = await self._ask("detach", timeout_s=DETACH_TIMEOUT_S, uuid=uuid, by=by, why=why)
+        with _readable("detach"):
+            return {"why": str(reply["why"]), "already": bool(reply["already"])}
+
+    async def attach(self, uuid: str) -> wire.Message:
+        """Take it in again; `already`: it was not out."""
+        reply = await self._ask("attach", timeout_s=DETACH_TIMEOUT_S, uuid=uuid)
+        with _readable("attach"):
+            return {"already": bool(reply["already"])}
 
     async def clear_budget(self) -> None:
         """End the budget."""

@@ -57,6 +57,19 @@ def read_numbers(body: bytes, fields: Mapping[str, Number]) -> dict[str, float |
     return values
 
 
+def read_text(body: bytes, key: str, most: int) -> str:
+    """The only thing that the JSON object `body` may hold: one line of text of at most so many characters.
+
+    Raises:
+        InputError: it is not that.
+    """
+    document = read_object(body)
+    text = document.get(key)
+    if document.keys() != {key} or not isinstance(text, str) or len(text) > most or not text.isprintable():
+        raise InputError(f"the body must hold {key!r} and nothing else: a line of text, at most {most} characters")
+    return text
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 

@@ -35,6 +35,8 @@ def unhealthy(status: Json) -> str | None:
 
 
 def _blind(device: Json) -> str | None:
+    if device["power_limit"]["state"] == "detached":
+        return None  # an operator has it so
     readings = device["readings"]
     for name, reading in readings.items():
         if reading["status"] == "stale":

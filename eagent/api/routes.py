@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import pwd
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from eagent.api.body import Number, read_numbers, read_object
+from eagent.api.body import Number, read_numbers, read_object, read_text
 from eagent.api.health import unhealthy
 from eagent.api.metrics import CONTENT_TYPE, exposition
 from eagent.api.service import Json, Service
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 SEGMENT_MAX = 128  # longer than any UUID or PCI address
 HOST_MAX_W = 1_000_000.0
+TEXT_MAX = 200
 PIN_MAX_S = 366 * 86_400.0
 
 BUDGET = {
@@ -38,6 +40,14 @@ class Peer:
 
 
 NOBODY = Peer(0, -1)
+
+
+def user_name(uid: int) -> str:
+    """What the host calls a user."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError, ValueError):
+        return f"user {uid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,24 @@ async def delete_pin(service: Service, call: Call) -> Reply:
     return reply_json({})
 
 
+async def put_detachment(service: Service, call: Call) -> Reply:
+    """Take a GPU out, so that it can be reset."""
+    why = read_text(call.body, "why", TEXT_MAX)
+    try:
+        return reply_json(await service.detach(call.path["device"], user_name(call.peer.uid), why))
+    except InputError as problem:
+        return reply_error(404, str(problem))
+
+
+async def delete_detachment(service: Service, call: Call) -> Reply:
+    """Take it in again."""
+    no_body(call)
+    try:
+        return reply_json(await service.attach(call.path["device"]))
+    except InputError as problem:
+        return reply_error(404, str(problem))
+
+
 async def post_restore(service: Service, call: Call) -> Reply:
     """Give every knob back."""
     if call.body and read_object(call.body):
@@ -167,6 +195,8 @@ ROUTES: Routes = (
     ("DELETE", "/v1/budget", delete_budget),
     ("PUT", "/v1/devices/{device}/pin", put_pin),
     ("DELETE", "/v1/devices/{device}/pin", delete_pin),
+    ("PUT", "/v1/devices/{device}/detachment", put_detachment),
+    ("DELETE", "/v1/devices/{device}/detachment", delete_detachment),
     ("POST", "/v1/restore", post_restore),
     ("GET", "/metrics", get_metrics),
     ("GET", "/healthz", get_health),

@@ -69,6 +69,30 @@ class Service(Protocol):
             InputError: no such device.
         """
 
+    async def detach(self, device: str, by: str, why: str) -> Json:
+        """Take a GPU out, so that it can be reset.
+
+        Returns:
+            `device`, `why`: the line that is told of it from now on, and `already`: it was out before.
+
+        Raises:
+            InputError: no such device.
+            RefusedError: it can't be taken out.
+            UnavailableError: no warden.
+        """
+
+    async def attach(self, device: str) -> Json:
+        """Take it in again.
+
+        Returns:
+            `device`, and `already`: it was not out.
+
+        Raises:
+            InputError: no such device.
+            RefusedError: it does not answer yet.
+            UnavailableError: no warden.
+        """
+
     async def restore(self) -> Json:
         """Drop all pins and give every knob back.
 

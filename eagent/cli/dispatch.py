@@ -70,6 +70,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "budget": ("eagent.cli.budget", "show, set or clear the budget of this host"),
     "mesh": ("eagent.cli.mesh", "show this host's part in the mesh, its peers and their budgets"),
     "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
+    "detach": ("eagent.cli.detach", "give a GPU up, so that it can be reset"),
+    "attach": ("eagent.cli.attach", "take a GPU again that was given up"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
     "top": ("eagent.cli.top", "watch power and limits, live"),
     "measure": ("eagent.cli.measure", "run a command and tell what it drew; for anybody"),

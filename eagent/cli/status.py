@@ -197,7 +197,7 @@ def _row(device: Json) -> tuple[str, ...]:
         _reading(readings.get("gpu_utilisation"), lambda value: f"{value:.0%}"),
         _reading(readings.get("temperature"), lambda value: f"{value:.0f} °C"),
         *(format_watts(limit[key]) for key in ("requested_w", "enforced_w", "ours_w")),
-        limit["state"] if limit["writable"] else f"{limit['state']} (read-only)",
+        limit["state"] if limit["writable"] or limit["state"] == "detached" else f"{limit['state']} (read-only)",
         limit["why"],
     )
 

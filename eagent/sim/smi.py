@@ -28,6 +28,7 @@ nvidia-smi of a simulated host: what it shows is simulated. It is part of eagent
   nvidia-smi -pl, --power-limit=WATTS
   nvidia-smi -lgc, --lock-gpu-clocks=MIN,MAX    in MHz; one number stands for both
   nvidia-smi -rgc, --reset-gpu-clocks
+  nvidia-smi -r, --gpu-reset            refused while a process has the GPU open
   nvidia-smi -h, --help
 
   -i, --id=GPU,...    only these: by index, UUID or PCI bus id
@@ -43,8 +44,9 @@ OPTIONS = {
     "-pl": "--power-limit",
     "-lgc": "--lock-gpu-clocks",
     "-rgc": "--reset-gpu-clocks",
+    "-r": "--gpu-reset",
 }
-FLAGS = ("--help", "--help-query-gpu", "--list-gpus", "--reset-gpu-clocks")
+FLAGS = ("--help", "--help-query-gpu", "--list-gpus", "--reset-gpu-clocks", "--gpu-reset")
 KNOBS = ("--persistence-mode", "--power-limit", "--lock-gpu-clocks", "--reset-gpu-clocks")
 VALUED = ("--id", "--query-gpu", "--format", *KNOBS[:3])
 SUMMARY = (
@@ -119,8 +121,8 @@ def parse(words: Sequence[str]) -> dict[str, str]:
 def check(options: dict[str, str]) -> None:
     """Refuse what can be refused before a driver is asked."""
     is_set = any(name in options for name in KNOBS)
-    if is_set + ("--list-gpus" in options) + ("--query-gpu" in options) > 1:
-        raise Refusal(BAD_ARGUMENT, "list, query or set: one of them at a time")
+    if is_set + sum(name in options for name in ("--list-gpus", "--query-gpu", "--gpu-reset")) > 1:
+        raise Refusal(BAD_ARGUMENT, "list, query, set or reset: one of them at a time")
     if "--query-gpu" in options:
         read_format(options.get("--format", ""))
         for name in options["--query-gpu"].split(","):
@@ -144,15 +146,19 @@ def read_format(text: str) -> tuple[bool, bool]:
 def ask(options: dict[str, str]) -> int:
     """Answer from the host's driver."""
     try:
-        if not hasattr(ctypes.CDLL("libnvidia-ml.so.1"), "eagent_simulated_host"):
+        library = ctypes.CDLL("libnvidia-ml.so.1")
+        if not hasattr(library, "eagent_simulated_host"):
             raise Refusal(NO_LIBRARY, "the library found is not of a simulated host: see `eagent sim env`")
     except OSError:
         raise Refusal(NO_LIBRARY, "libnvidia-ml.so.1 is not found: see `eagent sim env`") from None
+    resets = "--gpu-reset" in options
     try:
-        pynvml.nvmlInit()
+        pynvml.nvmlInitWithFlags(pynvml.NVML_INIT_FLAG_NO_ATTACH if resets else 0)
     except pynvml.NVMLError as error:
         refuse(error, f"no driver for EAGENT_SIM_HOST={os.environ.get('EAGENT_SIM_HOST', '')!r}")
     try:
+        if resets:
+            return reset(library, options.get("--id"))
         gpus = choose(options.get("--id"))
         if "--list-gpus" in options:
             for gpu in gpus:
@@ -167,6 +173,27 @@ def ask(options: dict[str, str]) -> int:
         return 0
     finally:
         pynvml.nvmlShutdown()
+
+
+def reset(library: ctypes.CDLL, text: str | None) -> int:
+    """Reset the GPUs that `--id` numbers, all without it. Whoever takes a handle of one has it open, so none is taken.
+
+    Returns:
+        The exit status, of the last that failed.
+    """
+    count = pynvml.nvmlDeviceGetCount()
+    names = [str(gpu) for gpu in range(count)] if text is None else [each.strip() for each in text.split(",")]
+    status = 0
+    for name in names:
+        if not name.isdecimal() or int(name) >= count:
+            raise Refusal(BAD_ARGUMENT, f"no GPU {name!r} to reset: by their numbers, 0 to {count - 1}")
+        code = library.eagent_simulated_reset(ctypes.c_uint(int(name)))
+        if code == pynvml.NVML_SUCCESS:
+            print(f"GPU {name} was successfully reset.")
+            continue
+        error = pynvml.NVMLError(code)
+        status = complain(exit_status(error), f"GPU {name} could not be reset: {error}")
+    return status
 
 
 def choose(text: str | None) -> list[pynvml.c_nvmlDevice_t]:

@@ -1,12 +1,15 @@
-"""Whether a budget can be kept on these devices. Pure."""
+"""Whether a budget can be kept on these devices, and a lease under it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from eagent.errors import RefusedError
+from eagent.errors import ProtocolError, RefusedError
 from eagent.model import Budget, Device, DeviceKind
-from eagent.wire import mw, watts
+from eagent.warden import durable
+from eagent.wire import mw, unpack_budget, watts
 
 BUDGET_MAX_W = 1_000_000.0  # a host; more is a mistake
 
@@ -61,6 +64,67 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
         raise RefusedError(
             f"a budget of {budget.budget_w:g} W can't be kept: {parts} are {least_w:g} W; set at least that"
         )
+
+
+def load_budget(path: Path, devices: Sequence[Device]) -> tuple[Budget | None, str]:
+    """The budget that stands on the disk, None if there is none; and what is wrong with it, "" if nothing is."""
+    try:
+        content = durable.load(path)
+        if content is None:
+            return None, ""
+        budget = unpack_budget(content)
+    except (ProtocolError, OSError) as problem:
+        # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
+        least = Budget(0.0, 0.0, {each.uuid: each.min_limit_w for each in devices if each.power_limit.writable})
+        least_w = sum(least.safe_caps_w.values()) + watts(uncapped_mw(least, devices))
+        return replace(least, budget_w=least_w), (
+            f"the budget can't be read, all limits are held at their minimum: {problem}"
+        )
+    try:
+        check_budget(budget, devices)
+    except RefusedError as problem:  # it was set when it could be kept: what can be is, and it is said
+        return budget, f"the budget that stands can't be kept as it is: {problem}"
+    return budget, ""
+
+
+def check_lease(
+    limits_mw: Mapping[str, int],
+    ttl_s: float,
+    ttl_max_s: float,
+    devices: Sequence[Device],
+    envelope_mw: int | None,
+    uncapped: int,
+) -> None:
+    """Refuse a lease that breaks a promise.
+
+    Args:
+        limits_mw: What it holds, per UUID.
+        ttl_s: For how long.
+        ttl_max_s: And for how long at most.
+        devices: All that are governed.
+        envelope_mw: What a budget leaves for the limits of all; None: there is none.
+        uncapped: What of it is not to be had for limits, in mW.
+
+    Raises:
+        RefusedError: not the whole vector, out of range, or above the envelope.
+    """
+    writable = {device.uuid: device for device in devices if device.power_limit.writable}
+    if not 0 < ttl_s <= ttl_max_s:
+        raise RefusedError(f"a lease of {ttl_s:g} s: must be above 0 and at most {ttl_max_s:g} s")
+    for device in devices:
+        if device.uuid in limits_mw and device.uuid not in writable:
+            raise RefusedError(
+                f"a lease names {device.label}, whose power limit can't be set: {device.power_limit.why}"
+            )
+    if envelope_mw is not None and limits_mw.keys() != writable.keys():
+        raise RefusedError(f"under a budget a lease names each of the {len(writable)} writable devices and no other")
+    if not limits_mw.keys() <= writable.keys():
+        raise RefusedError("a lease names a device that is not here or whose power limit can't be set")
+    for uuid, limit_mw in limits_mw.items():
+        check_range(writable[uuid], limit_mw)
+    total_mw = sum(limits_mw.values()) + uncapped
+    if envelope_mw is not None and total_mw > envelope_mw:
+        raise RefusedError(f"limits of {watts(total_mw):g} W in sum are above the envelope of {watts(envelope_mw):g} W")
 
 
 def check_range(device: Device, limit_mw: int, what: str = "limit") -> None:

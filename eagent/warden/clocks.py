@@ -13,6 +13,7 @@ from dataclasses import replace
 from eagent.errors import RefusedError
 from eagent.hardware._loop import CLOCK_FREE, Loop
 from eagent.model import Device, Knob, KnobName
+from eagent.warden.absent import Outside
 from eagent.warden.journal import Journal
 from eagent.wire import Message
 
@@ -22,7 +23,7 @@ GPU_CLOCK = KnobName.GPU_CLOCK
 class Clocks:
     """The clock ceilings of all devices of the host."""
 
-    def __init__(self, loop: Loop, journal: Journal, boot_id: str, baseline_mhz: int | None) -> None:
+    def __init__(self, loop: Loop, journal: Journal, boot_id: str, baseline_mhz: int | None, outside: Outside) -> None:
         """Nothing is taken over yet.
 
         Args:
@@ -30,15 +31,20 @@ class Clocks:
             journal: What an earlier warden left.
             boot_id: This boot; a boot drops every lock.
             baseline_mhz: The site's own ceiling for every GPU, None: the clocks are not locked before us.
+            outside: Which GPUs are taken out: nothing of theirs is set.
         """
         self._loop = loop
         self._journal = journal
         self._boot_id = boot_id
         self._baseline_mhz = baseline_mhz
+        self._outside = outside
         self._devices: list[Device] = []
 
     def take(self, device: Device) -> Device:
         """Take one device over, in the loop's order; returns it with what is known of its clock knob."""
+        if device.uuid in self._outside.gone:
+            self._devices.append(device)
+            return device
         entry = self._journal.get(device.uuid, GPU_CLOCK)
         knob = self._knob(device)
         try:
@@ -49,6 +55,10 @@ class Clocks:
         device = replace(device, clock=knob)
         self._devices.append(device)
         return device
+
+    def rebind(self, i: int, device: Device) -> None:
+        """Know GPU `i` as this from now on."""
+        self._devices[i] = device
 
     def _knob(self, device: Device) -> Knob:
         damage = self._journal.damaged.get((device.uuid, GPU_CLOCK))
@@ -72,7 +82,9 @@ class Clocks:
         return [self._fallback(device) for device in self._devices]
 
     def _fallback(self, device: Device) -> int:
-        """0: it is where it belongs. What can't be leased any more is to go back all the same."""
+        """0: it is where it belongs, or not here. What can't be leased any more is to go back all the same."""
+        if device.uuid in self._outside.gone:
+            return 0
         entry = self._journal.get(device.uuid, GPU_CLOCK)
         return (entry.prior or CLOCK_FREE) if entry and not self._journal.is_void(entry, self._boot_id) else 0
 
@@ -132,7 +144,7 @@ class Clocks:
             entry = self._journal.get(device.uuid, GPU_CLOCK)
             ours_mhz = leased_mhz.get(device.uuid)
             state = "unwritable" if not device.clock.writable else "leased" if ours_mhz else "baseline"
-            if state in ("baseline", "unwritable") and entry and held_mhz != self._fallback(device):
+            if state in ("baseline", "unwritable") and entry and self._fallback(device) not in (0, held_mhz):
                 state = "restoring"
             if problem:
                 alarms.append(f"{device.label}: clock ceiling: {problem}")

@@ -31,6 +31,7 @@ class Life(NamedTuple):
     found_mw: int | None  # ... and what it was
     has_mode: bool | None  # whether persistence mode is on; None: not known
     mode_problem: str | None  # why it could not be switched, at the last try
+    is_gone: bool = False  # it is given up, and not open here
 
 
 class Exposure(NamedTuple):

@@ -13,6 +13,7 @@ from eagent.hardware._loop import Loop, scaled
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden import foreign as foreigners
+from eagent.warden.absent import Detachment, Outside
 from eagent.warden.budget import safe_cap_mw, uncapped_mw
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
@@ -29,16 +30,20 @@ PROBE = "a write of what is in force, to learn whether it can be set"
 class Limits:
     """The power limits of all devices of the host."""
 
-    def __init__(self, loop: Loop, journal: Journal, boot_id: str, *, must_lower: bool = False) -> None:
+    def __init__(
+        self, loop: Loop, journal: Journal, boot_id: str, outside: Outside, *, must_lower: bool = False
+    ) -> None:
         """Nothing is taken over yet.
 
         Args:
             loop: The hot loop that writes them.
             journal: What an earlier warden left.
             boot_id: This boot, which has reset whatever was written before it.
+            outside: Which GPUs are taken out: nothing of theirs is set.
             must_lower: A budget stands: limits are lowered for it also where the disk takes no entry.
         """
         self._must_lower = must_lower
+        self._outside = outside
         self._loop = loop
         self._journal = journal
         self._boot_id = boot_id
@@ -63,6 +68,18 @@ class Limits:
         return self._took(
             self._probed(device, limit_mw, {}, lambda: self._loop.probe(i, limit_mw), "root (CAP_SYS_ADMIN)")
         )
+
+    def take_gone(self, i: int, gone: Detachment) -> Device:
+        """Take GPU `i` in as an earlier warden has left it: detached, and not to be opened."""
+        device = gone.device
+        self._loop.assume(i, mw(device.max_limit_w), device.clocks_mhz[0] if device.clocks_mhz else 0)
+        self._loop.cap(i, device.power_limit.writable)
+        self._devices.append(gone.stand_in())
+        return self._devices[i]
+
+    def rebind(self, i: int, device: Device) -> None:
+        """Know GPU `i` as this from now on."""
+        self._devices[i] = device
 
     def take_package(self, package: Package, index: int) -> Device:
         """Take a CPU package over, after all GPUs: it becomes the loop's next device.
@@ -225,11 +242,13 @@ class Limits:
         return [self._fallback(device, budget) for device in self._devices]
 
     def _fallback(self, device: Device, budget: Budget | None) -> int:
-        """0: it is where it belongs. What can't be leased any more is to go back all the same."""
+        """0: it is where it belongs, or not here. What can't be leased any more is to go back all the same."""
         entry = self._standing(device.uuid)
+        if device.uuid in self._outside.gone:
+            return 0
         if budget is None:
             return entry.prior if entry else 0
-        if not device.power_limit.writable:
+        if not device.power_limit.writable and device.uuid not in self._outside.parting:
             return 0
         safe_mw = safe_cap_mw(budget, device)
         return min(safe_mw, entry.prior) if entry and device.uuid in self._packages else safe_mw
@@ -290,7 +309,7 @@ class Limits:
             foreign = theirs.get(i)
             entry = self._journal.get(device.uuid, POWER_LIMIT)
             if not device.power_limit.writable:
-                state = "unwritable"
+                state = "detached" if device.uuid in self._outside.gone else "unwritable"
             elif foreign and foreign.stands:
                 state = "foreign"
             elif leased_mw is not None and device.uuid in leased_mw:

@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.config import RUN_MODE, Config, Paths
-from eagent.errors import DriverError, RefusedError, RingError, UnavailableError
+from eagent.errors import DriverError, ProtocolError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import KnobName
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden import durable
+from eagent.warden.absent import NONE, Absent, load
 from eagent.warden.journal import Journal
+from eagent.warden.nodes import is_open
 from eagent.warden.patience import END_S, Call, hangs, join, leave
 from eagent.warden.server import Server
 from eagent.warden.waiting import Waiting
@@ -86,18 +88,21 @@ def _govern(paths: Paths, config: Config) -> Iterator[Host]:
     At the end a call that still hangs is left alone, and the process with it.
     """
     with contextlib.ExitStack() as stack:
-        loop = _make_loop(paths, config)
+        boot_id = _boot_id(paths)
+        absent = _load_absent(paths, boot_id)
+        loop = _make_loop(paths, config, absent)
         loop.on_foreign(config.foreign)
         stack.callback(paths.ring.unlink, missing_ok=True)
         stack.callback(_close, loop, paths.ring)
         for claim in _claim(loop):
             stack.enter_context(claim)
-        journal, boot_id = _open_journal(paths), _boot_id(paths)
+        journal = _open_journal(paths)
         entered = frozenset(entry.key for entry in journal if not journal.is_void(entry, boot_id))
         memory = Memory(paths.written, boot_id, journal)
         packages = _find_packages(paths.sysfs)
         baseline_mhz, driver = config.gpu_clock_baseline_mhz, paths.driver_life
-        warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver)
+        outside = (absent, paths.detached, lambda device: is_open(device.pci_bus_id, paths.proc))
+        warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver, *outside)
         found_mw = [limit[0] for limit in loop.limits()]
         memory.resume(loop, warden.devices)
         for problem in memory.problems:
@@ -106,21 +111,31 @@ def _govern(paths: Paths, config: Config) -> Iterator[Host]:
         threads = [threading.Thread(target=body, name=f"hot loop: {body.__name__}", daemon=True) for body in bodies]
         for thread in threads:
             thread.start()
+        stack.callback(lambda: memory.end(holds=warden.entered))
         stack.callback(join, threads, paths.ring)
         stack.callback(loop.stop)
         stack.callback(_let_go, warden, loop, config.let_go_s)
         yield Host(warden, loop, found_mw, entered)
 
 
-def _make_loop(paths: Paths, config: Config) -> Loop:
-    """The loop, with its ring where the agent reads it; where that is full, where nobody does: knobs must go back."""
-    ramp_mw_per_s = round(config.ramp_w_per_s * 1000)
+def _load_absent(paths: Paths, boot_id: str) -> Absent:
+    """The GPUs that are detached; none where that can't be told, which must not cost the others their warden."""
     try:
-        return Loop(config.library, str(paths.ring), config.sample_period_ms, ramp_mw_per_s=ramp_mw_per_s)
+        return load(paths.detached, boot_id)
+    except (ProtocolError, OSError) as problem:
+        log.error("which GPUs are detached can't be read, so all are opened: %s", problem)
+        return NONE
+
+
+def _make_loop(paths: Paths, config: Config, absent: Absent) -> Loop:
+    """The loop, with its ring where the agent reads it; where that is full, where nobody does: knobs must go back."""
+    ramp_mw_per_s, places = round(config.ramp_w_per_s * 1000), absent.loops_places()
+    try:
+        return Loop(config.library, str(paths.ring), config.sample_period_ms, False, ramp_mw_per_s, places)
     except RingError as problem:
         log.error("%s; nobody can read this host's sensors until the warden is started again with room", problem)
     spare = SPARE / f"eagent-ring-{os.getpid()}"
-    loop = Loop(config.library, str(spare), config.sample_period_ms, ramp_mw_per_s=ramp_mw_per_s)
+    loop = Loop(config.library, str(spare), config.sample_period_ms, False, ramp_mw_per_s, places)
     spare.unlink()
     return loop
 
@@ -263,7 +278,7 @@ def _claim(loop: Loop) -> list[socket.socket]:
     """
     claims = []
     for i in range(loop.gpus):
-        device = f"{loop.simulated_host or ''}:{loop.describe(i)['uuid']}"
+        device = f"{loop.simulated_host or ''}:{loop.uuid(i)}"
         name = f"\0eagent-warden-{hashlib.sha256(device.encode()).hexdigest()}"
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         claims.append(claim)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from eagent.hardware._loop import Loop
 from eagent.model import Device, KnobName
+from eagent.warden.absent import Outside
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
 from eagent.warden.life import Life
@@ -21,17 +22,30 @@ OFF = 0  # the only prior value: a mode that is on is left alone
 class Modes:
     """The persistence modes of all GPUs of the host."""
 
-    def __init__(self, loop: Loop, journal: Journal, boot_id: str, gpus: Sequence[Device]) -> None:
-        """What an earlier warden switched on is off again when nothing is held; a boot has switched it off already."""
+    def __init__(self, loop: Loop, journal: Journal, boot_id: str, gpus: Sequence[Device], outside: Outside) -> None:
+        """What an earlier warden switched on is off again when nothing is held; a boot has switched it off already.
+
+        Args:
+            loop: The hot loop, which switches them.
+            journal: What an earlier warden left.
+            boot_id: This boot.
+            gpus: In the loop's order.
+            outside: Which of them are taken out: nothing of theirs is set.
+        """
         self._loop = loop
         self._journal = journal
         self._boot_id = boot_id
-        self._gpus = gpus
+        self._gpus = list(gpus)
+        self._outside = outside
         self._refused: set[str] = set()
         self._told: list[bool | None] = [None] * len(gpus)
         for device in gpus:
             if journal.get(device.uuid, PERSISTENCE_MODE) and not self._entry(device):
                 journal.try_retire(device.uuid, PERSISTENCE_MODE)
+
+    def rebind(self, i: int, device: Device) -> None:
+        """Know GPU `i` as this from now on."""
+        self._gpus[i] = device
 
     def _entry(self, device: Device) -> Entry | None:
         entry = self._journal.get(device.uuid, PERSISTENCE_MODE)
@@ -48,6 +62,8 @@ class Modes:
 
     def _wanted(self, device: Device, is_held: bool, life: Life) -> bool | None:
         """None: it is left alone."""
+        if device.uuid in self._outside.gone:
+            return None
         if self._entry(device) is None:
             return True if is_held and self._takes(device, life) else None
         if life.mode_problem is not None:
@@ -84,4 +100,4 @@ class Modes:
 
     def at_rest(self) -> bool:
         """Whether none is on because of eagent."""
-        return not any(self._entry(device) for device in self._gpus)
+        return not any(self._entry(device) for device in self._gpus if device.uuid not in self._outside.gone)

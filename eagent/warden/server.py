@@ -60,6 +60,10 @@ def _answer(warden: Warden | Waiting, request: Message, now_ns: int) -> Message:
         case {"op": "lock_again", "uuids": list(uuids)}:
             _check_texts("uuids", dict(enumerate(uuids)))
             return warden.lock_again(uuids)
+        case {"op": "detach", "uuid": str(uuid), "by": str(by), "why": str(why)}:
+            return warden.detach(uuid, by, why, now_ns, time.time())
+        case {"op": "attach", "uuid": str(uuid)}:
+            return warden.attach(uuid, now_ns)
         case {"op": "budget_set"}:
             return warden.budget_set(unpack_budget(request))
         case {"op": "budget_clear"}:

@@ -62,6 +62,14 @@ class Waiting:
         """What somebody else has set can't be taken back yet."""
         self._refuse()
 
+    def detach(self, *_: object) -> Message:
+        """No GPU can be given up yet."""
+        self._refuse()
+
+    def attach(self, *_: object) -> Message:
+        """No GPU can be taken yet."""
+        self._refuse()
+
     def lock_again(self, *_: object) -> Message:
         """No clock can be locked yet."""
         self._refuse()

@@ -15,23 +15,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from eagent.errors import DriverError, ProtocolError, RefusedError
+from eagent.errors import DriverError, RefusedError
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.warden import durable
-from eagent.warden.budget import check_budget, check_range, uncapped_mw
+from eagent.warden.absent import NONE, Absent, Outside
+from eagent.warden.budget import check_budget, check_lease, load_budget, uncapped_mw
 from eagent.warden.clocks import Clocks
+from eagent.warden.detached import Detached
 from eagent.warden.entry import Entry
 from eagent.warden.journal import ALARMS_MAX, Journal
 from eagent.warden.life import Life, Lives, told
 from eagent.warden.limits import Limits
 from eagent.warden.modes import Modes
 from eagent.warden.processors import Processors
-from eagent.wire import Message, mw, pack_budget, pack_device, unpack_budget, watts
+from eagent.wire import Message, mw, pack_budget, pack_device, watts
 
 TTL_MAX_S = 60.0
 SETTLE_S = 3.0  # in this time a budget is in force, or we say that it is not
@@ -50,6 +51,9 @@ class Warden:
         clock_baseline_mhz: int | None = None,
         packages: Sequence[Package] = (),
         driver: Callable[[], str] = lambda: "",
+        absent: Absent = NONE,
+        absent_file: Path | None = None,
+        is_open: Callable[[Device], bool] = lambda _: False,
     ) -> None:
         """Take the host over: nothing is written yet but a no-op to each power limit, to learn which can be.
 
@@ -63,6 +67,9 @@ class Warden:
             clock_baseline_mhz: The site's own clock ceiling, which can't be read and so must be declared.
             packages: The host's CPU packages, as far as they are to be governed.
             driver: Tells the present life of the GPU driver, as the journal enters it.
+            absent: The GPUs that an earlier warden has taken out, as the loop was told, too.
+            absent_file: Where it is kept which those are; None: nowhere, and so none can be taken out.
+            is_open: Whether the kernel says that this process has a GPU open.
 
         Raises:
             DriverError: the driver does not answer.
@@ -73,8 +80,9 @@ class Warden:
         self._boot_id = boot_id
         self._settle = settle
         self._driver = driver
-        self._limits = Limits(loop, journal, boot_id, must_lower=os.path.lexists(budget_file))
-        self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz)
+        self._outside = Outside(absent)
+        self._limits = Limits(loop, journal, boot_id, self._outside, must_lower=os.path.lexists(budget_file))
+        self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz, self._outside)
         self._processors = Processors(loop, journal, boot_id)
         self._lives = Lives(loop)
         self._lease_mw: dict[str, int] = {}
@@ -85,15 +93,20 @@ class Warden:
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
         taken = (self._take_package(package, i) for i, package in enumerate(packages))
         self.devices = (*gpus, *(device for device in taken if device is not None))
-        self._modes = Modes(loop, journal, boot_id, gpus)
+        self._modes = Modes(loop, journal, boot_id, gpus, self._outside)
+        kept = (absent_file, boot_id, is_open)
+        detached = Detached(self, loop, journal, self._lives, self._outside, settle, *kept)
+        self.detach, self.attach = detached.detach, detached.attach
         self._retire_absent()
-        self.budget = self._load_budget()
+        self.budget, problem = load_budget(budget_file, self.devices)
+        self._alarms += [problem] if problem else []
         self._tell_fallback()
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
     def _take_gpu(self, i: int) -> Device:
-        return self._clocks.take(self._limits.take_gpu(i))
+        gone = self._outside.gone.get(self._loop.uuid(i))
+        return self._clocks.take(self._limits.take_gone(i, gone) if gone else self._limits.take_gpu(i))
 
     def _take_package(self, package: Package, index: int) -> Device | None:
         try:
@@ -108,24 +121,6 @@ class Warden:
         for entry in self._journal:
             if entry.uuid not in here and self._journal.is_void(entry, self._boot_id):
                 self._journal.try_retire(entry.uuid, entry.knob)
-
-    def _load_budget(self) -> Budget | None:
-        try:
-            content = durable.load(self._budget_file)
-            if content is None:
-                return None
-            budget = unpack_budget(content)
-            try:
-                check_budget(budget, self.devices)
-            except RefusedError as problem:  # it was set when it could be kept: what can be is, and it is said
-                self._alarms.append(f"the budget that stands can't be kept as it is: {problem}")
-            return budget
-        except (ProtocolError, OSError) as problem:
-            # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
-            self._alarms.append(f"the budget can't be read, all limits are held at their minimum: {problem}")
-            least = Budget(0.0, 0.0, {uuid: device.min_limit_w for uuid, device in self._limits.writable().items()})
-            uncapped_w = watts(uncapped_mw(least, self.devices))
-            return replace(least, budget_w=sum(least.safe_caps_w.values()) + uncapped_w)
 
     @property
     def damaged(self) -> Mapping[tuple[str, KnobName], str]:
@@ -154,14 +149,39 @@ class Warden:
         limits_mw = self._limits.fallback(self.budget)
         self._loop.fall_back(limits_mw, self._clocks.fallback(), self._processors.fallback(), envelope_mw)
 
-    def _uncapped_mw(self) -> int:
-        return uncapped_mw(self.budget, self.devices) + self._left_alone_mw() if self.budget else 0
+    def tell(self) -> None:
+        """Let the loop know what stands, of the lease too; who can't be set any more is not in that."""
+        self._tell_fallback()
+        if self._lease_until_ns:
+            wished = self._wish(self._lease_mhz, self._lease_preferences)
+            self._loop.lease(self._limits.wish(self._lease_mw), *wished, self._lease_until_ns)
 
-    def _left_alone_mw(self) -> int:
+    def rebind(self, i: int, device: Device) -> None:
+        """Know GPU `i` as this from now on."""
+        self.devices = (*self.devices[:i], device, *self.devices[i + 1 :])
+        for knobs in (self._limits, self._clocks, self._modes):
+            knobs.rebind(i, device)
+        if not device.power_limit.writable:
+            self._lease_mw.pop(device.uuid, None)
+        if not device.clock.writable:
+            self._lease_mhz.pop(device.uuid, None)
+        self.tell()
+
+    def enter_for_budget(self, uuid: str) -> None:
+        """Journal a limit that the budget is to hold from now on."""
+        self._limits.enter({uuid}, "budget", "it stands")
+
+    def _uncapped_mw(self) -> int:
+        return uncapped_mw(self.budget, self.devices) + self.left_alone_mw() if self.budget else 0
+
+    def left_alone_mw(self) -> int:
         """What GPUs that did not answer at the start may draw, as far as those tell that did."""
         return len(self._loop.left_alone) * max((mw(device.max_limit_w) for device in self.devices), default=0)
 
-    def _in_force(self) -> bool:
+    def in_force(self) -> bool:
+        """Whether the limits were read back under the budget, by all that was said; True where there is none."""
+        if not self.budget:
+            return self._loop.governed(False)
         return self._loop.governed(False) and self._limits.sum_mw(self.budget) <= self._envelope_mw()
 
     def leased(self, now_ns: int) -> bool:
@@ -191,7 +211,7 @@ class Warden:
             self._tell_fallback()
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
-        ours = {device.uuid for device in self.devices if self._is_held(device)}
+        ours = {device.uuid for device in self.devices if self._is_held(device) and device.uuid not in self._outside}
         self._modes.follow(ours, self._lives.all())
         return True
 
@@ -302,39 +322,26 @@ class Warden:
         Raises:
             RefusedError: not the whole vector, out of range, above the envelope, or the journal can't be written.
         """
-        writable = self._limits.writable()
-        if not 0 < ttl_s <= TTL_MAX_S:
-            raise RefusedError(f"a lease of {ttl_s:g} s: must be above 0 and at most {TTL_MAX_S:g} s")
-        if self.budget and limits_mw.keys() != writable.keys():
-            raise RefusedError(
-                f"under a budget a lease names each of the {len(writable)} writable devices and no other"
-            )
-        if not limits_mw.keys() <= writable.keys():
-            raise RefusedError("a lease names a device that is not here or whose power limit can't be set")
-        for uuid, limit_mw in limits_mw.items():
-            check_range(writable[uuid], limit_mw)
-        if self.budget:
-            total_mw = sum(limits_mw.values()) + self._uncapped_mw()
-            if total_mw > self._envelope_mw():
-                raise RefusedError(
-                    f"limits of {watts(total_mw):g} W in sum are above the envelope of {self.budget.envelope_w:g} W"
-                )
+        envelope_mw = self._envelope_mw() if self.budget else None
+        check_lease(limits_mw, ttl_s, TTL_MAX_S, self.devices, envelope_mw, self._uncapped_mw())
         self._follow_driver()  # what a lease enters is what is there before it, and not what was forgotten
-        packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
         asked_mhz, preferences = dict(clocks_mhz or {}), dict(preferences or {})
         try:
             self._limits.enter(limits_mw.keys(), "lease", f"limits for {ttl_s:g} s")
-            texts = self._processors.wish(
-                {uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences
-            )  # before the GPUs' clocks: what is entered for them can't be retired without a write
-            wished_mhz = self._clocks.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid not in packages})
+            wished = self._wish(asked_mhz, preferences)
         finally:  # before the lease: it is where the lease ends; and what was entered for a refused one goes back there
             self._tell_fallback()
         until_ns = now_ns + int(ttl_s * 1e9)
-        self._loop.lease(self._limits.wish(limits_mw), wished_mhz, texts, until_ns)
+        self._loop.lease(self._limits.wish(limits_mw), *wished, until_ns)
         self._lease_mw, self._lease_mhz, self._lease_preferences = dict(limits_mw), asked_mhz, preferences
         self._lease_until_ns = until_ns
         return {"until_ns": until_ns}
+
+    def _wish(self, asked_mhz: Mapping[str, int], preferences: Mapping[str, str]) -> tuple[list[int], list[str]]:
+        """Clocks and texts for the loop. The CPUs' first: what is entered for them can't be retired without a write."""
+        packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
+        texts = self._processors.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences)
+        return self._clocks.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid not in packages}), texts
 
     def release(self) -> Message:
         """End the lease now."""
@@ -388,7 +395,7 @@ class Warden:
         self.budget = budget
         self._alarms.clear()
         self._tell_fallback()  # the loop scales a lease that does not fit; who is not in it falls to its safe cap
-        return {"in_force": self._settle(self._in_force)}
+        return {"in_force": self._settle(self.in_force)}
 
     def budget_clear(self) -> Message:
         """Drop the budget: what is leased goes on until its time, all else goes back to its prior value.

@@ -145,6 +145,12 @@ class Memory:
                 self._resume(loop, i, device, entry)
         self._note(loop, gpus)
 
+    def end(self, *, holds: bool) -> None:
+        """Leave nothing in the run directory where nothing is held any more. After the loop has run."""
+        if not holds:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
     def _resume(self, loop: Loop, i: int, device: Device, entry: Entry) -> None:
         written = self._known.get(device.uuid)
         found_mw = loop.limits()[i][0]

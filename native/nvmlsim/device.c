@@ -21,30 +21,24 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned int index, nvmlDevice_t *device
   return library_handle(index, device);
 }
 
-typedef bool matches_t(const plant_gpu_view_t *view, const void *wanted);
-
-/* The first device that `matches`; NOT_FOUND if none does. */
-static nvmlReturn_t find(matches_t *matches, const void *wanted, nvmlDevice_t *device) {
+/* Who searches opens all that it looks at. NOT_FOUND if no board has that UUID. */
+static nvmlReturn_t find_board(const char *uuid, nvmlDevice_t *device) {
   uint32_t count;
   nvmlReturn_t status = library_gpu_count(&count);
   if (status != NVML_SUCCESS) return status;
-  if (wanted == NULL || device == NULL) return NVML_ERROR_INVALID_ARGUMENT;
+  if (uuid == NULL || device == NULL) return NVML_ERROR_INVALID_ARGUMENT;
   for (uint32_t gpu = 0; gpu < count; gpu++) {
     nvmlDevice_t candidate;
     plant_gpu_view_t view;
     status = library_handle(gpu, &candidate);
     if (status == NVML_SUCCESS) status = library_look(candidate, &candidate, &view);
     if (status != NVML_SUCCESS) return status;
-    if (matches(&view, wanted)) {
+    if (strcmp(view.uuid, uuid) == 0) {
       *device = candidate;
       return NVML_SUCCESS;
     }
   }
   return NVML_ERROR_NOT_FOUND;
-}
-
-static bool has_uuid(const plant_gpu_view_t *view, const void *uuid) {
-  return strcmp(view->uuid, uuid) == 0;
 }
 
 static nvmlReturn_t find_instance(const char *uuid, nvmlDevice_t *device) {
@@ -70,23 +64,41 @@ static nvmlReturn_t find_instance(const char *uuid, nvmlDevice_t *device) {
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
-  const nvmlReturn_t status = find(has_uuid, uuid, device);
+  const nvmlReturn_t status = find_board(uuid, device);
   return status == NVML_ERROR_NOT_FOUND ? find_instance(uuid, device) : status;
 }
 
 /* Domains are written with four or with eight digits; a function, always 0, may follow or not. */
-static bool is_at(const plant_gpu_view_t *view, const void *bus_id) {
+static bool is_at(const plant_gpu_view_t *view, const char *bus_id) {
   unsigned int domain, bus, device;
   return sscanf(bus_id, "%x:%x:%x", &domain, &bus, &device) == 3 && domain == view->pci_domain &&
          bus == view->pci_bus && device == view->pci_device;
 }
 
+/* An address leads to its GPU past all others: they are neither asked nor opened. */
 nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *device) {
-  return find(is_at, bus_id, device);
+  plant_host_t *host;
+  plant_gpu_view_t view;
+  nvmlReturn_t status = library_host_begin(&host);
+  if (status != NVML_SUCCESS) return status;
+  if (bus_id == NULL || device == NULL) {
+    library_read_end(0);
+    return NVML_ERROR_INVALID_ARGUMENT;
+  }
+  const uint32_t count = plant_host_gpu_count(host);
+  uint32_t gpu = 0;
+  int error = 0;
+  for (; gpu < count; gpu++) {
+    error = plant_host_view(host, gpu, &view);
+    if (error != 0 || is_at(&view, bus_id)) break;
+  }
+  status = library_read_end(error);
+  if (status != NVML_SUCCESS) return status;
+  return gpu < count ? library_handle(gpu, device) : NVML_ERROR_NOT_FOUND;
 }
 
 nvmlReturn_t nvmlDeviceGetHandleByPciBusId(const char *bus_id, nvmlDevice_t *device) {
-  return find(is_at, bus_id, device);
+  return nvmlDeviceGetHandleByPciBusId_v2(bus_id, device);
 }
 
 /* An instance bears its profile: compute slices and memory. */

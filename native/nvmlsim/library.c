@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nvmlsim/attach.h"
 #include "nvmlsim/call.h"
 #include "plant/knob.h"
 #include "plant/shown.h"
@@ -58,6 +59,8 @@ static nvmlReturn_t from_plant(int status) {
       return NVML_ERROR_NOT_SUPPORTED;
     case ENODEV:
       return NVML_ERROR_GPU_IS_LOST;
+    case EBUSY:
+      return NVML_ERROR_IN_USE;
     case EUCLEAN:
       return NVML_ERROR_RESET_REQUIRED;
     case ETIMEDOUT:
@@ -70,6 +73,7 @@ static nvmlReturn_t from_plant(int status) {
 }
 
 static void close_if_unused(void) {
+  if (library.users == 0) attach_none();
   if (library.users > 0 || library.calls > 0) return;
   plant_host_close(library.host);
   library.host = NULL;
@@ -121,20 +125,24 @@ static nvmlReturn_t open_host(void) {
   return NVML_SUCCESS;
 }
 
-static nvmlReturn_t initialise(void) {
+static nvmlReturn_t initialise(unsigned int flags) {
   nvmlReturn_t status = library.host == NULL ? open_host() : NVML_SUCCESS; /* a call may have kept it open */
   if (status == NVML_SUCCESS && library.users == 0 && plant_host_bind(library.host) != 0)
     status = NVML_ERROR_DRIVER_NOT_LOADED;
-  if (status == NVML_SUCCESS) library.users++;
+  if (status == NVML_SUCCESS) {
+    library.users++;
+    const uint32_t gpus = flags & NVML_INIT_FLAG_NO_ATTACH ? 0 : plant_host_gpu_count(library.host);
+    for (uint32_t gpu = 0; gpu < gpus; gpu++) attach(library.path, gpu);
+  }
   close_if_unused();
   return status;
 }
 
+/* NO_GPUS and FORCE_INIT make no difference to a host that always answers. */
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags) {
-  (void)flags; /* NO_GPUS, NO_ATTACH and FORCE_INIT make no difference to a host that always answers */
   pthread_once(&library.prepared, prepare);
   lock();
-  const nvmlReturn_t status = initialise();
+  const nvmlReturn_t status = initialise(flags);
   call_t call;
   if (enter(&call, status, PLANT_NO_GPU, PLANT_CALL_OTHER) == NVML_SUCCESS) leave(&call);
   return status;
@@ -260,8 +268,12 @@ nvmlReturn_t library_gpu_count(uint32_t *count) {
 nvmlReturn_t library_handle(uint32_t gpu, nvmlDevice_t *device) {
   const nvmlDevice_t found = gpu < PLANT_GPUS_MAX ? handle_of(gpu, WHOLE_BOARD) : NULL;
   const nvmlReturn_t status = library_check(found, device);
-  if (status == NVML_SUCCESS) *device = found;
-  return status;
+  if (status != NVML_SUCCESS) return status;
+  lock();
+  if (library.users > 0) attach(library.path, gpu);
+  unlock();
+  *device = found;
+  return NVML_SUCCESS;
 }
 
 /* What the driver asks for is not user 0 but CAP_SYS_ADMIN, which root in a container often lacks. */
@@ -308,6 +320,19 @@ nvmlReturn_t library_change_begin_if_open(nvmlDevice_t device, uint32_t open, pl
 
 nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint32_t *gpu) {
   return library_change_begin_if_open(device, 0, host, gpu);
+}
+
+nvmlReturn_t library_reset_begin(uint32_t gpu, plant_host_t **host, const char **path) {
+  call_t call;
+  lock();
+  nvmlReturn_t status = check(gpu < PLANT_GPUS_MAX ? handle_of(gpu, WHOLE_BOARD) : NULL, host);
+  if (status == NVML_SUCCESS && !may_change(library.host)) status = NVML_ERROR_NO_PERMISSION;
+  status = enter(&call, status, PLANT_NO_GPU, PLANT_CALL_OTHER);
+  if (status != NVML_SUCCESS) return status;
+  library.begun = call;
+  *host = call.host;
+  *path = library.path;
+  return NVML_SUCCESS;
 }
 
 nvmlReturn_t library_change_end(int plant_status) {

@@ -45,6 +45,12 @@ nvmlReturn_t library_change_begin(nvmlDevice_t device, plant_host_t **host, uint
 nvmlReturn_t library_change_begin_if_open(nvmlDevice_t device, uint32_t open, plant_host_t **host, uint32_t *gpu);
 nvmlReturn_t library_change_end(int plant_status);
 
+/* Likewise a reset of a GPU that need not answer; `path` is the host's. It ends with library_read_end. */
+nvmlReturn_t library_reset_begin(uint32_t gpu, plant_host_t **host, const char **path);
+
+/* Whether a process of the host still lives. */
+bool library_lives(uint32_t pid);
+
 /* Copy `text` and its end into the caller's buffer: INVALID_ARGUMENT without one, INSUFFICIENT_SIZE if it is too short.
  */
 nvmlReturn_t library_copy_text(const char *text, char *buffer, unsigned int length);

@@ -16,7 +16,7 @@ typedef struct living {
   bool is_divided;
 } living_t;
 
-static bool lives(uint32_t pid) {
+bool library_lives(uint32_t pid) {
   return kill((pid_t)pid, 0) == 0 || errno == EPERM;
 }
 
@@ -30,7 +30,7 @@ static nvmlReturn_t look_at_living(nvmlDevice_t device, const void *out, living_
   living->is_divided = mig.mode != 0;
   uint32_t of_all = 0;
   for (uint32_t i = 0; i < living->view.pid_count && i < PLANT_PIDS_MAX; i++) {
-    if (!lives(living->view.pids[i])) continue;
+    if (!library_lives(living->view.pids[i])) continue;
     const uint32_t instance = handle_instance_of_process(&mig, i);
     of_all++;
     if (handle.instance != WHOLE_BOARD && handle.instance != instance) continue;

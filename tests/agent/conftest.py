@@ -15,6 +15,7 @@ from eagent.agent.warden import ClockStatus, ForeignWrite, Hello, KnobStatus, Pr
 from eagent.config import Config
 from eagent.errors import EagentError, RefusedError, UnavailableError
 from eagent.model import NEVER, SOFTWARE_POWER_CAP, Budget, Channel, Device, DeviceKind, Knob, Reading, Status
+from eagent.wire import Message
 
 SECOND_NS = 1_000_000_000
 
@@ -147,6 +148,23 @@ class FakeWarden:
             raise RefusedError(self.refusal)
         self.budget = budget
         return self.in_force
+
+    async def detach(self, uuid: str, by: str, why: str) -> Message:
+        self.log.append(("detach", uuid, by, why))
+        self._reach()
+        if self.refusal:
+            raise RefusedError(self.refusal)
+        self._have(uuid, Knob(False, f"detached by {by}: {why}"))
+        return {"why": f"detached by {by}: {why}", "already": False}
+
+    async def attach(self, uuid: str) -> Message:
+        self.log.append(("attach", uuid))
+        self._reach()
+        self._have(uuid, Knob(True))
+        return {"already": False}
+
+    def _have(self, uuid: str, knob: Knob) -> None:
+        self.devices = tuple(replace(each, power_limit=knob) if each.uuid == uuid else each for each in self.devices)
 
     async def clear_budget(self) -> None:
         self.log.append(("budget_clear",))

@@ -284,6 +284,23 @@ def test_a_pin_is_held_until_it_is_cleared(host: Any) -> None:
     assert host.warden.log[-1] == ("release",)
 
 
+def test_a_pin_outlasts_that_its_gpu_is_detached_and_none_is_set_meanwhile(host: Any) -> None:
+    agent = agent_of(host)
+    asyncio.run(host.turn(1, 300, 300))
+    agent.set_pin("gpu1", 220, None)
+    asyncio.run(host.turn(2, 300, 300))
+    assert host.warden.leases[-1][SECOND] == 220_000
+    told = asyncio.run(agent.detach("gpu1", "root", "XID 79"))
+    assert told == {"device": "gpu1", "uuid": SECOND, "why": "detached by root: XID 79", "already": False}
+    asyncio.run(host.turn(3, 300, 300))
+    assert SECOND not in (host.warden.leases[-1] if host.governor.lease_until_ns else {})
+    with pytest.raises(RefusedError, match="gpu1: its power limit can't be set here: detached by root: XID 79"):
+        agent.set_pin("gpu1", 230, None)
+    asyncio.run(agent.attach("gpu1"))
+    asyncio.run(host.turn(4, 300, 300))
+    assert host.warden.leases[-1][SECOND] == 220_000
+
+
 @pytest.mark.parametrize(
     ("limit_w", "for_s"), [(99, None), (401, None), (float("nan"), None), (200, 0), (200, -1), (200, float("inf"))]
 )

@@ -61,6 +61,13 @@ def test_what_is_not_seen_now_is_not_healthy(
     assert says in reason
 
 
+def test_a_host_with_a_gpu_that_an_operator_has_detached_is_healthy(fresh: dict[str, Any]) -> None:
+    power(status="detached", value=None)(fresh)
+    assert unhealthy(fresh) is not None
+    fresh["devices"][0]["power_limit"]["state"] = "detached"
+    assert unhealthy(fresh) is None
+
+
 @pytest.mark.parametrize("said", ["missing", "not_supported", "no_permission", "failed"])
 def test_a_host_that_does_not_tell_what_its_cpus_draw_is_healthy(fresh: dict[str, Any], said: str) -> None:
     package(status=said, value=None)(fresh)

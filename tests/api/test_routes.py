@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eagent.api.routes import Reply, answer
+from eagent.api.routes import Peer, Reply, answer
 from eagent.errors import DriverError, InputError, RefusedError, UnavailableError
 
 
@@ -36,6 +36,26 @@ def test_a_pin_is_set_and_cleared(service: Any) -> None:
     assert ask(service, "PUT", "/v1/devices/gpu1/pin", b'{"limit_w": 250.5, "for_s": 600}')[0] == 200
     assert ask(service, "DELETE", "/v1/devices/gpu1/pin")[0] == 200
     assert service.asked == [("set_pin", "gpu1", 250.5, 600.0), ("clear_pin", "gpu1")]
+
+
+def test_a_gpu_is_detached_by_whom_the_kernel_says_and_attached(service: Any) -> None:
+    body = b'{"why": "XID 79"}'
+    reply = asyncio.run(answer(service, "PUT", "/v1/devices/gpu1/detachment", body, peer=Peer(1, 0)))
+    assert reply.status == 200
+    assert json.loads(reply.body)["already"] is True
+    assert ask(service, "DELETE", "/v1/devices/gpu0/detachment") == (200, {"device": "gpu0", "already": False})
+    assert service.asked == [("detach", "gpu1", "root", "XID 79"), ("attach", "gpu0")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b'{"why": 1}', b'{"why": "a\\nb"}', b'{"why": "x", "by": "me"}', b'{"why": "%s"}' % (b"x" * 201)],
+)
+def test_a_reason_that_is_no_line_is_refused(service: Any, body: bytes) -> None:
+    status, document = ask(service, "PUT", "/v1/devices/gpu1/detachment", body)
+    assert status == 400
+    assert "body" in document["error"]
+    assert service.asked == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])

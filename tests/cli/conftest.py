@@ -204,6 +204,14 @@ class ScriptedService:
     def clear_pin(self, device: str) -> None:
         self._note("clear_pin", device)
 
+    async def detach(self, device: str, by: str, why: str) -> dict[str, Any]:
+        self._note("detach", device, by, why)
+        return {"device": device, "why": "detached since noon by root: to be reset", "already": device == "gpu1"}
+
+    async def attach(self, device: str) -> dict[str, Any]:
+        self._note("attach", device)
+        return {"device": device, "already": device == "gpu1"}
+
     async def restore(self) -> dict[str, Any]:
         self._note("restore")
         return {"pins_dropped": 0, "devices": self.given_back}

@@ -56,6 +56,28 @@ def test_pin_set_and_clear_reach_the_device(eagent: Run, agent: Any) -> None:
     assert agent.asked == [("set_pin", "gpu0", 250.0, 600.0), ("set_pin", "gpu0", 250.0, None), ("clear_pin", "gpu0")]
 
 
+def test_detach_and_attach_reach_each_gpu_that_is_named(eagent: Run, agent: Any) -> None:
+    said = eagent("detach", "gpu0", "gpu1", "--why", "XID 79,\n to be reset")
+    assert said.out == (
+        "gpu0 is detached: nothing of eagent's has it open. Reset it, then `eagent attach gpu0`.\n"
+        "gpu1 was detached since noon by root: to be reset\n"
+    )
+    assert eagent("attach", "gpu0", "gpu1").out == "gpu0 is governed again.\ngpu1 was not detached.\n"
+    assert [each[:2] for each in agent.asked] == [
+        *(("detach", "gpu0"), ("detach", "gpu1"), ("attach", "gpu0"), ("attach", "gpu1"))
+    ]
+    assert {each[3] for each in agent.asked[:2]} == {"XID 79, to be reset"}
+
+
+def test_a_refused_detachment_is_one_line_and_exit_code_1(eagent: Run, agent: Any) -> None:
+    agent.problem = RefusedError("gpu0 can't be detached under a budget of 1800 W: 50 W too much")
+    assert eagent("detach", "gpu0") == (
+        1,
+        "",
+        "eagent: gpu0 can't be detached under a budget of 1800 W: 50 W too much\n",
+    )
+
+
 def test_an_unknown_device_is_one_line_and_exit_code_1(eagent: Run, agent: Any) -> None:
     for words in (("explain", "gpu9"), ("pin", "set", "gpu9", "250")):
         assert eagent(*words) == (1, "", "eagent: no device 'gpu9': known are gpu0\n")

@@ -130,4 +130,7 @@ def test_every_prototype_of_the_header_is_exported(exported: frozenset[str]) -> 
 
 
 def test_nothing_but_nvml_and_the_sign_of_simulation_is_exported(exported: frozenset[str]) -> None:
-    assert {name for name in exported if not name.startswith("nvml")} == {"eagent_simulated_host"}
+    assert {name for name in exported if not name.startswith("nvml")} == {
+        "eagent_simulated_host",
+        "eagent_simulated_reset",
+    }

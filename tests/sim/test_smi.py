@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -213,7 +214,7 @@ def test_knobs_are_set_where_the_driver_has_them(still: SimHost) -> None:
         (["-pm", "2"], "persistence mode '2': must be 0 or 1"),
         (["-pl"], "-pl needs a value; see --help"),
         (["-q"], "no option '-q'; the simulated tool has only what --help lists"),
-        (["-L", "-pl", "200"], "list, query or set: one of them at a time"),
+        (["-L", "-pl", "200"], "list, query, set or reset: one of them at a time"),
         (["-L", "-L"], "-L is given twice"),
         (["-rgc=1"], "-rgc takes no value"),
         (["--query-gpu=index,power"], "--format '': must be csv[,noheader][,nounits]"),
@@ -326,3 +327,16 @@ def refusal(words: list[str]) -> str | None:
 @given(st.lists(WORDS, max_size=6))
 def test_any_command_line_is_understood_or_refused_with_one_line(words: list[str]) -> None:
     assert (refusal(words) or "understood").isprintable()
+
+
+def test_a_gpu_is_reset_only_while_nobody_has_it_open(still: SimHost) -> None:
+    script = "from pynvml import *; import sys; nvmlInit(); print('in', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", script], env=still.environ, stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        assert refused(still, "--gpu-reset", "-i", "2") == (255, "GPU 2 could not be reset: In use by another client")
+        assert other.stdin is not None
+        other.stdin.close()
+        other.wait(30)
+    assert printed(still, "--gpu-reset", "-i", "2") == ["GPU 2 was successfully reset."]
+    assert refused(still, "-r", "-i", "gpu2") == (2, "no GPU 'gpu2' to reset: by their numbers, 0 to 2")

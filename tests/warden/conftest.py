@@ -12,6 +12,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import discover
 from eagent.model import Budget
 from eagent.sim._plant import Host
+from eagent.warden.absent import load
 from eagent.warden.journal import Journal
 from eagent.warden.warden import Warden
 from eagent.warden.written import Memory
@@ -35,6 +36,8 @@ class Rig:
         self.state = made.dir / "state"
         self.now_s = 10.0  # monotonic time is never zero
         self.boot_id = "boot-1"
+        self.settle_s = PERIOD_S  # how long a command waits for what it asked for
+        self.kept_open: set[str] = set()  # UUIDs of GPUs that the driver's library never closes
         self.driver = ""  # the GPU driver's life; not told, as on simulated hosts
         self.meanwhile: Callable[[], object] = lambda: None  # what happens between reading the journal and going by it
         self._loop: Loop | None = None
@@ -47,13 +50,19 @@ class Rig:
         """A new warden, as after a restart; the one before is simply gone."""
         self.die()
         library, ring = self.made.dir / "lib" / "libnvidia-ml.so.1", self.made.dir / "run" / "ring"
-        self._loop = Loop(str(library), str(ring), round(PERIOD_S * 1000), True, self.ramp_w_per_s * 1000)
+        file = self.state / "detached.json"
+        absent = load(file, self.boot_id)
+        period_ms, ramp = round(PERIOD_S * 1000), self.ramp_w_per_s * 1000
+        self._loop = Loop(str(library), str(ring), period_ms, True, ramp, absent.loops_places())
         self._loop.on_foreign(self.foreign)
         journal, budget = Journal(self.state / "journal", self.driver), self.state / "budget.json"
         self.memory = Memory(self.state / "written", self.boot_id, journal)
         self.meanwhile()
         packages = discover(self.sysfs) if self.sysfs else ()
-        self.warden = Warden(self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
+        taken = (self._loop, journal, budget, self.boot_id, self.settle, self.clock_baseline_mhz, packages)
+        self.warden = Warden(
+            *taken, absent=absent, absent_file=file, is_open=lambda device: device.uuid in self.kept_open
+        )
         self.memory.resume(self._loop, self.warden.devices)
         self.step()
         self.warden.tick(self.now_ns)
@@ -66,7 +75,10 @@ class Rig:
             self._loop = None
 
     def settle(self, condition: Callable[[], bool]) -> bool:
+        end_s = self.now_s + self.settle_s - 1e-6
         self.step()
+        while not condition() and self.now_s < end_s:
+            self.step()
         return condition()
 
     def step(self, seconds: float = PERIOD_S) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PARTS = ("attribute", "ceiling", "driver", "foreign", "govern", "purse", "ramp", "scale", "written", "zone")
+PARTS = ("attribute", "ceiling", "driver", "foreign", "govern", "nvml", "purse", "ramp", "scale", "written", "zone")
 TURN_S = 0.05
 FREE_MHZ = 0xFFFFFFFF  # no lock
 LEFT_ALONE = 0
