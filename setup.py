@@ -7,10 +7,12 @@ EAGENT_BUILD=tsan    thread sanitizer (run under LD_PRELOAD of libtsan)
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 BUILD = os.environ.get("EAGENT_BUILD", "release")
 FLAGS = {
@@ -59,7 +61,17 @@ def extension(name: str, sources: list[str], *, strict: bool = False, link: tupl
     )
 
 
+class BuildWithConfig(build_py):
+    """Also takes `config` along, as eagent/shipped: the units and the configuration that `eagent service` installs."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # else they are read where they are
+            shutil.copytree("config", Path(self.build_lib, "eagent/shipped"), dirs_exist_ok=True)
+
+
 setup(
+    cmdclass={"build_py": BuildWithConfig},
     ext_modules=[
         *cythonize(
             [
@@ -88,5 +100,5 @@ setup(
         # Not Python modules: NVML's C ABI. A simulated host links to one under the name libnvidia-ml.so.1.
         extension("eagent.sim._nvml", NVMLSIM, strict=True, link=(SONAME,)),
         extension("eagent.sim._nvml535", NVMLSIM, strict=True, link=(SONAME, f"-Wl,--version-script={NAMES_OF_535}")),
-    ]
+    ],
 )

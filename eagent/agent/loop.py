@@ -148,12 +148,18 @@ class Governor:
             return None
         return "the warden has lost the ceiling that the mesh sets: it is being set again"  # a pin could go above it
 
-    async def run(self, clock: Callable[[], int], stopping: asyncio.Event) -> None:
-        """Take turns, one a period and one whenever woken, until `stopping` is set and `wake` called."""
+    async def run(
+        self, clock: Callable[[], int], stopping: asyncio.Event, turned: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take turns, one a period and one whenever woken, until `stopping` is set and `wake` called.
+
+        After each of them `turned` is called.
+        """
         period_ns = self._config.decide_period_ms * 1_000_000
         due_ns = clock()
         while not stopping.is_set():
             await self.step(clock())
+            turned()
             due_ns = max(due_ns + period_ns, clock())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout((due_ns - clock()) / SECOND_NS):
@@ -330,9 +336,9 @@ class Governor:
         self._forget_lease()
         await self.warden.release()
 
-    async def close(self) -> None:
-        """End in order: no lease, no connection, no ring."""
-        if self.warden.connected and self.lease_until_ns is not None:
+    async def close(self, *, release: bool = True) -> None:
+        """End in order: no lease, unless a successor is to go on with it, no connection, no ring."""
+        if release and self.warden.connected and self.lease_until_ns is not None:
             with contextlib.suppress(EagentError):  # it ends by itself then
                 await self.release()
         self.warden.close()

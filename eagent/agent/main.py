@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
+from eagent import handover
 from eagent.agent.agent import Agent
 from eagent.agent.feed import Feed
 from eagent.agent.footprint import Footprints
@@ -20,11 +21,13 @@ from eagent.agent.frequency import Frequencies
 from eagent.agent.lineage import Lineage
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
+from eagent.agent.successor import Successor
 from eagent.agent.warden import Warden
 from eagent.agent.windows import Windows
 from eagent.asking import clock_offset_ns
 from eagent.config import JOBS_MODE, RUN_MODE, Config, Paths
 from eagent.errors import EagentError
+from eagent.notify import Notifier
 from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
 
@@ -49,9 +52,16 @@ Jobs = Callable[[Windows, Path], ApiServer]
 
 
 def run(
-    paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: Callable[[], Mapping[str, float]] = dict
+    paths: Paths,
+    config: Config,
+    api: Api,
+    jobs: Jobs,
+    frequencies: Callable[[], Mapping[str, float]] = dict,
+    check: Callable[[], object] = lambda: None,
 ) -> None:
     """Be the agent until SIGTERM or SIGINT. A warden that is not there yet, or not any more, is waited for.
+
+    On SIGHUP it hands over to the program and configuration on the disk, with its pins and its lease.
 
     Args:
         paths: Where the sockets, the ring and the lock are.
@@ -60,21 +70,27 @@ def run(
             them.
         jobs: The same for the socket that jobs ask for the joules of their windows.
         frequencies: Reads the MHz of each CPU package that can tell, by its UUID. The agent itself holds no hardware.
+        check: Reads the configuration as a successor would, and raises what would end that.
 
     Raises:
         UnavailableError: another agent runs, or the run directory or the API's socket can't be made.
     """
+    successor = Successor(check)
     follow_parent()
     psutil.PROCFS_PATH = str(paths.proc)  # of the whole process: nothing else here asks psutil
     make_directory(paths.run, RUN_MODE)
     lock = hold_lock(paths.agent_lock, "agent")
     try:
-        asyncio.run(_run(paths, config, api, jobs, Frequencies(frequencies)))
+        asyncio.run(_run(paths, config, api, jobs, Frequencies(frequencies), successor))
     finally:
         os.close(lock)
+    successor.follow()
 
 
-async def _run(paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: Frequencies) -> None:
+async def _run(
+    paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: Frequencies, successor: Successor
+) -> None:
+    notifier = Notifier()
     stopping = asyncio.Event()
     windows = Windows(Lineage(), time.monotonic_ns, shift_ns=clock_offset_ns())
     governor = Governor(
@@ -86,14 +102,24 @@ async def _run(paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: 
         frequencies=frequencies.look,
         tap=windows,
     )
+    governor.pins.update(successor.pins())
     member = _member(governor, config, paths)
 
     def stop() -> None:
         stopping.set()
         governor.wake()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    def end() -> None:
+        successor.told_to_end = True
+        stop()
+
+    def renew() -> None:
+        if successor.begin():
+            stop()
+
+    for number, heed in ((signal.SIGTERM, end), (signal.SIGINT, end), (signal.SIGHUP, renew)):
+        asyncio.get_running_loop().add_signal_handler(number, heed)
+    handover.heed_signals()
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
         server = api(Agent(governor, config, member=member, footprints=Footprints()), paths.api_socket)
@@ -101,17 +127,32 @@ async def _run(paths: Paths, config: Config, api: Api, jobs: Jobs, frequencies: 
         job_server = await _open_to_jobs(jobs, windows, paths)
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
+        notifier.ready(_status(governor))
+
+        def turned() -> None:
+            notifier.beat(time.monotonic_ns(), _status(governor))
+
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(governor.run(time.monotonic_ns, stopping))
+                tasks.create_task(governor.run(time.monotonic_ns, stopping, turned))
                 if member is not None:
                     tasks.create_task(member.run(stopping))
         finally:
+            notifier.reloading() if successor.follows else notifier.stopping()
             await server.close()
             if job_server is not None:
                 await job_server.close()
     finally:
-        await governor.close()
+        if successor.follows:
+            successor.leave(governor.pins.values())
+        await governor.close(release=not successor.follows)
+
+
+def _status(governor: Governor) -> str:
+    """How it stands, in a line."""
+    gpus, cpus, alarms = len(governor.state.gpus), len(governor.state.cpus), governor.alarms
+    told = f"; {len(alarms)} alarms, the first: {alarms[0]}" if alarms else ""
+    return f"{gpus} GPUs, {cpus} CPU packages, {len(governor.pins)} pins{told}"
 
 
 async def _open_to_jobs(jobs: Jobs, windows: Windows, paths: Paths) -> ApiServer | None:

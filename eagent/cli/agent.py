@@ -28,5 +28,5 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
 
     log_to_stderr()
     frequencies = Frequencies(context.paths.sysfs)
-    run_agent(context.paths, context.config(), Server, job_server, frequencies.read)
+    run_agent(context.paths, context.config(), Server, job_server, frequencies.read, context.config)
     return 0

@@ -80,6 +80,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "demo": ("eagent.cli.demo", "watch a budget being shared, on a simulated host"),
     "sim": ("eagent.cli.sim", "make simulated hosts and give them load"),
     "power": ("eagent.cli.power", "put hosts to sleep and wake them, from a management host"),
+    "service": ("eagent.cli.service", "install eagent as a service of systemd, or take it away"),
     "agent": ("eagent.cli.agent", "run the agent alone (systemd does this)"),
     "warden": ("eagent.cli.warden", "run the warden alone (systemd does this)"),
 }

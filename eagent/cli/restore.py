@@ -12,6 +12,7 @@ the journal that is damaged or can't be right on this host. Such a value is neve
 Examples:
   eagent restore
   eagent restore --clear-budget
+  eagent restore --offline        from the journal, while no warden runs and whatever runs else: systemd does this
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ Json = dict[str, Any]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `eagent restore`."""
     parser.add_argument("--clear-budget", action="store_true", help="end the budget too, if there is one")
+    parser.add_argument(
+        "--offline", action="store_true", help="go by the journal alone: do not ask an agent or a warden"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Through the agent if there is one, else from the journal."""
     client = context.client()
     try:
+        if args.offline:
+            raise NoAgentError
         if args.clear_budget:
             client.request("DELETE", "/v1/budget")
         answer = client.request("POST", "/v1/restore")
@@ -46,7 +52,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             _refuse_beside_mesh(context)
         from eagent.warden import restore  # only here: a client of the agent needs none of it
 
-        if restore.is_alive(context.paths):
+        if not args.offline and restore.is_alive(context.paths):
             outcome = restore.restore_through_warden(context.paths, context.config(), clear_budget=args.clear_budget)
         else:
             outcome = restore.restore_offline(context.paths, context.config(), clear_budget=args.clear_budget)

@@ -23,5 +23,5 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     from eagent.warden.main import run as run_warden
 
     log_to_stderr()
-    run_warden(context.paths, context.config())
+    run_warden(context.paths, context.config(), context.config)
     return 0

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from eagent import handover
 from eagent.config import RUN_MODE, Config, Paths
 from eagent.errors import DriverError, ProtocolError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import KnobName
+from eagent.notify import Notifier
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden import durable
 from eagent.warden.absent import NONE, Absent, load
@@ -30,13 +32,16 @@ from eagent.warden.journal import Journal
 from eagent.warden.nodes import is_open
 from eagent.warden.patience import END_S, Call, hangs, join, leave
 from eagent.warden.server import Server
+from eagent.warden.service import Service, go_on
 from eagent.warden.waiting import Waiting
 from eagent.warden.warden import SETTLE_S, Warden
 from eagent.warden.written import Memory
+from eagent.wire import Message
 
 log = logging.getLogger("eagent.warden")
 
 SPARE = Path("/dev/shm")  # memory, of whose room the run directory's file system takes none
+WAITS = "waits for the driver, which does not answer: nothing is governed"
 START_S = 1.5  # a driver that takes longer over its start is waited for, and that is said within two seconds
 
 
@@ -82,10 +87,15 @@ def _end_when_told() -> None:
 
 
 @contextlib.contextmanager
-def _govern(paths: Paths, config: Config) -> Iterator[Host]:
+def _govern(paths: Paths, config: Config, left: Message) -> Iterator[Host]:
     """Take the knobs over, with the loop running. Each step may wait for the driver, in a thread that need not be main.
 
     At the end a call that still hangs is left alone, and the process with it.
+
+    Args:
+        paths: Where things are.
+        config: The operator's wishes.
+        left: What a predecessor held, and handed over.
     """
     with contextlib.ExitStack() as stack:
         boot_id = _boot_id(paths)
@@ -107,6 +117,7 @@ def _govern(paths: Paths, config: Config) -> Iterator[Host]:
         memory.resume(loop, warden.devices)
         for problem in memory.problems:
             log.warning("%s", problem)
+        go_on(warden, left, time.monotonic_ns())
         bodies = (loop.sample, loop.actuate)
         threads = [threading.Thread(target=body, name=f"hot loop: {body.__name__}", daemon=True) for body in bodies]
         for thread in threads:
@@ -180,6 +191,8 @@ def _close(loop: Loop, ring: Path) -> None:
 
 
 def _let_go(warden: Warden, loop: Loop, most_s: float) -> None:
+    if warden.handed_over:
+        return
     warden.release()
     if warden.budget is None:  # in order nothing is left to be remembered; a budget's next warden goes on
         with contextlib.suppress(RefusedError):
@@ -196,21 +209,38 @@ def put_back(warden: Warden, most_s: float, gives_up: Callable[[], bool] = lambd
     return False
 
 
-def run(paths: Paths, config: Config) -> None:
-    """Be the warden until SIGTERM or SIGINT.
+def run(paths: Paths, config: Config, check: Callable[[], object] = lambda: None) -> None:
+    """Be the warden until SIGTERM or SIGINT. On SIGHUP it hands over to the program and configuration on the disk.
+
+    Args:
+        paths: Where things are.
+        config: The operator's wishes.
+        check: Reads the configuration as a successor would, and raises what would end that.
 
     Raises:
         UnavailableError: another warden runs, or eagent's directories can't be made.
         DriverError: no usable driver.
     """
+    left = _be(paths, config, check)
+    if left is not None:
+        handover.become_successor(left)
+
+
+def _be(paths: Paths, config: Config, check: Callable[[], object]) -> Message | None:
+    """Be the warden to its end; what its successor is to get, if it is to have one."""
+    left, notifier = handover.take(), Notifier()
     follow_parent()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(paths))
-        host = _take_over_in_time(stack, paths, config, functools.partial(_serve_meanwhile, path=paths.warden_socket))
+        meanwhile = functools.partial(_serve_meanwhile, path=paths.warden_socket, notifier=notifier)
+        host = _take_over_in_time(stack, paths, config, meanwhile, left)
         for device in host.warden.devices:
             if not device.power_limit.writable:
                 log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
-        server = Server(host.warden, paths.warden_socket)
+        service = Service(notifier, host.warden, host.loop, config, check)
+        may_renew = lambda: service.may_renew(time.monotonic_ns())  # noqa: E731
+        server = Server(host.warden, paths.warden_socket, may_renew, service.turned, notifier.period_s)
+        notifier.ready(service.status(time.monotonic_ns()))
         packages = len(host.warden.devices) - host.loop.gpus
         kind = "simulated" if host.loop.simulated_host else "real"
         log.info("ready: %d GPUs, %s, and %d CPU packages", host.loop.gpus, kind, packages)
@@ -218,13 +248,25 @@ def run(paths: Paths, config: Config) -> None:
             server.serve()
         finally:
             server.close()
+        if not server.told_to_renew:
+            notifier.stopping()
+            return None
+        notifier.reloading()
+        left = host.warden.hand_over(time.monotonic_ns())
+    if server.told_to_end:  # another thread got the signal meanwhile: it is the successor's
+        os.kill(os.getpid(), signal.SIGTERM)
+    return left
 
 
 Taking = Call[Host]
 
 
 def _take_over_in_time(
-    stack: contextlib.ExitStack, paths: Paths, config: Config, meanwhile: Callable[[Taking, int], None]
+    stack: contextlib.ExitStack,
+    paths: Paths,
+    config: Config,
+    meanwhile: Callable[[Taking, int], None],
+    left: Message | None = None,
 ) -> Host:
     """Take the knobs over in a thread beside, so that a driver that hangs keeps nobody from ending us.
 
@@ -233,13 +275,14 @@ def _take_over_in_time(
         paths: Where things are.
         config: The operator's wishes.
         meanwhile: Called where the driver does not answer at once, with when it was asked: returns when it has.
+        left: What a predecessor held, and handed over.
 
     Raises:
         UnavailableError, DriverError: as `take_over`.
         SystemExit: told to end.
     """
     since_ns = time.monotonic_ns()
-    taking = Call(lambda: stack.enter_context(_govern(paths, config)), "takes over")
+    taking = Call(lambda: stack.enter_context(_govern(paths, config, left or {})), "takes over")
     try:
         if not taking.wait(START_S):
             log.warning("the driver does not answer yet: nothing is governed until it does; knobs stay as they are")
@@ -257,11 +300,12 @@ def _wait(taking: Taking, _: int) -> None:
         pass
 
 
-def _serve_meanwhile(taking: Taking, since_ns: int, path: Path) -> None:
-    """Say at the warden's socket that the driver is waited for."""
+def _serve_meanwhile(taking: Taking, since_ns: int, path: Path, notifier: Notifier) -> None:
+    """Say at the warden's socket, and to the service manager, that the driver is waited for."""
     waiting = Waiting(lambda: taking.ended, since_ns, time.monotonic_ns)
-    server = Server(waiting, path)
+    server = Server(waiting, path, turned=lambda now_ns: notifier.beat(now_ns, WAITS))
     waiting.at_end = server.stop
+    notifier.ready(WAITS)  # to start another would not help, and who waits for us need not wait for the driver
     try:
         server.serve()
     finally:

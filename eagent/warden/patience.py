@@ -27,9 +27,9 @@ END_S = 2.0
 EXIT_HUNG = 75  # EX_TEMPFAIL of sysexits.h: another start may do better
 
 
-def hangs(beats_ns: tuple[int, int], now_ns: int) -> bool:
+def hangs(beats_ns: tuple[int, int], now_ns: int, after_ns: int = HANGS_AFTER_NS) -> bool:
     """Whether one half of the loop, by its last sign of life, hangs in a call. One that showed none yet does not."""
-    return any(beat_ns and now_ns - beat_ns > HANGS_AFTER_NS for beat_ns in beats_ns)
+    return any(beat_ns and now_ns - beat_ns > after_ns for beat_ns in beats_ns)
 
 
 class Call(Generic[Answer]):

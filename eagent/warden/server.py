@@ -10,8 +10,10 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from eagent import handover
 from eagent.errors import EagentError, ProtocolError
 from eagent.process import check_socket_path
 from eagent.warden.waiting import Waiting
@@ -87,10 +89,24 @@ def _check_texts(field: str, values: object) -> None:
 class Server:
     """The socket and its clients."""
 
-    def __init__(self, warden: Warden | Waiting, path: Path) -> None:
+    def __init__(
+        self,
+        warden: Warden | Waiting,
+        path: Path,
+        may_renew: Callable[[], bool] = lambda: False,
+        turned: Callable[[int], None] = lambda _: None,
+        turn_s: float | None = None,
+    ) -> None:
         """Listen at `path`, in the place of a socket that a dead warden left.
 
         The caller holds the warden's lock, so no living warden can own that socket.
+
+        Args:
+            warden: Who answers.
+            path: The socket's.
+            may_renew: Whether to return from `serve` on SIGHUP, so that a successor can take over.
+            turned: Called after each turn, with the monotonic time.
+            turn_s: The longest time between two turns; None: as long as nobody asks.
 
         Raises:
             OSError: the socket can't be made.
@@ -100,6 +116,11 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self.told_to_end = False  # by a signal
+        self.told_to_renew = False  # likewise; signals are held back for the successor then
+        self._hung_up = False
+        self._may_renew = may_renew
+        self._turned = turned
+        self._turn_s = turn_s
         check_socket_path(path)
         path.unlink(missing_ok=True)
         self._listener = socket.socket(
@@ -115,24 +136,30 @@ class Server:
         self._clients: set[socket.socket] = set()
 
     def serve(self) -> None:
-        """Answer until SIGTERM or SIGINT."""
+        """Answer until SIGTERM or SIGINT, or a SIGHUP that is heeded."""
         waker, wakened = socket.socketpair()
         waker.setblocking(False)
         self._selector.register(wakened, selectors.EVENT_READ)
         signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up())
+        handover.heed_signals()
         try:
             while not self._stopping:
                 # What is entered comes of a request: with nothing entered there is nothing to wake up for.
-                for key, _ in self._selector.select(TICK_S if self._warden.entered else None):
+                for key, _ in self._selector.select(TICK_S if self._warden.entered else self._turn_s):
                     if key.fileobj is self._listener:
                         self._accept()
                     elif key.fileobj is wakened:
                         wakened.recv(64)
                     elif isinstance(key.fileobj, socket.socket):
                         self._receive(key.fileobj)
-                self._warden.tick(time.monotonic_ns())
+                now_ns = time.monotonic_ns()
+                self._warden.tick(now_ns)
+                self._turned(now_ns)
+                if self._hung_up:
+                    self._renew()
         finally:
             signal.set_wakeup_fd(-1)
             waker.close()
@@ -141,6 +168,16 @@ class Server:
     def _end(self) -> None:
         self.told_to_end = True
         self.stop()
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    def _renew(self) -> None:
+        self._hung_up = False
+        if self._may_renew():
+            handover.hold_signals()
+            self.told_to_renew = True
+            self.stop()
 
     def stop(self) -> None:
         """Make `serve` return."""

@@ -89,6 +89,7 @@ class Warden:
         self._lease_mhz: dict[str, int] = {}
         self._lease_preferences: dict[str, str] = {}
         self._lease_until_ns = 0
+        self.handed_over = False
         self._alarms: list[str] = []
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
         taken = (self._take_package(package, i) for i, package in enumerate(packages))
@@ -342,6 +343,12 @@ class Warden:
         packages = {device.uuid for device in self.devices if device.kind is DeviceKind.CPU}
         texts = self._processors.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid in packages}, preferences)
         return self._clocks.wish({uuid: mhz for uuid, mhz in asked_mhz.items() if uuid not in packages}), texts
+
+    def hand_over(self, now_ns: int) -> Message:
+        """Leave all knobs as they are, for a successor; the lease that runs, as `lease` takes it, or nothing."""
+        self.handed_over = True
+        held = {"limits_mw": self._lease_mw, "clocks_mhz": self._lease_mhz, "preferences": self._lease_preferences}
+        return held if self.leased(now_ns) else {}
 
     def release(self) -> Message:
         """End the lease now."""
