@@ -62,23 +62,24 @@ def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def own_command(executable: str = sys.executable, code: Path | None = None) -> str:
+def own_command(executable: str = sys.executable, code: Path | None = None, base: str = sys.base_prefix) -> str:
     """How a unit starts this eagent.
 
     Args:
         executable: This Python.
         code: The directory of eagent's code; None: of this one's.
+        base: The Python that a virtual environment is made from.
 
     Raises:
         RefusedError: services could not see it, or somebody else than root could change what root would run.
     """
     program = Path(executable).with_name("eagent")
     command: Sequence[str] = [str(program)] if program.is_file() else [executable, "-m", "eagent"]
-    for place in (Path(executable), code or Path(eagent.__file__).parent):
+    for place in (Path(executable), code or Path(eagent.__file__).parent, Path(base)):
         if any(place.is_relative_to(unseen) for unseen in UNSEEN):
             raise RefusedError(
                 f"{place}: services see no homes and have a /tmp of their own: install eagent elsewhere, "
-                "for example with `python3 -m venv /opt/eagent`"
+                "for example with `/usr/bin/python3 -m venv /opt/eagent`"
             )
         if not PLAIN.fullmatch(str(place)):
             raise RefusedError(f"{place}: a path with such characters can't stand in a unit: install eagent elsewhere")
