@@ -51,7 +51,8 @@ def hold_lock(path: Path, what: str) -> int:
     """Take the lock that only one process may hold; the kernel drops it when the process ends, however it ends.
 
     Args:
-        path: The lock file, made if need be. Its text is the holder's pid, for people.
+        path: The lock file, made if need be. Its text is the holder's pid, for people. Nobody else may open it, because
+            who can read a file can lock it; and no link is followed to where somebody else would have us write.
         what: The holder's name in the error: "agent", "warden".
 
     Returns:
@@ -61,7 +62,7 @@ def hold_lock(path: Path, what: str) -> int:
         UnavailableError: another process holds it.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as problem:
         raise UnavailableError(f"{path}: {problem.strerror}") from None
     try:

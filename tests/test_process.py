@@ -29,6 +29,16 @@ os.kill(os.getpid(), 9)
     os.close(hold_lock(tmp_path / "lock", "warden"))
 
 
+def test_a_lock_is_nobody_elses_to_take_and_no_link_is_followed(tmp_path: Path) -> None:
+    os.close(hold_lock(tmp_path / "lock", "warden"))
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "victim").write_text("as it was")
+    (tmp_path / "link").symlink_to(tmp_path / "victim")
+    with pytest.raises(UnavailableError, match="link: Too many levels of symbolic links"):
+        hold_lock(tmp_path / "link", "warden")
+    assert (tmp_path / "victim").read_text() == "as it was"
+
+
 def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnavailableError, match="Not a directory"):
