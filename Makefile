@@ -55,6 +55,10 @@ torture: $(VENV)/.dev ## kill, stop and disturb eagent on simulated hosts, at ra
 torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: the torture must fail for each [ARGS=name]
 	@$(BIN)/python -m tests.torture.mutants $(ARGS)
 
+.PHONY: deb
+deb: build ## make the Debian package, for this machine's Python version and processor [into dist/]
+	@$(BIN)/python debian/build.py dist
+
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [MINUTES=30 of churn, ARGS='-k large']
 	@EAGENT_SOAK_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -n 2 -m soak $(ARGS)
 

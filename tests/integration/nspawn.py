@@ -21,7 +21,7 @@ from pathlib import Path
 import eagent
 from eagent.service.files import shipped
 
-OPT = "/opt/eagent"  # where eagent is installed on it
+OPT = "/opt/wheel"  # where eagent is installed on it
 BOOT_S, HALT_S = 30.0, 20.0
 ENVIRON = {"PATH": f"{OPT}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
 

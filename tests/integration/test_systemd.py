@@ -6,6 +6,9 @@ import hashlib
 import json
 import signal
 import stat
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,16 @@ from tests.integration.nspawn import Machine, machine, why_no_nspawn
 WARDEN, AGENT = "eagent-warden.service", "eagent-agent.service"
 FREE_W, PINNED_W = 400.0, 250.0
 ONLY_SYS_ADMIN = 1 << 21
-LOGS = ("var/log/", "var/lib/systemd/", "var/cache/", "run/", "tmp/", "var/tmp/")  # what any boot writes
+CHECKOUT = Path(__file__).parents[2]
+LOGS = (
+    "var/log/",
+    "var/lib/systemd/",
+    "var/lib/dpkg/",
+    "var/cache/",
+    "run/",
+    "tmp/",
+    "var/tmp/",
+)  # what any boot writes
 SIM = """[Service]
 Environment=EAGENT_SIM_HOST=/srv/sim/one/plant
 Environment=EAGENT_SYSFS=/srv/sim/one/kernel/sys
@@ -102,6 +114,7 @@ def test_the_service_from_its_installation_to_its_end(service: Service) -> None:
     the_watchdog_ends_an_agent_that_stands_still(service)
     a_stop_puts_everything_back(service)
     an_uninstallation_leaves_the_tree_as_it_was(service, before)
+    the_package_does_the_same(service, before)
 
 
 def it_is_ready_once_it_is_installed_and_has_no_privilege_that_it_does_not_need(service: Service) -> None:
@@ -137,19 +150,20 @@ def its_log_in_the_journal_has_priorities_and_no_time_of_its_own(service: Servic
 
 def an_upgrade_in_place_keeps_holds_pins_and_budget(service: Service) -> None:
     service.pin()
-    _upgrade(service)
+    _upgrade(service, "eagent", "service", "install")
     service.eagent("budget", "set", "900W", "--fixed-w", "200W", "--safe-cap", "150W")
     service.on.until(lambda: sum(service.limits_w()) <= 700, 5, "the budget is in force")
-    _upgrade(service)
+    _upgrade(service, "eagent", "service", "install")
     assert "900" in service.eagent("budget")
     service.eagent("budget", "clear")
     service.on.until(lambda: service.limits_w() == [PINNED_W, FREE_W], 8, "only the pin stands")
 
 
-def _upgrade(service: Service) -> None:
+def _upgrade(service: Service, *words: str) -> None:
+    """Run a command that has both become their successors: neither ends, and nothing that is held moves."""
     pids, since_s = [service.pid(unit) for unit in (WARDEN, AGENT)], service.plant.time_s
     started = [_age(service, unit) for unit in (WARDEN, AGENT)]
-    assert "reload" in service.eagent("service", "install")
+    service.on.run(*words)
     service.on.until(
         lambda: all(_age(service, unit) != old for unit, old in zip((WARDEN, AGENT), started, strict=True)),
         10,
@@ -210,11 +224,34 @@ def an_uninstallation_leaves_the_tree_as_it_was(service: Service, before: dict[s
     told = service.eagent("service", "uninstall")
     assert "left:" not in told
     assert service.limits_w() == [FREE_W, FREE_W]
-    after = _tree(service.on)
-    assert {path: mark for path, mark in after.items() if before.get(path, _mark(Path("/", path))) != mark} == {}
-    assert before.keys() <= after.keys()
-    assert not Path(f"/proc/{service.on.leader}/root/run/eagent").exists()
+    assert _changes(service.on, before) == set()
     service.eagent("service", "uninstall")  # once more is no error
+
+
+def the_package_does_the_same(service: Service, before: dict[str, str]) -> None:
+    if not Path(f"/usr/bin/python{sysconfig.get_python_version()}").exists():
+        return  # a package is for the distribution's Python, and this one is of another version
+    build = [sys.executable, "debian/build.py", str(service.on.root / "srv/sim"), "--quick"]
+    package = subprocess.run(build, check=True, capture_output=True, text=True, cwd=CHECKOUT).stdout.strip()
+    inside = f"/srv/sim/{Path(package).name}"
+    service.on.run("dpkg", "-i", inside)
+    service.await_active()
+    refused = service.on.run("eagent", "service", "install", check=False)
+    assert "eagent's package has installed the service" in refused.stderr
+    service.pin()
+    service.on.until(lambda: "a lease runs" in service.on.show(WARDEN, "StatusText"), 5, "a lease runs")
+    _upgrade(service, "dpkg", "-i", inside)
+    service.on.run("dpkg", "--purge", "eagent")
+    assert service.limits_w() == [FREE_W, FREE_W]
+    assert _changes(service.on, before) == set()
+
+
+def _changes(on: Machine, before: dict[str, str]) -> set[str]:
+    """The paths of files that are neither as they were nor as on this machine."""
+    after = _tree(on)
+    assert not Path(f"/proc/{on.leader}/root/run/eagent").exists()
+    changed = {path for path, mark in after.items() if before.get(path, _mark(Path("/", path))) != mark}
+    return changed | (before.keys() - after.keys())
 
 
 def _tree(on: Machine) -> dict[str, str]:
