@@ -1,6 +1,7 @@
 """Run the agent in the foreground: it reads what the warden measures, decides, and answers the other verbs.
 
-systemd runs it so, as an unprivileged user; in a shell or a container `eagent up` runs agent and warden together.
+systemd runs it so, as an unprivileged user; in a shell or a container `eagent up` runs agent and warden together. On
+SIGHUP it becomes the program and the configuration on the disk, and keeps its pins and its lease.
 
 Examples:
   eagent agent

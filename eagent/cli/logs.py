@@ -14,8 +14,14 @@ _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERRO
 def log_to_stderr(environ: Mapping[str, str] = os.environ) -> None:
     """Send this process's log to stderr, in the form that whoever reads it wants: a person, or systemd's journal."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Journal() if "JOURNAL_STREAM" in environ else logging.Formatter(_LINE))
+    handler.setFormatter(_Journal() if _is_journal(environ) else logging.Formatter(_LINE))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _is_journal(environ: Mapping[str, str]) -> bool:
+    """Whether stderr is what systemd connected to its journal: what a service starts may send its own elsewhere."""
+    about = os.fstat(2)
+    return environ.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
 class _Journal(logging.Formatter):

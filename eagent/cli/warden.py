@@ -1,6 +1,7 @@
 """Run the warden in the foreground: the small privileged half, the only one that writes a knob.
 
-systemd runs it so, as root; in a shell or a container `eagent up` runs agent and warden together.
+systemd runs it so, as root; in a shell or a container `eagent up` runs agent and warden together. On SIGHUP it becomes
+the program and the configuration on the disk, and keeps what it holds.
 
 Examples:
   sudo eagent warden
