@@ -139,7 +139,8 @@ class Host:
     def _records(self) -> list[Path]:
         """What is in the state directory that somebody may want to read later."""
         state = self.at(STATE)
-        return sorted(each for each in state.iterdir() if each.name not in OWN_STATE) if state.is_dir() else []
+        others = sorted(each for each in state.iterdir() if each.name not in OWN_STATE) if state.is_dir() else []
+        return [each for each in others if not each.is_dir() or any(path.is_file() for path in each.rglob("*"))]
 
     def _accounts(self) -> Iterator[Step]:
         users, groups = _names("passwd"), _names("group")

@@ -20,6 +20,7 @@ from tests.integration.nspawn import Machine, machine, why_no_nspawn
 WARDEN, AGENT = "eagent-warden.service", "eagent-agent.service"
 FREE_W, PINNED_W = 400.0, 250.0
 ONLY_SYS_ADMIN = 1 << 21
+AS_AGENT = ("setpriv", "--reuid=eagent", "--regid=eagent", "--clear-groups")
 CHECKOUT = Path(__file__).parents[2]
 LOGS = (
     "var/log/",
@@ -135,9 +136,9 @@ def it_is_ready_once_it_is_installed_and_has_no_privilege_that_it_does_not_need(
     socket = (place / "warden.sock").stat()
     assert (socket.st_uid, str(socket.st_gid)) == (0, agent["Gid"].split()[0])
     assert stat.S_IMODE(socket.st_mode) == 0o660
-    as_agent = ("setpriv", "--reuid=eagent", "--regid=eagent", "--clear-groups")
+    assert service.on.run(*AS_AGENT, "touch", "/var/lib/eagent/audit/agent/x").returncode == 0
     for command in ("rm /run/eagent/warden.sock", "mv /run/eagent/ring /run/eagent/x", "touch /var/lib/eagent/x"):
-        assert service.on.run(*as_agent, "sh", "-c", command, check=False).returncode != 0, command
+        assert service.on.run(*AS_AGENT, "sh", "-c", command, check=False).returncode != 0, command
 
 
 def its_log_in_the_journal_has_priorities_and_no_time_of_its_own(service: Service) -> None:
@@ -189,6 +190,7 @@ def a_killed_warden_is_put_back_and_started_again(service: Service) -> None:
     service.on.until(lambda: service.limits_w() == [PINNED_W, FREE_W], 15, "the agent has its pin held again")
     assert service.pid(AGENT) == pid
     assert service.on.show(WARDEN, "NRestarts") == "1"
+    service.on.run(*AS_AGENT, "rm", "/var/lib/eagent/audit/agent/x")  # what is the agent's stays so
 
 
 def a_killed_agent_is_put_back_and_started_again(service: Service) -> None:
@@ -221,7 +223,7 @@ def a_stop_puts_everything_back(service: Service) -> None:
 
 def an_uninstallation_leaves_the_tree_as_it_was(service: Service, before: dict[str, str]) -> None:
     service.pin()
-    told = service.eagent("service", "uninstall")
+    told = service.eagent("service", "uninstall", "--purge")
     assert "left:" not in told
     assert service.limits_w() == [FREE_W, FREE_W]
     assert _changes(service.on, before) == set()
