@@ -190,6 +190,11 @@ def _close(loop: Loop, ring: Path) -> None:
         leave(ring)
 
 
+def _say_stopping(warden: Warden, notifier: Notifier) -> None:
+    if not warden.handed_over:
+        notifier.stopping()
+
+
 def _let_go(warden: Warden, loop: Loop, most_s: float) -> None:
     if warden.handed_over:
         return
@@ -237,9 +242,9 @@ def _be(paths: Paths, config: Config, check: Callable[[], object]) -> Message | 
         for device in host.warden.devices:
             if not device.power_limit.writable:
                 log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
+        stack.callback(_say_stopping, host.warden, notifier)
         service = Service(notifier, host.warden, host.loop, config, check)
-        may_renew = lambda: service.may_renew(time.monotonic_ns())  # noqa: E731
-        server = Server(host.warden, paths.warden_socket, may_renew, service.turned, notifier.period_s)
+        server = Server(host.warden, paths.warden_socket, service.may_renew, service.turned, notifier.period_s)
         notifier.ready(service.status(time.monotonic_ns()))
         packages = len(host.warden.devices) - host.loop.gpus
         kind = "simulated" if host.loop.simulated_host else "real"
@@ -249,7 +254,6 @@ def _be(paths: Paths, config: Config, check: Callable[[], object]) -> Message | 
         finally:
             server.close()
         if not server.told_to_renew:
-            notifier.stopping()
             return None
         notifier.reloading()
         left = host.warden.hand_over(time.monotonic_ns())

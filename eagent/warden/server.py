@@ -93,7 +93,7 @@ class Server:
         self,
         warden: Warden | Waiting,
         path: Path,
-        may_renew: Callable[[], bool] = lambda: False,
+        may_renew: Callable[[int], bool] = lambda _: False,
         turned: Callable[[int], None] = lambda _: None,
         turn_s: float | None = None,
     ) -> None:
@@ -159,7 +159,7 @@ class Server:
                 self._warden.tick(now_ns)
                 self._turned(now_ns)
                 if self._hung_up:
-                    self._renew()
+                    self._renew(now_ns)
         finally:
             signal.set_wakeup_fd(-1)
             waker.close()
@@ -172,9 +172,9 @@ class Server:
     def _hang_up(self) -> None:
         self._hung_up = True
 
-    def _renew(self) -> None:
+    def _renew(self, now_ns: int) -> None:
         self._hung_up = False
-        if self._may_renew():
+        if self._may_renew(now_ns):
             handover.hold_signals()
             self.told_to_renew = True
             self.stop()
