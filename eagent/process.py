@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import resource
@@ -82,6 +81,8 @@ def follow_parent(environ: Mapping[str, str] = os.environ) -> None:
     parent = environ.get(PARENT)
     if parent is None:
         return
+    import ctypes  # here: half a megabyte that a warden under systemd does without
+
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if str(os.getppid()) != parent:  # it died before we asked

@@ -5,6 +5,7 @@ What it does is C, and needs no GIL: sampler.h reads, actuator.h writes, hotloop
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from ceiling cimport *
@@ -79,7 +80,7 @@ cdef _copy(char *into, str text, size_t room):
 cdef class Loop:
     """The loop over one NVML library and one ring file. Not thread-safe but where it says so."""
 
-    cdef hotloop_t _loop
+    cdef hotloop_t *_loop  # megabytes, most for CPUs that few hosts have: a page that is not touched costs nothing
     cdef bint _open, _made, _virtual
     cdef Py_buffer _written  # a mapped file, which stays as long as this does
     cdef readonly list numbers  # per GPU, the driver's index of it
@@ -117,6 +118,9 @@ cdef class Loop:
         cdef int code
         cdef uint32_t i
         cdef int64_t beaten_ns
+        self._loop = <hotloop_t *> calloc(1, sizeof(hotloop_t))
+        if self._loop == NULL:
+            raise MemoryError
         self._loop.ring.fd = -1
         # A driver may hang in any of its calls: they must not take Python's lock along.
         with nogil:
@@ -136,7 +140,7 @@ cdef class Loop:
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")
-        hotloop_init(&self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time)
+        hotloop_init(self._loop, len(self.numbers), handles, <int64_t> period_ms * 1_000_000, virtual_time)
         self._virtual = virtual_time
         self._loop.actuator.begun_ns = beaten_ns
         self._loop.actuator.limits.ramp.most_mw = ramp_mw_per_s
@@ -181,10 +185,13 @@ cdef class Loop:
             return self._loop.nvml.device_uuid(handle[0], uuid, sizeof(uuid)) if code == NVML_SUCCESS else code
 
     def __dealloc__(self):
+        if self._loop == NULL:
+            return
         self.close()
         if self._made:
-            hotloop_destroy(&self._loop)
+            hotloop_destroy(self._loop)
         PyBuffer_Release(&self._written)
+        free(self._loop)
 
     def close(self):
         """Stop using the driver and the ring. The ring file stays: its readers see the silence."""
@@ -246,7 +253,7 @@ cdef class Loop:
         except OverflowError:
             raise DriverError(f"{energy_path}: counts up to {range_uj}, which is none that a counter has") from None
         zone.limits = len(limit_paths)
-        hotloop_add_package(&self._loop, &zone)
+        hotloop_add_package(self._loop, &zone)
         self.own(i, owner_uw)
         actuator_listen(&self._loop.actuator)
         limits_read(&self._loop.actuator.limits, i, 0)
@@ -582,19 +589,19 @@ cdef class Loop:
         """
         cdef int64_t next_ns
         with nogil:
-            next_ns = hotloop_step(&self._loop, now_ns)
+            next_ns = hotloop_step(self._loop, now_ns)
         return next_ns
 
     def sample(self):
         """Read until `stop`: the body of the loop's first thread. Holds no GIL while it runs."""
         with nogil:
-            hotloop_sample(&self._loop)
+            hotloop_sample(self._loop)
 
     def actuate(self):
         """Write until `stop`: the body of the loop's second thread. Holds no GIL while it runs."""
         with nogil:
-            hotloop_actuate(&self._loop)
+            hotloop_actuate(self._loop)
 
     def stop(self):
         """Make `sample` and `actuate` return, each when it has done what it is at. Thread-safe."""
-        hotloop_stop(&self._loop)
+        hotloop_stop(self._loop)

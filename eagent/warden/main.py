@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,8 +326,9 @@ def _claim(loop: Loop) -> list[socket.socket]:
     """
     claims = []
     for i in range(loop.gpus):
-        device = f"{loop.simulated_host or ''}:{loop.uuid(i)}"
-        name = f"\0eagent-warden-{hashlib.sha256(device.encode()).hexdigest()}"
+        # A real GPU's UUID is its own. Simulated hosts may have the same ones; a path would be too long for a name.
+        place = zlib.crc32((loop.simulated_host or "").encode())
+        name = f"\0eagent-warden-{place:08x}-{loop.uuid(i)}"
         claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         claims.append(claim)
         try:

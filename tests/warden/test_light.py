@@ -1,0 +1,34 @@
+"""The privileged process stays small: what it imports, and the memory that its loop takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HEAVY = (
+    *("asyncio", "ctypes", "h11", "hashlib", "multiprocessing", "prometheus_client", "psutil", "pynvml", "rich"),
+    *("ssl", "subprocess", "tempfile", "tomllib", "urllib.request", "zmq"),
+)
+PROGRAM = "import sys, eagent.cli.warden, eagent.warden.main; print(*[n for n in sys.argv[1:] if n in sys.modules])"
+
+
+def test_the_warden_imports_nothing_that_it_does_without() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *HEAVY], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_loop_takes_memory_only_for_the_devices_that_are_there(rig: Callable[..., Any]) -> None:
+    host = rig(gpus=8)
+    host.die()
+    del host.warden  # the last to hold the loop
+    before_kb = resident_kb()
+    host.start()
+    assert resident_kb() - before_kb < 1024  # room for 2048 CPUs alone is four times as much
+
+
+def resident_kb() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
