@@ -35,7 +35,7 @@ demo: $(VENV)/.runtime ## run `eagent demo` on simulated hosts [HOSTS=3 TRACE=fi
 	@$(BIN)/eagent demo $(if $(HOSTS),--hosts '$(HOSTS)') $(if $(TRACE),--trace '$(TRACE)') $(if $(JSON),--json '$(JSON)') $(if $(SECONDS),--seconds '$(SECONDS)')
 
 ##@ Working on it
-.PHONY: venv build test torture torture-mutants soak asan referee lint format bench calibrate clean help
+.PHONY: venv build test torture torture-mutants fuzz soak asan referee lint format bench calibrate clean help
 venv: $(VENV)/.dev ## make .venv with eagent, editable, and all that tests and checks need
 
 build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
@@ -58,6 +58,8 @@ torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: th
 .PHONY: deb
 deb: build ## make the Debian package, for this machine's Python version and processor [into dist/]
 	@$(BIN)/python debian/build.py dist
+fuzz: $(VENV)/.dev ## hostile bytes at every door: the warden's socket, HTTP, mesh, files [SECONDS=320 SEED=n ARGS=target]
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(ARGS)
 
 soak: $(VENV)/.dev ## run what takes minutes and gigabytes, and no other test [MINUTES=30 of churn, ARGS='-k large']
 	@EAGENT_SOAK_MINUTES='$(MINUTES)' $(BIN)/python -m pytest -n 2 -m soak $(ARGS)

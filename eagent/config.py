@@ -11,7 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent.errors import ConfigError
-from eagent.options import Devices, File, Foreign, Gangs, Listen, Mode, Names, Number, Option, PublicKey, Text, hint
+from eagent.options import (
+    Devices,
+    File,
+    Foreign,
+    Gangs,
+    Listen,
+    Mode,
+    Names,
+    Number,
+    Option,
+    PublicKey,
+    Text,
+    hint,
+    told,
+)
 
 LET_GO_S, RAMPED_LET_GO_S = 5.0, 60.0
 DEFAULT_FILE = Path("/etc/eagent/eagent.toml")
@@ -293,12 +307,12 @@ def parse(text: str, name: str) -> Config:
     for section, table in document.items():
         options = OPTIONS.get(section)
         if options is None:
-            raise ConfigError(f"{name}: unknown section [{section}]{hint(section, OPTIONS)}")
+            raise ConfigError(f"{name}: unknown section {_bracketed(section)}{hint(section, OPTIONS)}")
         if not isinstance(table, dict):
             raise ConfigError(f"{name}: {section}: must be a section, [{section}]")
         for key, value in table.items():
             if key not in options:
-                raise ConfigError(f"{name}: [{section}] has no key {key!r}{hint(key, options)}")
+                raise ConfigError(f"{name}: [{section}] has no key {told(key)}{hint(key, options)}")
             values[section][key] = options[key].read(value, f"{name}: [{section}] {key}")
     mesh = _mesh(values.pop("mesh"), name)
     flat = {key: value for section in values.values() for key, value in section.items()}
@@ -313,6 +327,10 @@ def parse(text: str, name: str) -> Config:
             f"{name}: [host] ramp_w_per_s = {config.ramp_w_per_s:g}: must be 0 (no ramp) or at least 1 watt a second"
         )
     return config
+
+
+def _bracketed(section: str) -> str:
+    return f"[{section}]" if told(section) == f"'{section}'" else told(section)
 
 
 def _mesh(values: dict[str, object], name: str) -> Mesh | None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from eagent.errors import ConfigError
 
+_TEXT_MAX = 100  # characters of what was found
 _TOLD_MAX = 20  # a site may have thousands of hosts
 _LISTEN = re.compile(r"\S{1,255}:[0-9]{1,5}")
 _PUBLIC_KEY = re.compile(r"[0-9A-Fa-f]{64}")
@@ -42,7 +43,7 @@ class Number:
         allowed = int if self.whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, allowed) or not self.low <= value <= self.high:
             raise ConfigError(
-                f"{where} = {value!r}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+                f"{where} = {told(value)}: must be a {kind} from {self.low:g} to {self.high:g} {self.unit}".rstrip()
             )
         return value if self.whole else float(value)
 
@@ -53,7 +54,7 @@ class Text:
 
     def read(self, value: object, where: str) -> str:
         if not isinstance(value, str) or not value:
-            raise ConfigError(f"{where} = {value!r}: must be a text")
+            raise ConfigError(f"{where} = {told(value)}: must be a text")
         return value
 
 
@@ -66,14 +67,14 @@ class Gangs:
             'must be a list of lists of at least two devices, such as [["gpu0", "gpu1"]], each device in one of them'
         )
         if not isinstance(value, list):
-            raise ConfigError(f"{where} = {value!r}: {right}")
+            raise ConfigError(f"{where} = {told(value)}: {right}")
         for gang in value:
             if not isinstance(gang, list) or len(gang) < 2 or not all(isinstance(name, str) and name for name in gang):
-                raise ConfigError(f"{where}: {gang!r}: {right}")
+                raise ConfigError(f"{where}: {told(gang)}: {right}")
         names = [name for gang in value for name in gang]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ConfigError(f"{where}: {twice[0]} stands in it twice: {right}")
+            raise ConfigError(f"{where}: {told(twice[0])} stands in it twice: {right}")
         return tuple(tuple(gang) for gang in value)
 
 
@@ -83,7 +84,7 @@ class Mode:
 
     def read(self, value: object, where: str) -> str:
         if value not in ("observe", "act"):
-            raise ConfigError(f'{where} = {value!r}: must be "observe" (only say what would be done) or "act"')
+            raise ConfigError(f'{where} = {told(value)}: must be "observe" (only say what would be done) or "act"')
         return str(value)
 
 
@@ -94,8 +95,8 @@ class Foreign:
     def read(self, value: object, where: str) -> str:
         if value not in ("respect", "overrule", "report"):
             raise ConfigError(
-                f'{where} = {value!r}: must be "respect" (leave the knob to them), "overrule" (write ours again) or '
-                '"report" (say so, and go on when our own wish changes)'
+                f'{where} = {told(value)}: must be "respect" (leave the knob to them), "overrule" (write ours again) '
+                'or "report" (say so, and go on when our own wish changes)'
             )
         return str(value)
 
@@ -106,7 +107,7 @@ class Devices:
 
     def read(self, value: object, where: str) -> tuple[str, ...]:
         if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
-            raise ConfigError(f'{where} = {value!r}: must be a list of devices, such as ["gpu0"], or ["all"]')
+            raise ConfigError(f'{where} = {told(value)}: must be a list of devices, such as ["gpu0"], or ["all"]')
         return tuple(value)
 
 
@@ -116,7 +117,7 @@ class File:
 
     def read(self, value: object, where: str) -> Path:
         if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-            raise ConfigError(f"{where} = {value!r}: must be an absolute path")
+            raise ConfigError(f"{where} = {told(value)}: must be an absolute path")
         return Path(value)
 
 
@@ -135,7 +136,8 @@ class Names:
             or len(set(value)) < len(value)
         ):
             raise ConfigError(
-                f"{where} = {value!r}: must be a list of 1 to {self.most} {self.what}: letters, digits and any of '.-_'"
+                f"{where} = {told(value)}: must be a list of 1 to {self.most} {self.what}: "
+                "letters, digits and any of '.-_'"
             )
         return tuple(value)
 
@@ -146,7 +148,7 @@ class Listen:
 
     def read(self, value: object, where: str) -> str:
         if not isinstance(value, str) or not _LISTEN.fullmatch(value):
-            raise ConfigError(f'{where} = {value!r}: must be HOST:PORT, such as "*:7433"')
+            raise ConfigError(f'{where} = {told(value)}: must be HOST:PORT, such as "*:7433"')
         return value
 
 
@@ -156,8 +158,17 @@ class PublicKey:
 
     def read(self, value: object, where: str) -> str:
         if not isinstance(value, str) or not _PUBLIC_KEY.fullmatch(value):
-            raise ConfigError(f"{where} = {value!r}: must be 64 hexadecimal digits, an Ed25519 public key")
+            raise ConfigError(f"{where} = {told(value)}: must be 64 hexadecimal digits, an Ed25519 public key")
         return value
+
+
+def told(value: object) -> str:
+    """A value as it is written, for one line: never long, and nothing in it that a terminal obeys."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no whole number of thousands of digits, and TOML may hold one
+        return "a number of thousands of digits"
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]}..."
 
 
 def hint(word: str, known: Iterable[str]) -> str:

@@ -87,13 +87,7 @@ cdef class Loop:
     cdef readonly dict left_alone  # by the driver's index, GPUs that did not answer at the start, and why
 
     def __cinit__(
-        self,
-        str library,
-        str ring_path,
-        int period_ms,
-        bint virtual_time=False,
-        uint64_t ramp_mw_per_s=0,
-        list places=None,
+        self, str library, str ring_path, int period_ms, bint virtual_time=False, uint64_t ramp_mw_per_s=0, places=None
     ):
         """Open the library and make the ring.
 
@@ -117,7 +111,6 @@ cdef class Loop:
         cdef const char *path = name
         cdef int code
         cdef uint32_t i
-        cdef int64_t beaten_ns
         self._loop = <hotloop_t *> calloc(1, sizeof(hotloop_t))
         if self._loop == NULL:
             raise MemoryError
@@ -136,7 +129,7 @@ cdef class Loop:
         if count > LIMITS_MAX:
             raise DriverError(f"{count} GPUs; eagent governs at most {LIMITS_MAX} on a host")
         self._find(places, count, handles)
-        beaten_ns = ring_beaten_ns(ring_path.encode())
+        cdef int64_t beaten_ns = ring_beaten_ns(ring_path.encode())
         code = ring_create(&self._loop.ring, ring_path.encode())
         if code:
             raise RingError(f"{ring_path}: {os.strerror(-code)}: the sample ring can't be made here")

@@ -47,7 +47,7 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
         ("[host]\nfixed_w = nan", "x.toml: [host] fixed_w = nan: must be a number from 0 to 1e+06 watts"),
         ("[host]\nfixed_w = true", "x.toml: [host] fixed_w = True: must be a number from 0 to 1e+06 watts"),
         ("[driver]\nsample_period_ms = 1", "sample_period_ms = 1: must be a whole number from 5 to 1000 milliseconds"),
-        ("[host]\ngangs = [['gpu0', 'gpu1'], ['gpu1', 'gpu2']]", "gpu1 stands in it twice"),
+        ("[host]\ngangs = [['gpu0', 'gpu1'], ['gpu1', 'gpu2']]", "'gpu1' stands in it twice"),
         ("[host]\ngangs = [['gpu0']]", "must be a list of lists of at least two devices"),
         ("[host]\nramp_w_per_s = 0.5", "ramp_w_per_s = 0.5: must be 0 (no ramp) or at least 1 watt a second"),
         ("[host]\nramp_w_per_s = -1", "ramp_w_per_s = -1: must be a number from 0 to 1e+06 watts a second"),
@@ -83,6 +83,23 @@ def test_paths_come_from_the_environment_first() -> None:
 def test_what_the_parser_gives_up_on_is_a_config_error(text: str) -> None:
     with pytest.raises(ConfigError, match="x: not TOML"):
         config.parse(text, "x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["\\u001b"]',
+        '[host]\n"\\n" = 1',
+        "[host]\nfixed_w = 0x" + "f" * 6000,  # Python converts it to no decimal text
+        "[host]\nforeign = '" + "x" * 9000 + "'",
+        '[host]\ngangs = [["\\u001b", "\\u001b"]]',
+    ],
+)
+def test_an_error_is_one_short_line_whatever_is_in_the_file(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, "x.toml")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 MESH = """[mesh]

@@ -143,6 +143,7 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
         self.idle = True  # nothing of a request has arrived
         self.last = False  # close after the next response
+        self._is_head = False  # whose response has no body, a refusal neither
 
     async def serve(self) -> None:
         """Answer until the client closes, errs, idles, or `last` is set."""
@@ -181,6 +182,7 @@ class _Connection:
     async def _request(self) -> tuple[h11.Request | None, bytes | None]:
         """The next request with its whole body: no request when the client closed, no body when it is too long."""
         request: h11.Request | None = None
+        self._is_head = False
         body = bytearray()
         while True:
             event = self._http.next_event()
@@ -191,6 +193,7 @@ class _Connection:
                 self._http.receive_data(await self._reader.read(READ_BYTES))
             elif isinstance(event, h11.Request):
                 request = event
+                self._is_head = event.method == b"HEAD"
                 if _declared_length(event) > self._bounds.body_bytes:
                     return request, None
             elif isinstance(event, h11.Data):
@@ -205,7 +208,7 @@ class _Connection:
     async def _refuse(self, status: int, line: str) -> None:
         """An error response after which the connection can only be closed."""
         self.last = True
-        await self._send(reply_error(status, line), with_body=True)
+        await self._send(reply_error(status, line), with_body=not self._is_head)
 
     async def _send(self, reply: Reply, *, with_body: bool) -> None:
         headers = [

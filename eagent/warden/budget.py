@@ -41,7 +41,7 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
         )
     strangers = budget.safe_caps_w.keys() - {device.uuid for device in devices}
     if strangers:
-        raise RefusedError(f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]}")
+        raise RefusedError(f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]!r}")
     writable = [device for device in devices if device.power_limit.writable]
     if not writable:
         reasons = "; ".join(f"{device.label} power limit: {device.power_limit.why}" for device in devices)

@@ -46,7 +46,7 @@ def _answer(warden: Warden | Waiting, request: Message, now_ns: int) -> Message:
             return warden.hello()
         case {"op": "status"}:
             return warden.status(now_ns)
-        case {"op": "lease", "limits_mw": dict(limits_mw), "ttl_s": int() | float() as ttl_s}:
+        case {"op": "lease", "limits_mw": dict(limits_mw), "ttl_s": int() | float() as ttl_s} if ttl_s is not True:
             clocks_mhz, preferences = request.get("clocks_mhz", {}), request.get("preferences", {})
             _check_whole("limits_mw", limits_mw, "milliwatts")
             _check_whole("clocks_mhz", clocks_mhz, "megahertz")

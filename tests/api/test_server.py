@@ -128,6 +128,16 @@ def test_head_has_the_length_of_get_and_no_body(service: Any, path: Path) -> Non
     with_server(service, path, work)
 
 
+def test_a_head_that_is_refused_has_no_body(service: Any, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(talk: Talk) -> None:
+        head = b"HEAD /v1/status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n"
+        assert (await talk.ask(head, "HEAD"))[0].status_code == 400
+        assert await talk.closed()
+
+    with_server(service, path, work)
+    assert caplog.records == []
+
+
 def test_a_body_arrives_whole_in_pieces_or_in_chunks(service: Any, path: Path) -> None:
     async def work(talk: Talk) -> None:
         head = b"PUT /v1/budget HTTP/1.1\r\nHost: x\r\n"

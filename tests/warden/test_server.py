@@ -46,6 +46,18 @@ def test_a_long_mistake_does_not_come_back_at_length(one_rig: Any) -> None:
     assert len(dispatch(one_rig.warden, packet, one_rig.now_ns)["error"]) <= 2000
 
 
+def test_what_is_in_an_error_is_one_line_whatever_was_sent(one_rig: Any) -> None:
+    request = {"op": "budget_set", "budget_mw": 2_000_000, "fixed_mw": 0, "safe_caps_mw": {"\n\x1b[2J": 1}}
+    reply = dispatch(one_rig.warden, wire.encode(request), one_rig.now_ns)
+    assert "devices that are not here" in reply["error"]
+    assert reply["error"].isprintable()
+
+
+def test_a_truth_is_no_time(one_rig: Any) -> None:
+    request = {"op": "lease", "limits_mw": {}, "ttl_s": True}
+    assert dispatch(one_rig.warden, wire.encode(request), one_rig.now_ns)["ok"] is False
+
+
 @pytest.fixture
 def one_rig(rig: MakeRig) -> Any:
     """One warden for all examples of a test."""

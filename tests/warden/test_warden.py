@@ -214,7 +214,7 @@ def test_a_budget_of_absurd_numbers_is_refused_and_not_stored(rig: MakeRig, budg
 
 def test_safe_caps_for_strangers_are_refused(rig: MakeRig) -> None:
     host = rig()
-    with pytest.raises(RefusedError, match="devices that are not here, such as GPU-stranger"):
+    with pytest.raises(RefusedError, match="devices that are not here, such as 'GPU-stranger'"):
         host.warden.budget_set(Budget(5000, 0, {"GPU-stranger": 100.0}))
 
 

@@ -1,0 +1,74 @@
+"""A little of `make fuzz` in every run of the tests, and that it finds what is broken on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eagent.telemetry import _ring
+from eagent.warden import server, warden
+from tests.fuzz.main import TARGETS, play
+
+EXAMPLES = {"commands": 10, "http": 30}  # the others are quick
+SEED = 1
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_hostile_input_does_no_harm(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EAGENT_SIM_HOST", "")  # what a target sets is undone
+    assert play(name, SEED, 0, EXAMPLES.get(name, 50)) == 1
+
+
+def a_limit_of_any_size_is_taken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(warden, "check_range", lambda *_: None)
+
+
+def the_envelope_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(warden.Warden, "_envelope_mw", lambda _: 10**9)
+
+
+def a_lease_ends_late(patch: pytest.MonkeyPatch) -> None:
+    real = warden.Warden.lease
+
+    def lease(self: Any, limits: Any, ttl_s: float, *rest: Any) -> Any:
+        real(self, limits, min(ttl_s * 20, 60.0), *rest)
+        return {}
+
+    patch.setattr(warden.Warden, "lease", lease)
+
+
+def a_refused_lease_is_applied(patch: pytest.MonkeyPatch) -> None:
+    real = server.dispatch
+
+    def dispatch(*arguments: Any) -> Any:
+        reply = real(*arguments)
+        return reply if "lease" not in str(arguments[1]) else {"ok": False, "error": "refused"}
+
+    patch.setattr("tests.fuzz.commands.dispatch", dispatch)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        a_limit_of_any_size_is_taken,
+        the_envelope_is_not_asked_for,
+        a_lease_ends_late,
+        a_refused_lease_is_applied,
+    ],
+)
+def test_a_warden_that_is_broken_on_purpose_is_found_out(break_it: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EAGENT_SIM_HOST", "")
+    break_it(monkeypatch)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        play("commands", SEED, 0, 100, shrink=False)
+
+
+def test_a_reader_that_gives_too_much_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(_ring.RingReader):
+        def drain(self) -> Any:
+            return [None] * 100_000
+
+    monkeypatch.setattr("tests.fuzz.forms.RingReader", Reader)
+    with pytest.raises(AssertionError):
+        play("ring", SEED, 0, 50, shrink=False)
