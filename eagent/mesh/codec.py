@@ -308,7 +308,7 @@ def _unpack(packet: bytes, most_bytes: int) -> tuple[int, Sequence[Any]]:
         raise ProtocolError("a message is a list that begins with its version and kind")
     version, kind, *fields = message
     if version != VERSION or isinstance(version, bool):
-        raise ProtocolError(f"message of version {version!r}; this is version {VERSION}")
+        raise ProtocolError(f"this is version {VERSION}, and not {version!r}"[:200])
     return _whole(kind, 0, 255), fields
 
 

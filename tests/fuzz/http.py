@@ -21,6 +21,7 @@ DEVICES = ("gpu0", "gpu1")
 PATHS = ("/v1/status", "/v1/plan", "/v1/budget", "/v1/devices/gpu0/pin", "/v1/devices/%00/explain", "/v1/restore", "/")
 MORE = ("", "", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "A: \0\r\n")
 WAIT_S = 10.0
+NOT_IMPLEMENTED = 501  # what HTTP has for a transfer encoding that is none of ours
 
 
 class Service:
@@ -140,7 +141,7 @@ def target() -> tuple[Any, Any]:
         received = asyncio.run(_talk(directory / "api.sock", sent))
         assert complaints.lines == []
         for status, body in answers(received):
-            assert status < 500, f"{status} {body!r}"
+            assert status < 500 or status == NOT_IMPLEMENTED, f"{status} {body!r}"
             if status >= 400 and body:
                 check_line(json.loads(body)["error"], 20_000)
 

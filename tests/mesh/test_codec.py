@@ -219,3 +219,9 @@ def test_a_stored_state_that_contradicts_itself_is_refused() -> None:
     ):
         with pytest.raises(ProtocolError, match="contradicts itself"):
             decode_state(encode_state(state))
+
+
+def test_an_error_is_short_whatever_was_sent() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode(msgpack.packb(["x" * 60_000, 1]))
+    assert len(str(caught.value)) <= 200
