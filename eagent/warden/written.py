@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import mmap
 import os
 import stat
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,11 @@ class Written:
 
 def salt_of(uuid: str, boot_id: str) -> int:
     """What makes a slot's check its device's and its boot's own."""
-    return int.from_bytes(hashlib.blake2b(f"{boot_id} {uuid}".encode(), digest_size=8).digest(), "little")
+    return zlib.crc32(f"{boot_id} {uuid}".encode()) << 32 | zlib.crc32(f"{uuid} {boot_id}".encode())
+
+
+def _digest(boot: bytes) -> bytes:
+    return zlib.crc32(boot).to_bytes(16, "little")
 
 
 def check_of(values: int, salt: int) -> int:
@@ -62,7 +66,7 @@ def check_of(values: int, salt: int) -> int:
 def pack(slots: Mapping[str, Written | None], boot_id: str) -> bytes:
     """A whole file with these slots, in their order; None: it is not known, and stays so until the next write."""
     file = bytearray(SIZE)
-    HEADER.pack_into(file, 0, MAGIC, boot_id.encode(), hashlib.blake2b(boot_id.encode(), digest_size=16).digest())
+    HEADER.pack_into(file, 0, MAGIC, boot_id.encode(), _digest(boot_id.encode()))
     for place, (uuid, written) in enumerate(slots.items()):
         values = written.done_mw << 32 | written.wish_mw if written else 0
         check = check_of(values, salt_of(uuid, boot_id))
@@ -84,7 +88,7 @@ def unpack(file: bytes, boot_id: str) -> dict[str, Written]:
     if len(file) != SIZE:
         raise ProtocolError(f"{len(file)} bytes, and not {SIZE}")
     magic, boot, digest = HEADER.unpack_from(file)
-    if magic != MAGIC or digest != hashlib.blake2b(boot.rstrip(b"\0"), digest_size=16).digest():
+    if magic != MAGIC or digest != _digest(boot.rstrip(b"\0")):
         raise ProtocolError("damaged, or not one of eagent's files")
     if boot.rstrip(b"\0") != boot_id.encode():
         raise ProtocolError("of another boot")
