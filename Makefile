@@ -58,6 +58,7 @@ torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: th
 .PHONY: deb
 deb: build ## make the Debian package, for this machine's Python version and processor [into dist/]
 	@$(BIN)/python debian/build.py dist
+
 fuzz: $(VENV)/.dev ## hostile bytes at every door: the warden's socket, HTTP, mesh, files [SECONDS=320 SEED=n ARGS=target]
 	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(SEED),--seed '$(SEED)') $(ARGS)
 
