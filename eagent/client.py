@@ -20,7 +20,18 @@ ANSWER_MAX_BYTES = 16 * 1024 * 1024
 START = "start it with `eagent up`"
 OWN = "start your own agent with `eagent up`"
 
-_KINDS = {400: InputError, 404: InputError, 405: InputError, 409: RefusedError, 413: InputError, 503: UnavailableError}
+_KINDS = {
+    400: InputError,
+    403: RefusedError,
+    404: InputError,
+    405: InputError,
+    408: UnavailableError,
+    409: RefusedError,
+    413: InputError,
+    429: UnavailableError,
+    431: InputError,
+    503: UnavailableError,
+}
 
 Json = dict[str, Any]
 
@@ -50,8 +61,8 @@ class Client:
         self._start = start
         self._own = own
 
-    def request(self, method: str, target: str, body: Json | None = None) -> Json:
-        """The agent's answer.
+    def request(self, method: str, target: str, body: Json | None = None, why: str | None = None) -> Json:
+        """The agent's answer; `why` goes into its audit log.
 
         Raises:
             NoAgentError: no agent listens there.
@@ -60,7 +71,7 @@ class Client:
             RefusedError: the agent will not do it.
             EagentError: the agent failed, or what answers is no agent.
         """
-        status, answer = _parse(self._exchange(_render(method, target, body)), f"the {self._who} at {self._path}")
+        status, answer = _parse(self._exchange(_render(method, target, body, why)), f"the {self._who} at {self._path}")
         if 200 <= status < 300:
             return answer
         line = answer.get("error")
@@ -119,9 +130,11 @@ class Client:
             ) from None
 
 
-def _render(method: str, target: str, body: Json | None) -> bytes:
+def _render(method: str, target: str, body: Json | None, why: str | None = None) -> bytes:
     data = b"" if body is None else json.dumps(body, allow_nan=False).encode()
     lines = [f"{method} {target} HTTP/1.1", "Host: eagent", "Connection: close"]
+    if why:
+        lines.append(f"Eagent-Why: {_encoded(why)}")
     if data:
         lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + data
@@ -164,6 +177,10 @@ def _owner(path: Path) -> str:
 
 def device_target(device: str, what: str) -> str:
     """The path of `what` (explain, pin, detachment) of a device, whatever characters its name has."""
+    return f"/v1/devices/{_encoded(device)}/{what}"
+
+
+def _encoded(text: str) -> str:
+    """Percent-encoded: one segment of a path, or a header."""
     safe = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:"
-    name = "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in device.encode("utf-8", "surrogateescape"))
-    return f"/v1/devices/{name}/{what}"
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))

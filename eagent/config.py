@@ -16,6 +16,8 @@ from eagent.options import (
     File,
     Foreign,
     Gangs,
+    GroupName,
+    GroupNames,
     Listen,
     Mode,
     Names,
@@ -157,6 +159,21 @@ class Paths:
         return self.state / "journal"
 
     @property
+    def warden_audit(self) -> Path:
+        """The warden's audit log: a directory, of its own user alone."""
+        return self.state / "audit/warden"
+
+    @property
+    def agent_audit(self) -> Path:
+        """The agent's audit log: likewise, for the agent may be another user."""
+        return self.state / "audit/agent"
+
+    @property
+    def power_audit(self) -> Path:
+        """The power role's audit log."""
+        return self.state / "audit/power"
+
+    @property
     def halt(self) -> Path:
         """While this file is there, no policy acts but the budget's. Its text says why."""
         return self.state / "halt"
@@ -165,6 +182,15 @@ class Paths:
     def budget(self) -> Path:
         """The budget in force, if there is one."""
         return self.state / "budget.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Who is what, by the names of groups: the operator's wish."""
+
+    operators: tuple[str, ...] = ("eagent-operators",)
+    observers: tuple[str, ...] = ("eagent-observers",)
+    agent: str = "eagent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +241,16 @@ class Config:
     sleep_after_s: float = 600.0
     sleep_cpus: float = 1.0
     sleep_consent: tuple[str, ...] = ()
+    mode_hint: str = "observe"
+    operator_groups: tuple[str, ...] = Groups().operators
+    observer_groups: tuple[str, ...] = Groups().observers
+    agent_group: str = Groups().agent
     mesh: Mesh | None = None
+
+    @property
+    def groups(self) -> Groups:
+        """Who may do what, beside root and the user that a process runs as."""
+        return Groups(self.operator_groups, self.observer_groups, self.agent_group)
 
     @property
     def let_go_s(self) -> float:
@@ -244,6 +279,12 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "sleep_after_s": Number(1, 86_400, "seconds"),
         "sleep_cpus": Number(0, 1024, "CPUs"),
         "sleep_consent": Devices(),
+        "mode_hint": Mode(),
+    },
+    "access": {
+        "operator_groups": GroupNames(),
+        "observer_groups": GroupNames(),
+        "agent_group": GroupName(),
     },
     "mesh": {
         "name": Text(),

@@ -14,6 +14,7 @@ _TEXT_MAX = 100  # characters of what was found
 _TOLD_MAX = 20  # a site may have thousands of hosts
 _LISTEN = re.compile(r"\S{1,255}:[0-9]{1,5}")
 _PUBLIC_KEY = re.compile(r"[0-9A-Fa-f]{64}")
+_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # never a path
 
 
@@ -139,6 +140,26 @@ class Names:
                 f"{where} = {told(value)}: must be a list of 1 to {self.most} {self.what}: "
                 "letters, digits and any of '.-_'"
             )
+        return tuple(value)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupName:
+    """The name of a group of the host; that it is not there is no error."""
+
+    def read(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or not _GROUP.fullmatch(value):
+            raise ConfigError(f'{where} = {value!r}: must be the name of a group, such as "eagent"')
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNames:
+    """Names of groups of the host; none: no group."""
+
+    def read(self, value: object, where: str) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(name, str) and _GROUP.fullmatch(name) for name in value):
+            raise ConfigError(f'{where} = {value!r}: must be a list of names of groups, such as ["wheel"], or []')
         return tuple(value)
 
 

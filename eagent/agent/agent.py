@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,7 @@ class Agent:
         self._clock = clock
         self._calendar = calendar
         self._host = host or socket.gethostname()
+        self.further_alarms: Callable[[], list[str]] = list  # of whoever serves it
 
     def status(self) -> Json:
         """All that is known now."""
@@ -74,14 +76,22 @@ class Agent:
             "simulated": governor.hello is not None and governor.hello.simulated,
             "time": self._calendar().isoformat(timespec="milliseconds"),
             "warden": report.warden(
-                governor.feed.stats, governor.feed.pulse(now_ns), governor.warden.connected, governor.why_no_warden
+                governor.feed.stats,
+                governor.feed.pulse(now_ns),
+                governor.warden.connected,
+                governor.why_no_warden,
+                governor.hello.role if governor.hello is not None else None,
             ),
             "cost": report.cost(governor.feed.stats, governor.costs, self._processes(now_ns), now_ns),
             "budget": self._budget(),
             "lease": {"until_s": (until_ns - now_ns) / 1e9} if until_ns is not None and until_ns > now_ns else None,
             "held_back": governor.held_back,
             "halted": governor.halted,
-            "alarms": [*governor.alarms, *(self._member.alarms if self._member is not None else ())],
+            "alarms": [
+                *governor.alarms,
+                *(self._member.alarms if self._member is not None else ()),
+                *self.further_alarms(),
+            ],
             "mesh": self._member.summary() if self._member is not None else None,
             "busy_cpus": report.reading(state.busy_cpus, "CPUs"),
             "devices": [
@@ -123,10 +133,10 @@ class Agent:
         """This host's part in the mesh, its domains and its peers.
 
         Raises:
-            UnavailableError: it is in none.
+            InputError: it is in none.
         """
         if self._member is None:
-            raise UnavailableError("this host is in no mesh: its configuration has no [mesh]; docs/mesh.md says how")
+            raise InputError("this host is in no mesh: its configuration has no [mesh]; docs/mesh.md says how")
         governor = self._governor
         return {
             "simulated": governor.hello is not None and governor.hello.simulated,
@@ -146,6 +156,7 @@ class Agent:
             UnavailableError: there is no warden.
         """
         self._refuse_beside_mesh()
+        self._refuse_without_right()
         fixed_w = self._config.fixed_w if fixed_w is None else fixed_w
         if fixed_w is None:
             raise InputError(
@@ -168,6 +179,7 @@ class Agent:
             UnavailableError: there is no warden.
         """
         self._refuse_beside_mesh()
+        self._refuse_without_right()
         await self._governor.clear_budget(self._clock())
 
     def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
@@ -249,6 +261,16 @@ class Agent:
         ]
         return {"pins_dropped": dropped, "devices": given_back, "kept": list(governor.kept)}
 
+    def standing(self) -> Json:
+        """What commands change, as it is now: for the audit log."""
+        governor = self._governor
+        labels = {device.uuid: device.label for device in governor.devices}
+        found: Json = {"budget": None if governor.budget is None else asdict(governor.budget)}
+        for uuid, pin in governor.pins.items():
+            left_s = None if pin.until_ns is None else round((pin.until_ns - self._clock()) / 1e9, 1)
+            found[f"pin of {labels.get(uuid, uuid)}"] = {"limit_w": pin.limit_w, "for_s": left_s}
+        return found
+
     def _processes(self, now_ns: int) -> Mapping[str, Footprint | None]:
         if self._footprints is None:
             return {"warden": None, "agent": None}
@@ -259,6 +281,13 @@ class Agent:
             raise RefusedError(
                 f"the budget of this host comes from the mesh ({', '.join(self._member.mesh.domains)}): have the site "
                 "sign another table, or take the host out of the mesh"
+            )
+
+    def _refuse_without_right(self) -> None:
+        if self._governor.hello is not None and self._governor.hello.role == "agent":
+            raise RefusedError(
+                "the warden takes a budget from operators only, and not from an agent of another user: `eagent budget` "
+                "asks it itself"
             )
 
     def _budget(self) -> Json | None:

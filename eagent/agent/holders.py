@@ -17,6 +17,7 @@ from eagent.telemetry.records import Record
 KEEP_NS = 86_400_000_000_000
 HOLDINGS_MAX = 4096  # of one device
 REACH_NS = 2_500_000_000  # looks are a second apart: farther than this one look does not speak
+FRESH_NS = 5_000_000_000  # several missed looks in a row are no hiccup
 NOBODY = -1  # whose user is not known
 
 Look = Callable[[int, int], Process | None]
@@ -146,6 +147,14 @@ class Holders:
         """Whether the driver tells who holds a device, and the warden which processes they are."""
         place = self._places.get(uuid)
         return place is not None and not place.refused and place.due == 0
+
+    def users(self, uuid: str, now_ns: int) -> frozenset[int] | None:
+        """The users whose processes hold a device now; None where that is not known of all of them, or not fresh."""
+        place = self._places.get(uuid)
+        if place is None or place.refused or place.due or now_ns - place.looked_ns > FRESH_NS:
+            return None
+        users = frozenset(holding.process.uid for holding in place.now.values())
+        return None if NOBODY in users else users
 
     def held(self, uuid: str, caller: Process, begin_ns: int, end_ns: int, *, of_all_users: bool = False) -> Held:
         """Whether a process of the caller's held the device in the window, and how many others did.

@@ -27,7 +27,7 @@ from eagent.agent.warden import (
 from eagent.config import Config
 from eagent.errors import EagentError, InputError, RefusedError
 from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostState, Knob, Priority, Proposal, Reading
-from eagent.policy.goals import Goals, Pin
+from eagent.policy.goals import Goals, Hint, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
 from eagent.telemetry.locks import Inference, Locks
@@ -47,6 +47,7 @@ def modes(config: Config) -> dict[str, str]:
     return {
         "budget": config.mode_budget,
         "pin": "act",
+        "hint": config.mode_hint,
         "idle": config.mode_idle,
         "cpu": config.mode_cpu,
         "sleep": config.mode_sleep,
@@ -92,6 +93,7 @@ class Governor:
         self.state = HostState(())
         self.plan: Plan = NOTHING
         self.pins: dict[str, Pin] = {}
+        self.hints: Callable[[int], tuple[Hint, ...]] = lambda _: ()  # what jobs ask for, at a monotonic time
         self.reclaimed: set[str] = set()  # the UUIDs whose limits an operator wants governed, whoever has set them
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
@@ -101,7 +103,8 @@ class Governor:
         self.feed = feed
         self._config = config
         goals = goals or Goals()
-        self._goals = replace(goals, feeding=replace(goals.feeding, slowdown=config.cpu_slowdown))
+        feeding = replace(goals.feeding, slowdown=config.cpu_slowdown)
+        self._goals = replace(goals, feeding=feeding, clock_baseline_mhz=config.gpu_clock_baseline_mhz)
         self._modes = modes(config)
         self._busy_cpus = busy_cpus
         self._busy = NEVER
@@ -428,7 +431,8 @@ class Governor:
         self._gather(now_ns)  # again: the warden may have told of another budget, or of other devices
         self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
         consent = self.consented(self._config.idle_consent)
-        goals = replace(self._goals, pins=tuple(self.pins.values()), idle=replace(self._goals.idle, consent=consent))
+        idling = replace(self._goals.idle, consent=consent)
+        goals = replace(self._goals, pins=tuple(self.pins.values()), hints=self.hints(now_ns), idle=idling)
         self.halted = self._halted()
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]

@@ -15,9 +15,11 @@ import psutil
 
 from eagent import handover
 from eagent.agent.agent import Agent
+from eagent.agent.desk import Desk
 from eagent.agent.feed import Feed
 from eagent.agent.footprint import Footprints
 from eagent.agent.frequency import Frequencies
+from eagent.agent.hints import Hints
 from eagent.agent.lineage import Lineage
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
@@ -48,7 +50,7 @@ class ApiServer(Protocol):
 
 
 Api = Callable[[Agent, Path], ApiServer]
-Jobs = Callable[[Windows, Path], ApiServer]
+Jobs = Callable[[Desk, Path], ApiServer]
 
 
 def run(
@@ -92,7 +94,8 @@ async def _run(
 ) -> None:
     notifier = Notifier()
     stopping = asyncio.Event()
-    windows = Windows(Lineage(), time.monotonic_ns, shift_ns=clock_offset_ns())
+    lineage = Lineage()
+    windows = Windows(lineage, time.monotonic_ns, shift_ns=clock_offset_ns())
     governor = Governor(
         Warden(paths.warden_socket),
         Feed(lambda: RingReader(paths.ring)),
@@ -103,6 +106,15 @@ async def _run(
         tap=windows,
     )
     governor.pins.update(successor.pins())
+    hints = Hints(
+        windows.holders,
+        lambda: governor.devices,
+        time.monotonic_ns,
+        acts=config.mode_hint == "act",
+        told=governor.wake,
+        is_trusted=lineage.may_name,
+    )
+    governor.hints = hints.standing
     member = _member(governor, config, paths)
 
     def stop() -> None:
@@ -124,7 +136,7 @@ async def _run(
     try:
         server = api(Agent(governor, config, member=member, footprints=Footprints()), paths.api_socket)
         await server.start()
-        job_server = await _open_to_jobs(jobs, windows, paths)
+        job_server = await _open_to_jobs(jobs, Desk(windows, hints), paths)
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         notifier.ready(_status(governor))
@@ -155,9 +167,9 @@ def _status(governor: Governor) -> str:
     return f"{gpus} GPUs, {cpus} CPU packages, {len(governor.pins)} pins{told}"
 
 
-async def _open_to_jobs(jobs: Jobs, windows: Windows, paths: Paths) -> ApiServer | None:
+async def _open_to_jobs(jobs: Jobs, desk: Desk, paths: Paths) -> ApiServer | None:
     """Answer jobs, too. That they can't be is no reason not to govern."""
-    server = jobs(windows, paths.measure_socket)
+    server = jobs(desk, paths.measure_socket)
     try:
         make_directory(paths.jobs, JOBS_MODE)
         if paths.jobs.stat().st_uid == os.geteuid():

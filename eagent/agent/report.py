@@ -42,12 +42,13 @@ PACKAGE_READINGS = (
 )
 
 
-def warden(stats: RingStats | None, pulse: Pulse, connected: bool, why: str | None) -> Json:
-    """How the privileged half is doing; None where there is no ring to tell."""
+def warden(stats: RingStats | None, pulse: Pulse, connected: bool, why: str | None, role: str | None = None) -> Json:
+    """How the privileged half is doing; None where there is no ring to tell. `role`: what it takes us for."""
     beating_ns = stats["heartbeat_ns"] - stats["started_ns"] if stats else 0
     return {
         "connected": connected,
         "why": None if connected else why,
+        "role": role,
         "stale_s": _seconds(pulse.reading.silent_ns),
         "halves": {each.name: {"silent_s": _seconds(each.silent_ns), "hangs": each.hangs} for each in pulse.halves},
         "nvml_time_share": (stats["read_ns"] + stats["write_ns"]) / beating_ns if stats and beating_ns > 0 else None,

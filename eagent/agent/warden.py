@@ -31,6 +31,7 @@ class Hello:
     simulated: bool
     ttl_max_s: float
     budget: Budget | None
+    role: str = "operator"  # what the warden takes us for: an "agent" that is none sets no budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +358,7 @@ def _hello(reply: wire.Message) -> Hello:
             simulated=bool(reply["simulated"]),
             ttl_max_s=float(reply["ttl_max_s"]),
             budget=_budget(reply["budget"]),
+            role=str(reply.get("role", "operator")),
         )
 
 

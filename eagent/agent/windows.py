@@ -61,7 +61,7 @@ class Windows:
         self._clock = clock
         self._make = meter
         self._shift_ns = shift_ns
-        self._holders = Holders(processes.look)
+        self.holders = self._holders = Holders(processes.look)
         self._devices: tuple[Device, ...] = ()
         self._meters: dict[str, Measuring] = {}
         self._since_ns: dict[str, int] = {}  # a device's first record

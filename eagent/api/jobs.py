@@ -1,16 +1,23 @@
-"""What anybody on the host may ask the agent: what their own windows drew. Nothing else is answered at this socket."""
+"""What anybody on the host may ask the agent: what their own windows drew, and for less power on what they hold.
+
+Nothing else is answered at this socket.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from eagent.api.body import read_object
-from eagent.api.routes import SEGMENT_MAX, Call, Reply, Routes, reply_json
+from eagent.access import JOBS, of_jobs
+from eagent.api.body import Number, read_numbers, read_object
+from eagent.api.gate import Gate, Rate
+from eagent.api.routes import SEGMENT_MAX, Call, Reply, Routes, no_body, reply_error, reply_json
 from eagent.api.server import Bounds, Server
 from eagent.api.service import Json
 from eagent.asking import WINDOWS_MAX
-from eagent.errors import InputError
+from eagent.audit import Audit
+from eagent.errors import InputError, RefusedError
 
 SOCKET_MODE = 0o666  # anybody: who asks gets only what its own processes held
 DEVICES_MAX = 64
@@ -26,6 +33,14 @@ BOUNDS = Bounds(
     drain_s=0.5,
 )
 
+RATE = Rate(per_s=100.0, burst=500.0, all_per_s=500.0, all_burst=2000.0)  # windows may be short, and many
+HINT_S = 3600.0
+HINT = {
+    "limit_w": Number("watts", 10_000.0),
+    "clock_mhz": Number("MHz", 10_000.0),
+    "for_s": Number("seconds", 7 * 86_400.0),
+}
+
 Span = tuple[int, int]
 
 
@@ -35,6 +50,14 @@ class JobService(Protocol):
     async def windows(self, pid: int, uid: int, spans: list[Span], names: list[str]) -> Json:
         """What the devices that a caller's processes held drew over windows, in monotonic nanoseconds."""
 
+    def set_hint(
+        self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
+    ) -> Json:
+        """Note that a caller wants no more of a device that its processes hold."""
+
+    def clear_hint(self, uid: int, device: str) -> None:
+        """Drop what a caller wanted of a device."""
+
 
 async def post_windows(service: JobService, call: Call) -> Reply:
     """The joules of windows."""
@@ -42,12 +65,39 @@ async def post_windows(service: JobService, call: Call) -> Reply:
     return reply_json(await service.windows(call.peer.pid, call.peer.uid, spans, names))
 
 
-ROUTES: Routes = (("POST", "/v1/windows", post_windows),)
+async def put_hint(service: JobService, call: Call) -> Reply:
+    """Ask for less."""
+    numbers = read_numbers(call.body, HINT)
+    for_s = HINT_S if numbers["for_s"] is None else numbers["for_s"]
+    device, peer = call.path["device"], call.peer
+    try:
+        return reply_json(service.set_hint(peer.pid, peer.uid, device, numbers["limit_w"], numbers["clock_mhz"], for_s))
+    except RefusedError as problem:
+        return reply_error(403, str(problem))
 
 
-def job_server(service: JobService, path: Path) -> Server:
+async def delete_hint(service: JobService, call: Call) -> Reply:
+    """Ask no more."""
+    no_body(call)
+    service.clear_hint(call.peer.uid, call.path["device"])
+    return reply_json({})
+
+
+ROUTES: Routes = (
+    ("POST", "/v1/windows", post_windows),
+    ("PUT", "/v1/devices/{device}/hint", put_hint),
+    ("DELETE", "/v1/devices/{device}/hint", delete_hint),
+)
+
+
+def job_server(service: JobService, path: Path, gate: Gate | None = None) -> Server:
     """The server of the job socket; its directory must be there."""
-    return Server(service, path, BOUNDS, ROUTES, SOCKET_MODE)
+    return Server(service, path, BOUNDS, ROUTES, SOCKET_MODE, gate or job_gate())
+
+
+def job_gate(audit: Audit | None = None, look: Callable[[], Json] = dict) -> Gate:
+    """The gate of the job socket: anybody may come, and nobody may more than anybody else."""
+    return Gate(JOBS, of_jobs(), audit=audit, look=look, rate=RATE)
 
 
 def read_windows(body: bytes) -> tuple[list[Span], list[str]]:

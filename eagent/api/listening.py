@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 from eagent.errors import UnavailableError
+from eagent.peer import let_in
 
 SOCKET_MODE = 0o660
 SOCKET_NAME_MAX = 107  # sockaddr_un.sun_path, less its final zero
 
 
-def listen(path: Path, mode: int = SOCKET_MODE) -> socket.socket:
+def listen(path: Path, mode: int = SOCKET_MODE, groups: Iterable[int] = ()) -> socket.socket:
     """A listening socket at `path`, of this mode from its first moment, in place of whatever socket was there.
 
     It is made under another name and renamed, so that a client finds the old one or a listening one, nothing between.
+
+    Args:
+        path: Where.
+        mode: Of its file.
+        groups: Whose members may open it, too.
 
     Raises:
         UnavailableError: the name is too long, or the directory does not let us.
@@ -28,6 +35,7 @@ def listen(path: Path, mode: int = SOCKET_MODE) -> socket.socket:
         made.unlink(missing_ok=True)
         bind(listening, made, mode)
         made.chmod(mode)  # what the umask took
+        let_in(made, groups)
         listening.listen()
         made.rename(path)
     except OSError as problem:

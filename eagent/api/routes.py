@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import pwd
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from eagent.api.body import Number, read_numbers, read_object, read_text
+from eagent.api.gate import Gate
 from eagent.api.health import unhealthy
 from eagent.api.metrics import CONTENT_TYPE, exposition
 from eagent.api.service import Json, Service
 from eagent.errors import EagentError, InputError, RefusedError, UnavailableError
+from eagent.peer import NOBODY, Peer, user_name
 
 log = logging.getLogger(__name__)
 
@@ -29,25 +30,6 @@ BUDGET = {
     "safe_cap_w": Number("watts", HOST_MAX_W),
 }
 PIN = {"limit_w": Number("watts", HOST_MAX_W, required=True), "for_s": Number("seconds", PIN_MAX_S)}
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who connected, by the kernel's word."""
-
-    pid: int  # as we see it; 0: we do not
-    uid: int
-
-
-NOBODY = Peer(0, -1)
-
-
-def user_name(uid: int) -> str:
-    """What the host calls a user."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError, ValueError):
-        return f"user {uid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +86,10 @@ async def get_plan(service: Service, call: Call) -> Reply:
 async def get_mesh(service: Service, call: Call) -> Reply:
     """This host's part in the mesh, its domains and its peers."""
     no_body(call)
-    return reply_json(service.mesh())
+    try:
+        return reply_json(service.mesh())
+    except InputError as problem:
+        return reply_error(404, str(problem))
 
 
 async def put_budget(service: Service, call: Call) -> Reply:
@@ -204,9 +189,18 @@ ROUTES: Routes = (
 
 
 async def answer(
-    service: Any, method: str, target: str, body: bytes = b"", routes: Routes = ROUTES, peer: Peer = NOBODY
+    service: Any,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    routes: Routes = ROUTES,
+    peer: Peer = NOBODY,
+    gate: Gate | None = None,
+    why: str = "",
 ) -> Reply:
     """The response to one request. Never raises, and never shows a client more than one line of a problem.
+
+    What changes something, and what is refused for who asks, goes into the gate's log.
 
     Args:
         service: what the routes ask: the agent, or the power role.
@@ -215,19 +209,38 @@ async def answer(
         body: all of it.
         routes: what there is to ask.
         peer: who asks.
+        gate: says whether they may; None: only root and our own user.
+        why: the reason that they give, for the log.
     """
+    gate = gate or Gate()
+    path, query, _ = target.partition("?")
+    template, handlers, caught = _find(path, routes)
+    if not handlers:
+        return reply_error(404, f"no such path: {path[:SEGMENT_MAX]}")
+    handler = handlers.get("GET" if method == "HEAD" else method)
+    if handler is None:
+        allowed = ", ".join([*handlers, "HEAD"] if "GET" in handlers else handlers)
+        return reply_error(405, f"{path} takes {allowed}, not {method[:16]}", (("Allow", allowed),))
+    what = f"{method} {path}"
+    if refusal := gate.refusal(peer, method, template):
+        gate.note(peer, what, f"refused: {refusal}", body, why, {}, {})
+        return reply_error(403, refusal)
+    if query:
+        return reply_error(400, f"{path} takes no query")
+    call = Call(body, caught, peer)
+    if not gate.is_change(method, template):
+        return await _handled(handler, service, call, what)
+    before = gate.look()
+    reply = await _handled(handler, service, call, what)
+    outcome = "done" if reply.status < 400 else f"not done: {json.loads(reply.body)['error']}"
+    gate.note(peer, what, outcome, body, why, before, gate.look())
+    return reply
+
+
+async def _handled(handler: Handler, service: Any, call: Call, what: str) -> Reply:
+    """What a handler answers, or the response to what it raises."""
     try:
-        path, query, _ = target.partition("?")
-        handlers, caught = _find(path, routes)
-        if not handlers:
-            return reply_error(404, f"no such path: {path[:SEGMENT_MAX]}")
-        handler = handlers.get("GET" if method == "HEAD" else method)
-        if handler is None:
-            allowed = ", ".join([*handlers, "HEAD"] if "GET" in handlers else handlers)
-            return reply_error(405, f"{path} takes {allowed}, not {method[:16]}", (("Allow", allowed),))
-        if query:
-            raise InputError(f"{path} takes no query")
-        return await handler(service, Call(body, caught, peer))
+        return await handler(service, call)
     except InputError as problem:
         return reply_error(400, str(problem))
     except RefusedError as problem:
@@ -235,22 +248,22 @@ async def answer(
     except UnavailableError as problem:
         return reply_error(503, str(problem))
     except EagentError as problem:
-        log.error("%s %s: %s: %s", method, target, type(problem).__name__, problem)
+        log.error("%s: %s: %s", what, type(problem).__name__, problem)
         return reply_error(500, str(problem))
     except Exception:
-        log.exception("%s %s failed", method, target)
+        log.exception("%s failed", what)
         return reply_error(500, "eagent failed to answer this; its log says why")
 
 
-def _find(path: str, routes: Routes) -> tuple[dict[str, Handler], dict[str, str]]:
-    """The handlers of `path` by method, and what its template caught; no handlers, no such path."""
-    handlers: dict[str, Handler] = {}
+def _find(path: str, routes: Routes) -> tuple[str, dict[str, Handler], dict[str, str]]:
+    """The template that is like `path`, its handlers by method, and what it caught; no handlers, no such path."""
+    found, handlers = "", {}
     caught: dict[str, str] = {}
     for method, template, handler in routes:
         match = _match(template, path)
         if match is not None:
-            handlers[method], caught = handler, match
-    return handlers, caught
+            found, handlers[method], caught = template, handler, match
+    return found, handlers, caught
 
 
 def _match(template: str, path: str) -> dict[str, str] | None:

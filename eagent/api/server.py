@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import h11
 
 from eagent import __version__
+from eagent.api.gate import Gate
 from eagent.api.listening import SOCKET_MODE, listen
-from eagent.api.routes import ROUTES, Peer, Reply, Routes, answer, reply_error
+from eagent.api.routes import ROUTES, Reply, Routes, answer, reply_error
+from eagent.peer import peer_of
 
 log = logging.getLogger(__name__)
 
 READ_BYTES = 65_536
+WHY_MAX = 200  # characters
 T = TypeVar("T")
 
 
@@ -30,7 +32,7 @@ class Bounds:
     """What one client, and all of them together, may take of the agent."""
 
     connections: int = 64
-    of_one_user: int = 64  # of those connections
+    of_one_user: int = 32  # of those connections; root and our own user may have them all
     header_bytes: int = 16_384
     body_bytes: int = 65_536
     idle_s: float = 60.0  # between two requests
@@ -49,6 +51,7 @@ class Server:
         bounds: Bounds | None = None,
         routes: Routes = ROUTES,
         mode: int = SOCKET_MODE,
+        gate: Gate | None = None,
     ) -> None:
         """A server of `service` on the socket `path`. Whoever makes it holds the process's lock on that directory.
 
@@ -58,11 +61,13 @@ class Server:
             bounds: Of sizes and times.
             routes: What there is to ask; else what there is of the agent, a `Service`.
             mode: Of the socket's file: who may connect.
+            gate: Who may ask what; else root and our own user everything, and nobody else anything.
         """
         self._service = service
         self._routes = routes
         self._path = path
         self._mode = mode
+        self._gate = gate or Gate()
         self._bounds = bounds or Bounds()
         self._listener: asyncio.Server | None = None
         self._inode: int | None = None
@@ -75,7 +80,7 @@ class Server:
         Raises:
             UnavailableError: the socket cannot be made there.
         """
-        listening = listen(self._path, self._mode)
+        listening = listen(self._path, self._mode, self._gate.rights.may_open())
         self._inode = self._path.stat().st_ino
         self._listener = await asyncio.start_unix_server(self._accept, sock=listening)
 
@@ -101,9 +106,10 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(self._service, self._routes, self._bounds, reader, writer)
+        connection = _Connection(self._service, self._routes, self._bounds, self._gate, reader, writer)
         of_user = sum(each.peer.uid == connection.peer.uid for each in self._connections.values())
-        full = len(self._connections) >= self._bounds.connections or of_user >= self._bounds.of_one_user
+        most_of_user = self._bounds.connections if self._gate.exempts(connection.peer) else self._bounds.of_one_user
+        full = len(self._connections) >= self._bounds.connections or of_user >= most_of_user
         self._connections[task] = connection
         connection.last = self._closing or full
         try:
@@ -130,15 +136,17 @@ class _Connection:
         service: Any,
         routes: Routes,
         bounds: Bounds,
+        gate: Gate,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._service = service
         self._routes = routes
         self._bounds = bounds
+        self._gate = gate
         self._reader = reader
         self._writer = writer
-        self.peer = _peer(writer)
+        self.peer = peer_of(writer.get_extra_info("socket"))
         self._writer.transport.set_write_buffer_limits(high=0)  # so that drain() means: all of it has left
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
         self.idle = True  # nothing of a request has arrived
@@ -167,8 +175,13 @@ class _Connection:
             if body is None:
                 await self._refuse(413, f"the body is longer than {self._bounds.body_bytes} bytes")
                 return
+            if not self._gate.admits(self.peer):
+                await self._refuse(429, "too many requests of yours in too short a time: wait a second")
+                return
             method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
-            reply = await answer(self._service, method, target, body, self._routes, self.peer)
+            reply = await answer(
+                self._service, method, target, body, self._routes, self.peer, self._gate, _reason(request)
+            )
             await self._send(reply, with_body=method != "HEAD")
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
@@ -177,7 +190,7 @@ class _Connection:
     async def turn_away(self) -> None:
         """Tell a client too many so, without reading what it wants."""
         few = min(self._bounds.connections, self._bounds.of_one_user)
-        await self._refuse(503, f"all {few} connections are taken: try again")
+        await self._refuse(429, f"all {few} connections are taken: try again")
 
     async def _request(self) -> tuple[h11.Request | None, bytes | None]:
         """The next request with its whole body: no request when the client closed, no body when it is too long."""
@@ -232,10 +245,11 @@ class _Connection:
             await _within(self._bounds.write_s, self._writer.drain())
 
 
-def _peer(writer: asyncio.StreamWriter) -> Peer:
-    connection = writer.get_extra_info("socket")
-    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return Peer(pid, uid)
+def _reason(request: h11.Request) -> str:
+    """The reason that a client gives, for the log: percent-encoded, as headers hold no other letters."""
+    given = next((value for name, value in request.headers if name == b"eagent-why"), b"")
+    text = unquote(given.decode("ascii", "replace"), errors="replace")[:WHY_MAX]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:

@@ -32,7 +32,7 @@ class Service(Protocol):
         """This host's part in the mesh: what it may draw, its domains and its peers.
 
         Raises:
-            UnavailableError: it is in none.
+            InputError: it is in none.
         """
 
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:

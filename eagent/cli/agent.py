@@ -11,6 +11,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from eagent.cli.dispatch import Context
 from eagent.cli.logs import log_to_stderr
@@ -22,12 +23,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # the shape of a verb
     """Run until a signal."""
+    from eagent import access
+    from eagent.agent.agent import Agent
+    from eagent.agent.desk import Desk
     from eagent.agent.main import run as run_agent
-    from eagent.api.jobs import job_server
+    from eagent.api.gate import Gate
+    from eagent.api.jobs import job_gate, job_server
     from eagent.api.server import Server
+    from eagent.audit import Audit
     from eagent.hardware.frequency import Frequencies
 
     log_to_stderr()
-    frequencies = Frequencies(context.paths.sysfs)
-    run_agent(context.paths, context.config(), Server, job_server, frequencies.read, context.config)
+    config = context.config()
+    audit = Audit(context.paths.agent_audit)
+
+    def api(agent: Agent, path: Path) -> Server:
+        agent.further_alarms = audit.alarms
+        gate = Gate(access.API, access.of_api(config.groups), config.groups, audit, agent.standing)
+        return Server(agent, path, gate=gate)
+
+    def jobs(desk: Desk, path: Path) -> Server:
+        return job_server(desk, path, job_gate(audit, desk.standing))
+
+    try:
+        run_agent(context.paths, config, api, jobs, Frequencies(context.paths.sysfs).read, context.config)
+    finally:
+        audit.close()
     return 0

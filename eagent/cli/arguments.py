@@ -34,6 +34,11 @@ def add_json(parser: argparse.ArgumentParser, default: bool | str = False) -> No
     parser.add_argument("--json", action="store_true", default=default, help="print the answer as JSON, for a program")
 
 
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """The option to give a reason."""
+    parser.add_argument("--why", metavar="TEXT", help="a reason, kept in the audit log")
+
+
 def print_json(document: dict[str, Any]) -> None:
     """The document on stdout, indented."""
     print(json.dumps(document, indent=2, ensure_ascii=False))

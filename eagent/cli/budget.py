@@ -18,7 +18,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from eagent.cli.arguments import add_json, print_json, watts, watts_or_none
+from eagent.cli import direct_budget
+from eagent.cli.arguments import add_json, add_why, print_json, watts, watts_or_none
+from eagent.cli.direct_budget import takes_budget
 from eagent.cli.dispatch import Context
 from eagent.cli.status import budget_lines
 from eagent.errors import EagentError
@@ -43,20 +45,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=watts,
         help="each GPU's limit when nobody governs it; else safe_cap_w of the configuration",
     )
-    actions.add_parser("clear", help="end the budget")
+    clear = actions.add_parser("clear", help="end the budget")
+    for each in (change, clear):
+        add_why(each)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show, set or clear."""
     client = context.client()
+    through_agent = args.action is None or takes_budget(client)
     if args.action == "clear":
-        client.request("DELETE", "/v1/budget")
+        if through_agent:
+            client.request("DELETE", "/v1/budget", why=args.why)
+        else:
+            direct_budget.clear(context, args.why)
         print("The budget is cleared: the limits go back to what they were before it.")
         return 0
     if args.action == "set":
         wish = {name: getattr(args, name) for name in ("budget_w", "fixed_w", "safe_cap_w")}
-        told = client.request("PUT", "/v1/budget", {name: value for name, value in wish.items() if value is not None})
-        if told["in_force"] is not True:
+        if through_agent:
+            body = {name: value for name, value in wish.items() if value is not None}
+            in_force = client.request("PUT", "/v1/budget", body, why=args.why)["in_force"]
+        else:
+            in_force = direct_budget.put(context, **wish, why=args.why)
+        if in_force is not True:
             raise EagentError("the budget stands, but not every limit could be read back under it: see `eagent status`")
     status: dict[str, Any] = client.request("GET", "/v1/status")
     if args.json:

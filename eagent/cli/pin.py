@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from eagent.cli.arguments import duration, watts
+from eagent.cli.arguments import add_why, duration, watts
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
 from eagent.client import device_target
@@ -32,17 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     drop = actions.add_parser("clear", help="drop a device's pin")
     drop.add_argument("device", metavar="DEVICE")
+    for each in (hold, drop):
+        add_why(each)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Set or clear."""
     client, target = context.client(), device_target(args.device, "pin")
     if args.action == "clear":
-        client.request("DELETE", target)
+        client.request("DELETE", target, why=args.why)
         print(f"{args.device} is not pinned any more.")
         return 0
     wish = {"limit_w": args.limit_w} | ({} if args.for_s is None else {"for_s": args.for_s})
-    client.request("PUT", target, wish)
+    client.request("PUT", target, wish, why=args.why)
     until = "until `eagent pin clear`" if args.for_s is None else f"for {format_duration(args.for_s)}"
     print(f"{args.device} is pinned to {format_watts(args.limit_w)} {until}.")
     return 0

@@ -78,17 +78,26 @@ _OWN = "ask who runs it"
 
 
 def _run_role(context: Context) -> None:
+    from eagent import access
+    from eagent.api.gate import Gate
     from eagent.api.power import POWER_ROUTES
     from eagent.api.server import Server
+    from eagent.audit import Audit
+    from eagent.config import Groups
     from eagent.engines.power.config import DEFAULT_FILE, load
     from eagent.power.main import run as run_power
     from eagent.power.service import Service
 
     def api(service: Service, path: Path) -> Server:
-        return Server(service, path, routes=POWER_ROUTES)
+        gate = Gate(access.POWER, access.of_api(Groups()), audit=audit)
+        return Server(service, path, routes=POWER_ROUTES, gate=gate)
 
     log_to_stderr()
-    run_power(context.paths, load(context.config_file or DEFAULT_FILE), api)
+    audit = Audit(context.paths.power_audit)
+    try:
+        run_power(context.paths, load(context.config_file or DEFAULT_FILE), api)
+    finally:
+        audit.close()
 
 
 def _who() -> str:

@@ -21,6 +21,9 @@ import argparse
 import sys
 from typing import Any
 
+from eagent.cli import direct_budget
+from eagent.cli.arguments import add_why
+from eagent.cli.direct_budget import takes_budget
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_watts
 from eagent.client import NoAgentError
@@ -35,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", action="store_true", help="go by the journal alone: do not ask an agent or a warden"
     )
+    add_why(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -44,12 +48,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.offline:
             raise NoAgentError
         if args.clear_budget:
-            client.request("DELETE", "/v1/budget")
-        answer = client.request("POST", "/v1/restore")
+            if takes_budget(client):
+                client.request("DELETE", "/v1/budget", why=args.why)
+            else:
+                direct_budget.clear(context, args.why)
+        answer = client.request("POST", "/v1/restore", why=args.why)
         lines, kept = _told(answer), answer.get("kept", [])
     except NoAgentError:
         if args.clear_budget:
-            _refuse_beside_mesh(context)
+            direct_budget.refuse_beside_mesh(context.config())
         from eagent.warden import restore  # only here: a client of the agent needs none of it
 
         if not args.offline and restore.is_alive(context.paths):
@@ -63,16 +70,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if kept:
         raise RefusedError(f"{len(kept)} not back, see above; what the journal keeps is put back by `eagent restore`")
     return 0
-
-
-def _refuse_beside_mesh(context: Context) -> None:
-    """Without its agent, too, a host of the mesh draws no more than its site counts on."""
-    mesh = context.config().mesh
-    if mesh is not None:
-        raise RefusedError(
-            f"the budget of this host comes from the mesh ({', '.join(mesh.domains)}), whose other hosts count on it: "
-            "take [mesh] out of the configuration first"
-        )
 
 
 def _told(answer: Json) -> list[str]:

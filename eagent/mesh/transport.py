@@ -25,11 +25,11 @@ from collections.abc import Callable
 
 import zmq
 
+from eagent.bucket import Bucket
 from eagent.errors import ConfigError, InputError, RefusedError, UnavailableError
 from eagent.mesh.address import is_literal, join, listening_socket, split
 from eagent.mesh.authenticator import Authenticator
 from eagent.mesh.bounds import Bounds, Counters
-from eagent.mesh.bucket import Bucket
 from eagent.mesh.incoming import Incoming
 from eagent.mesh.keys import from_secret
 from eagent.mesh.outgoing import Outgoing

@@ -19,6 +19,17 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """A wish of those whose processes hold a device: bounds that only ever lower what it has."""
+
+    uuid: str
+    limit_w: float | None  # None: no bound
+    clock_mhz: float | None  # likewise
+    reason: str
+    until_ns: int  # monotonic
+
+
+@dataclass(frozen=True, slots=True)
 class Sharing:
     """How an envelope is shared among devices by demand.
 
@@ -81,5 +92,7 @@ class Goals:
 
     sharing: Sharing = field(default_factory=Sharing)
     pins: tuple[Pin, ...] = ()
+    hints: tuple[Hint, ...] = ()
+    clock_baseline_mhz: float | None = None  # the site's own lock of GPU clocks, if it has one
     idle: Idling = field(default_factory=Idling)
     feeding: Feeding = field(default_factory=Feeding)

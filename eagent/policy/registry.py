@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eagent.model import HostState, Proposal
-from eagent.policy import budget, cpu, idle, pin
+from eagent.policy import budget, cpu, hint, idle, pin
 from eagent.policy.goals import Goals
 
 Policy = Callable[[HostState, Goals, int], list[Proposal]]
@@ -31,6 +31,7 @@ def _without_memory(decide: Policy) -> Remembering:
 POLICIES: dict[str, Entry] = {
     budget.NAME: Entry(_without_memory(budget.decide), SECOND_NS),  # limits act on means of a second
     pin.NAME: Entry(_without_memory(pin.decide)),
+    hint.NAME: Entry(_without_memory(hint.decide)),
     idle.NAME: Entry(_without_memory(idle.decide)),
     cpu.NAME: Entry(cpu.decide),
 }

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent import handover
+from eagent.access import of_warden
+from eagent.audit import Audit
 from eagent.config import RUN_MODE, Config, Paths
 from eagent.errors import DriverError, ProtocolError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
@@ -28,6 +30,7 @@ from eagent.notify import Notifier
 from eagent.process import follow_parent, hold_lock, make_directory
 from eagent.warden import durable
 from eagent.warden.absent import NONE, Absent, load
+from eagent.warden.callers import Callers
 from eagent.warden.journal import Journal
 from eagent.warden.nodes import is_open
 from eagent.warden.patience import END_S, Call, hangs, join, leave
@@ -237,14 +240,18 @@ def _be(paths: Paths, config: Config, check: Callable[[], object]) -> Message | 
     follow_parent()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_alone(paths))
-        meanwhile = functools.partial(_serve_meanwhile, path=paths.warden_socket, notifier=notifier)
+        audit = Audit(paths.warden_audit)
+        stack.callback(audit.close)
+        callers = Callers(of_warden(config.groups), config, audit)
+        meanwhile = functools.partial(_serve_meanwhile, path=paths.warden_socket, callers=callers, notifier=notifier)
         host = _take_over_in_time(stack, paths, config, meanwhile, left)
         for device in host.warden.devices:
             if not device.power_limit.writable:
                 log.warning("%s: power limit: observing only: %s", device.label, device.power_limit.why)
         stack.callback(_say_stopping, host.warden, notifier)
         service = Service(notifier, host.warden, host.loop, config, check)
-        server = Server(host.warden, paths.warden_socket, service.may_renew, service.turned, notifier.period_s)
+        told = (service.may_renew, service.turned, notifier.period_s)
+        server = Server(host.warden, paths.warden_socket, callers, *told)
         notifier.ready(service.status(time.monotonic_ns()))
         packages = len(host.warden.devices) - host.loop.gpus
         kind = "simulated" if host.loop.simulated_host else "real"
@@ -304,10 +311,10 @@ def _wait(taking: Taking, _: int) -> None:
         pass
 
 
-def _serve_meanwhile(taking: Taking, since_ns: int, path: Path, notifier: Notifier) -> None:
+def _serve_meanwhile(taking: Taking, since_ns: int, path: Path, callers: Callers, notifier: Notifier) -> None:
     """Say at the warden's socket, and to the service manager, that the driver is waited for."""
     waiting = Waiting(lambda: taking.ended, since_ns, time.monotonic_ns)
-    server = Server(waiting, path, turned=lambda now_ns: notifier.beat(now_ns, WAITS))
+    server = Server(waiting, path, callers, turned=lambda now_ns: notifier.beat(now_ns, WAITS))
     waiting.at_end = server.stop
     notifier.ready(WAITS)  # to start another would not help, and who waits for us need not wait for the driver
     try:

@@ -7,13 +7,12 @@ import time
 from dataclasses import dataclass
 
 from eagent.config import Config, Paths
-from eagent.errors import RefusedError, UnavailableError
+from eagent.direct import Direct
 from eagent.model import KnobName
 from eagent.warden.main import Host, put_back, take_over
 from eagent.warden.warden import Warden
-from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, watts
+from eagent.wire import Message, watts
 
-ANSWER_S = 5.0
 POLL_S = 0.05
 
 
@@ -27,7 +26,7 @@ class Outcome:
 
 def is_alive(paths: Paths) -> bool:
     """Whether a warden answers on its socket."""
-    with _socket() as probe:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as probe:
         return probe.connect_ex(str(paths.warden_socket)) == 0
 
 
@@ -41,24 +40,18 @@ def restore_through_warden(paths: Paths, config: Config, *, clear_budget: bool =
         UnavailableError: it does not answer.
         RefusedError: it says no.
     """
-    with _socket() as connection:
-        connection.settimeout(ANSWER_S)
-        try:
-            connection.connect(str(paths.warden_socket))
-            if clear_budget:
-                _ask(connection, "budget_clear")
-            _ask(connection, "release")
-            _ask(connection, "yield_clear")
-            deadline = time.monotonic() + config.let_go_s
-            while True:
-                status = _ask(connection, "status")
-                late = _late(status)
-                if not late or time.monotonic() > deadline:
-                    break
-                time.sleep(POLL_S)
-        except OSError as problem:
-            reason = problem.strerror or "no answer"
-            raise UnavailableError(f"the warden at {paths.warden_socket}: {reason}: is it stopped?") from None
+    with Direct(paths.warden_socket) as warden:
+        if clear_budget:
+            warden.ask("budget_clear")
+        warden.ask("release")
+        warden.ask("yield_clear")
+        deadline = time.monotonic() + config.let_go_s
+        while True:
+            status = warden.ask("status")
+            late = _late(status)
+            if not late or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
     where = "the safe caps hold, because a budget stands" if status["budget"] else "every knob is where it was before"
     kept = [*late, *status.get("kept", ())]
     return Outcome([f"No agent runs. The warden has let go{'' if kept else f': {where}'}."], kept)
@@ -76,18 +69,6 @@ def _late(status: Message) -> list[str]:
         f"{row['knob'].replace('_', ' ')} of {row['uuid']} ({row['error'] or row['why'] or 'on its way'})"
         for row in (*limits, *others)
     ]
-
-
-def _socket() -> socket.socket:
-    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-
-
-def _ask(connection: socket.socket, op: str) -> Message:
-    connection.sendall(encode({"op": op}))
-    reply = decode(connection.recv(MESSAGE_MAX_BYTES + 1))
-    if reply.get("ok") is not True:
-        raise RefusedError(str(reply.get("error")))
-    return reply
 
 
 def restore_offline(paths: Paths, config: Config, *, clear_budget: bool = False) -> Outcome:

@@ -8,36 +8,47 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from eagent import handover
+from eagent.access import Rights, owners
+from eagent.config import Config
 from eagent.errors import EagentError, ProtocolError
+from eagent.peer import let_in, peer_of
 from eagent.process import check_socket_path
+from eagent.warden.callers import OWNER, Caller, Callers
 from eagent.warden.waiting import Waiting
 from eagent.warden.warden import Warden
-from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, unpack_budget
+from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode, pack_budget, unpack_budget
 
 log = logging.getLogger("eagent.warden")
 
-CLIENTS_MAX = 8
+CLIENTS_MAX = 16
 ERROR_MAX = 2000  # characters of what a client sent must not come back without end
 TICK_S = 0.2
 SOCKET_MODE = 0o660  # root and eagent's group; who connects is checked again by SO_PEERCRED
 
 
-def dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int) -> Message:
+def dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int, caller: Caller = OWNER) -> Message:
     """The answer to one packet. Never raises for what a client sent."""
+    return _dispatch(warden, packet, now_ns, caller)[1]
+
+
+def _dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int, caller: Caller) -> tuple[Message, Message]:
+    """The request, as far as it is one, and its answer."""
+    request: Message = {}
     try:
         request = decode(packet)
-        return {"ok": True, **_answer(warden, request, now_ns)}
+        caller.check(request, now_ns)
+        role = {"role": caller.role.name.lower()} if request.get("op") == "hello" else {}
+        return request, {"ok": True, **role, **_answer(warden, request, now_ns)}
     except EagentError as problem:
-        return {"ok": False, "error": str(problem)[:ERROR_MAX]}
+        return request, {"ok": False, "error": str(problem)[:ERROR_MAX]}
     except Exception:  # whatever a client sent, the process that puts knobs back must live on
         log.exception("a request failed")
-        return {"ok": False, "error": "the warden failed on this request; its log has more"}
+        return request, {"ok": False, "error": "the warden failed on this request; its log has more"}
 
 
 def _answer(warden: Warden | Waiting, request: Message, now_ns: int) -> Message:
@@ -93,17 +104,20 @@ class Server:
         self,
         warden: Warden | Waiting,
         path: Path,
+        callers: Callers | None = None,
         may_renew: Callable[[int], bool] = lambda _: False,
         turned: Callable[[int], None] = lambda _: None,
         turn_s: float | None = None,
     ) -> None:
         """Listen at `path`, in the place of a socket that a dead warden left.
 
-        The caller holds the warden's lock, so no living warden can own that socket.
+        The caller holds the warden's lock, so no living warden can own that socket. Without `callers` only root and our
+        own user may ask.
 
         Args:
             warden: Who answers.
             path: The socket's.
+            callers: Who may ask what.
             may_renew: Whether to return from `serve` on SIGHUP, so that a successor can take over.
             turned: Called after each turn, with the monotonic time.
             turn_s: The longest time between two turns; None: as long as nobody asks.
@@ -113,6 +127,7 @@ class Server:
         """
         self._warden = warden
         self._path = path
+        self._callers = callers or Callers(Rights(owners()), Config())
         self._selector = selectors.DefaultSelector()
         self._stopping = False
         self.told_to_end = False  # by a signal
@@ -131,9 +146,13 @@ class Server:
             self._listener.bind(str(path))
         finally:
             os.umask(before)
+        for group in self._callers.rights.agents:
+            with contextlib.suppress(OSError):  # who is not root gives its files to its own groups only
+                os.chown(path, -1, group)
+        let_in(path, self._callers.rights.may_open())
         self._listener.listen(CLIENTS_MAX)
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._clients: set[socket.socket] = set()
+        self._clients: dict[socket.socket, Caller] = {}
 
     def serve(self) -> None:
         """Answer until SIGTERM or SIGINT, or a SIGHUP that is heeded."""
@@ -195,31 +214,41 @@ class Server:
         with contextlib.suppress(OSError):
             client, _ = self._listener.accept()
             client.setblocking(False)
-            if len(self._clients) >= CLIENTS_MAX or not _allowed(client, self._path):
+            peer = peer_of(client)
+            others = sum(each.peer.uid == peer.uid for each in self._clients.values())
+            caller = self._callers.meet(peer, others, time.monotonic_ns())
+            if caller is None or len(self._clients) >= CLIENTS_MAX:
                 client.close()
                 return
-            self._clients.add(client)
+            self._clients[client] = caller
             self._selector.register(client, selectors.EVENT_READ)
 
     def _receive(self, client: socket.socket) -> None:
         try:
             packet = client.recv(MESSAGE_MAX_BYTES + 1)
             if packet:
-                client.send(encode(dispatch(self._warden, packet, time.monotonic_ns())))
+                client.send(encode(self._answer(packet, self._clients[client])))
             else:
                 self._drop(client)
         except (OSError, ProtocolError):  # gone, or not reading what it asked for: a client is not waited for
             self._drop(client)
 
+    def _answer(self, packet: bytes, caller: Caller) -> Message:
+        before = _told(self._warden)
+        request, reply = _dispatch(self._warden, packet, time.monotonic_ns(), caller)
+        self._callers.note(caller, request, reply, before, _told(self._warden))
+        if request.get("op") == "status" and "alarms" in reply:
+            reply["alarms"] = [*reply["alarms"], *self._callers.alarms()]
+        return reply
+
     def _drop(self, client: socket.socket) -> None:
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(client)
         client.close()
 
 
-def _allowed(client: socket.socket, path: Path) -> bool:
-    """Root, the warden's own user, and members of the socket's group: the agent's user is one."""
-    credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, gid = struct.unpack("3i", credentials)
-    return uid in (0, os.getuid()) or gid == path.stat().st_gid
+def _told(warden: Warden | Waiting) -> Message | None:
+    """The budget, for the log."""
+    budget = getattr(warden, "budget", None)
+    return pack_budget(budget) if budget is not None else None

@@ -44,6 +44,7 @@ def test_a_status_tells_host_warden_and_devices(host: Any) -> None:
     assert status["warden"] == {
         "connected": True,
         "why": None,
+        "role": "operator",
         "stale_s": 0.0,
         "halves": {"reading": {"silent_s": 0.0, "hangs": False}, "writing": {"silent_s": 0.0, "hangs": False}},
         "nvml_time_share": pytest.approx(0.01),
@@ -451,7 +452,7 @@ def test_why_a_host_of_the_mesh_leases_nothing_is_told(world: Any) -> None:
 
 def test_without_a_mesh_there_is_none_to_tell_of(host: Any) -> None:
     assert agent_of(host).status()["mesh"] is None
-    with pytest.raises(UnavailableError, match="this host is in no mesh"):
+    with pytest.raises(InputError, match="this host is in no mesh"):
         agent_of(host).mesh()
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.api.jobs import BOUNDS, DEVICES_MAX, ROUTES, TIME_MAX_NS, job_server, read_windows
+from eagent.api.jobs import BOUNDS, DEVICES_MAX, ROUTES, TIME_MAX_NS, job_gate, job_server, read_windows
 from eagent.api.routes import ROUTES as AGENT_ROUTES
 from eagent.api.server import Bounds, Server
 from eagent.asking import WINDOWS_MAX
@@ -126,7 +126,7 @@ async def talk(path: Path, data: bytes) -> bytes:
 def with_jobs(path: Path, work: Callable[[FakeJobs], Awaitable[None]], bounds: Bounds | None = None) -> None:
     async def run() -> None:
         jobs = FakeJobs()
-        server = Server(jobs, path, bounds, ROUTES, 0o666) if bounds else job_server(jobs, path)
+        server = Server(jobs, path, bounds, ROUTES, 0o666, job_gate()) if bounds else job_server(jobs, path)
         await server.start()
         try:
             await work(jobs)
@@ -174,7 +174,7 @@ def test_one_user_does_not_take_all_connections(tmp_path: Path) -> None:
         waiting = [asyncio.ensure_future(talk(path, request())) for _ in range(3)]
         while len(jobs.asked) < 3:
             await asyncio.sleep(0.001)
-        assert b" 503 " in await talk(path, request())
+        assert b" 429 " in await talk(path, request())
         jobs.go_on.set()
         assert all(b" 200 " in answer for answer in await asyncio.gather(*waiting))
         assert b" 200 " in await talk(path, request())

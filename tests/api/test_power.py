@@ -7,10 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eagent.access import POWER
 from eagent.api import power
+from eagent.api.gate import Gate
 from eagent.api.power import POWER_ROUTES
 from eagent.api.routes import answer
 from eagent.errors import InputError, RefusedError
+from eagent.peer import Peer
+
+ROOT = Peer(1, 0)
 
 
 class Role:
@@ -43,7 +48,7 @@ class Role:
 
 
 def ask(role: Role, method: str, target: str, body: bytes = b"") -> tuple[int, Any]:
-    reply = asyncio.run(answer(role, method, target, body, POWER_ROUTES))
+    reply = asyncio.run(answer(role, method, target, body, POWER_ROUTES, ROOT, Gate(POWER)))
     return reply.status, json.loads(reply.body)
 
 

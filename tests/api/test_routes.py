@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from eagent.api.routes import Peer, Reply, answer
+from eagent.api.routes import Reply, answer
 from eagent.errors import DriverError, InputError, RefusedError, UnavailableError
+from eagent.peer import Peer
 
 
 def ask(service: Any, method: str, target: str, body: bytes = b"") -> tuple[int, Any]:
@@ -15,7 +16,7 @@ def ask(service: Any, method: str, target: str, body: bytes = b"") -> tuple[int,
 
 
 def whole(service: Any, method: str, target: str, body: bytes = b"") -> Reply:
-    return asyncio.run(answer(service, method, target, body))
+    return asyncio.run(answer(service, method, target, body, peer=Peer(1, 0)))
 
 
 def test_status_is_what_the_service_says(service: Any) -> None:

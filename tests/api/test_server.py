@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eagent.access import Rights
+from eagent.api.gate import Gate, Rate
 from eagent.api.server import Bounds, Server
+from eagent.audit import Audit, read
 
 STATUS = b"GET /v1/status HTTP/1.1\r\nHost: eagent\r\n\r\n"
 LAST_STATUS = b"GET /v1/status HTTP/1.1\r\nHost: eagent\r\nConnection: close\r\n\r\n"
@@ -225,14 +228,14 @@ def test_a_client_that_does_not_take_its_answer_is_dropped_and_others_are_served
 
 
 async def wait_until_turned_away_no_more(path: Path) -> None:
-    """Ask until the one place is free again: the 503 of a full server comes first."""
+    """Ask until the one place is free again: the 429 of a full server comes first."""
     async with asyncio.timeout(5):
         while True:
             async with talking(path) as talk:
                 response, _ = await talk.ask(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
                 if response.status_code == 404:
                     return
-                assert response.status_code == 503
+                assert response.status_code == 429
 
 
 def test_a_connection_too_many_is_told_so(service: Any, path: Path) -> None:
@@ -242,7 +245,7 @@ def test_a_connection_too_many_is_told_so(service: Any, path: Path) -> None:
             await two.ask(STATUS)
             async with talking(path) as three:
                 response, body = await three.answer()
-                assert response.status_code == 503
+                assert response.status_code == 429
                 assert "all 2 connections" in json.loads(body)["error"]
                 assert await three.closed()
             assert (await one.ask(STATUS))[0].status_code == 200
@@ -390,3 +393,79 @@ def test_no_bytes_bring_the_server_down(sent: bytes) -> None:
     finally:
         logger.removeHandler(errors)
     assert errors.lines == []
+
+
+OTHERS = Gate(rights=Rights(frozenset(), observers=frozenset(os.getgroups()) | {os.getegid()}))
+PIN = b"PUT /v1/devices/gpu0/pin HTTP/1.1\r\nHost: x\r\nEagent-Why: too%20hot\r\n"
+PIN += b'Content-Length: 16\r\n\r\n{"limit_w": 250}'
+
+
+@asynccontextmanager
+async def guarded(service: Any, path: Path, gate: Gate) -> AsyncIterator[Talk]:
+    server = Server(service, path, gate=gate)
+    await server.start()
+    async with talking(path) as talk:
+        yield talk
+    await server.close()
+
+
+def test_an_observer_looks_and_changes_nothing(service: Any, path: Path) -> None:
+    async def run() -> None:
+        async with guarded(service, path, OTHERS) as talk:
+            assert (await talk.ask(STATUS))[0].status_code == 200
+            response, body = await talk.ask(PIN)
+            assert response.status_code == 403
+            assert "you are an observer" in json.loads(body)["error"]
+
+    asyncio.run(run())
+    assert service.asked == [("status",)]
+
+
+def test_who_is_nobody_gets_nothing(service: Any, path: Path) -> None:
+    async def run() -> None:
+        async with guarded(service, path, Gate(rights=Rights(frozenset()))) as talk:
+            assert (await talk.ask(STATUS))[0].status_code == 403
+
+    asyncio.run(run())
+    assert service.asked == []
+
+
+def test_a_route_that_is_in_no_table_is_refused_to_everybody(service: Any, path: Path) -> None:
+    async def run() -> None:
+        async with guarded(service, path, Gate(needs={})) as talk:
+            response, body = await talk.ask(STATUS)
+            assert response.status_code == 403
+            assert "no table" in json.loads(body)["error"]
+
+    asyncio.run(run())
+
+
+def test_who_asks_too_often_is_told_to_wait(service: Any, path: Path) -> None:
+    clock = [0]
+    gate = Gate(rights=OTHERS.rights, rate=Rate(per_s=1.0, burst=2.0), clock=lambda: clock[0])
+
+    async def run() -> None:
+        async with guarded(service, path, gate) as talk:
+            assert [(await talk.ask(STATUS))[0].status_code for _ in range(3)] == [200, 200, 429]
+            clock[0] = 1_000_000_000
+            async with talking(path) as again:
+                assert (await again.ask(STATUS))[0].status_code == 200
+
+    asyncio.run(run())
+
+
+def test_a_change_is_kept_with_its_reason_and_what_it_changed(service: Any, path: Path, tmp_path: Path) -> None:
+    audit = Audit(tmp_path / "audit")
+    states = iter([{"pin of gpu0": None, "budget": 1}, {"pin of gpu0": {"limit_w": 250}, "budget": 1}])
+
+    async def run() -> None:
+        async with guarded(service, path, Gate(audit=audit, look=lambda: next(states))) as talk:
+            assert (await talk.ask(PIN))[0].status_code == 200
+            assert (await talk.ask(STATUS))[0].status_code == 200
+
+    asyncio.run(run())
+    audit.close()
+    (line,) = read(tmp_path / "audit")
+    assert (line["what"], line["why"], line["outcome"]) == ("PUT /v1/devices/gpu0/pin", "too hot", "done")
+    assert (line["before"], line["after"]) == ({"pin of gpu0": None}, {"pin of gpu0": {"limit_w": 250}})
+    assert (line["who"]["uid"], line["who"]["pid"], line["asked"]) == (os.geteuid(), os.getpid(), {"limit_w": 250})

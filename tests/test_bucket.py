@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.mesh.bucket import Bucket
+from eagent.bucket import Bucket
 
 S = 1_000_000_000
 steps = st.lists(st.tuples(st.integers(-S, 5 * S), st.floats(0, 12)), max_size=60)

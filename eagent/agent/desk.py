@@ -1,0 +1,38 @@
+"""What jobs can ask the agent: what their windows drew, and for less power on what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from eagent.agent.hints import Hints
+from eagent.agent.windows import Span, Windows
+
+Json = dict[str, Any]
+
+
+class Desk:
+    """The service behind the jobs' socket."""
+
+    def __init__(self, windows: Windows, hints: Hints) -> None:
+        """A desk that asks these."""
+        self._windows = windows
+        self._hints = hints
+
+    async def windows(self, pid: int, uid: int, spans: Sequence[Span], names: Sequence[str]) -> Json:
+        """The joules of windows; see `Windows.windows`."""
+        return await self._windows.windows(pid, uid, spans, names)
+
+    def set_hint(
+        self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
+    ) -> Json:
+        """Ask for less; see `Hints.set`."""
+        return self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s)
+
+    def clear_hint(self, uid: int, device: str) -> None:
+        """Ask no more; see `Hints.clear`."""
+        self._hints.clear(uid, device)
+
+    def standing(self) -> Json:
+        """What jobs ask for, for the audit log."""
+        return self._hints.told()
