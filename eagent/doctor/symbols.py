@@ -20,6 +20,8 @@ SYMBOLS: Mapping[str, str] = {
     "nvmlDeviceGetPowerManagementLimitConstraints": NEEDED,
     "nvmlDeviceGetPowerManagementDefaultLimit": NEEDED,
     "nvmlDeviceSetPowerManagementLimit": NEEDED,
+    "nvmlInitWithFlags": "no GPU can be detached while the others are governed on",
+    "nvmlDeviceGetHandleByPciBusId_v2": "no GPU can be detached while the others are governed on",
     "nvmlDeviceGetArchitecture": "the power sensor is taken for the slowest that is known",
     "nvmlDeviceGetEnforcedPowerLimit": "a limit set out of band can't be seen",
     "nvmlDeviceGetTotalEnergyConsumption": "the energy that a GPU counts can't be read",
