@@ -228,6 +228,7 @@ class HostState:
     budget: Budget | None = None
     gangs: tuple[frozenset[str], ...] = ()  # sets of UUIDs that do one synchronous job
     busy_cpus: Reading = NEVER  # how many CPUs' worth of time all processes of the host used over the last second
+    reserved_w: float = 0.0  # what the warden keeps back for GPUs that did not answer at its start
 
     @property
     def gpus(self) -> tuple[DeviceState, ...]:

@@ -65,7 +65,7 @@ def make_plan(state: HostState, proposals: Sequence[Proposal], told: Mapping[str
         limits_mw |= {
             each.uuid: _undecided_mw(each, state.budget, told.get(each.uuid, UNTOLD).limit) for each in undecided
         }
-        if _draw_mw(devices, state.budget, limits_mw) > round(state.budget.envelope_w * 1000):
+        if _draw_mw(state, state.budget, limits_mw) > round(state.budget.envelope_w * 1000):
             return Plan(decisions, None, "what was decided does not fit into the envelope: the safe caps stand")
     elif state.budget is not None:
         # A budget that nothing can be shared of, or may be, is no plan of ours: the warden holds the safe caps. A lease
@@ -112,6 +112,7 @@ def _undecided_mw(device: Device, budget: Budget, knob: KnobStatus | None) -> in
     return limit_mw(device, min(max(limit / 1000, device.min_limit_w), device.max_limit_w))
 
 
-def _draw_mw(devices: Sequence[Device], budget: Budget, limits_mw: Mapping[str, int]) -> int:
+def _draw_mw(state: HostState, budget: Budget, limits_mw: Mapping[str, int]) -> int:
+    devices = [each.device for each in state.devices]
     here_mw = sum(limits_mw.get(each.uuid, round(budget.uncapped_w(each) * 1000)) for each in devices)
-    return here_mw + round(budget.absent_w(devices) * 1000)
+    return here_mw + round(budget.absent_w(devices) * 1000) + round(state.reserved_w * 1000)

@@ -112,7 +112,7 @@ def budget(held: Budget | None, state: HostState, told: ToldByUuid, *, are_read:
     if held is None:
         return None
     reserved_w = sum(_limit_in_force_w(each, told.get(each.device.uuid, UNTOLD).limit, held) for each in state.devices)
-    reserved_w += held.absent_w(each.device for each in state.devices)
+    reserved_w += held.absent_w(each.device for each in state.devices) + state.reserved_w
     return {
         "budget_w": held.budget_w,
         "fixed_w": held.fixed_w,

@@ -134,6 +134,7 @@ class WardenStatus:
     budget: Budget | None
     alarms: tuple[str, ...]
     kept: tuple[str, ...] = ()  # knobs that can't be put back, a line each
+    reserved_mw: int = 0  # of a budget's envelope, for GPUs that did not answer at its start
 
     def told(self) -> dict[str, Told]:
         """The same per UUID."""
@@ -372,6 +373,7 @@ def _status(reply: wire.Message) -> WardenStatus:
             budget=_budget(reply["budget"]),
             alarms=tuple(str(line) for line in reply["alarms"]),
             kept=tuple(str(line) for line in reply.get("kept", ())),
+            reserved_mw=int(reply.get("reserved_mw", 0)),
         )
 
 

@@ -51,7 +51,7 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
         return []
     devices = [each.device for each in state.devices]
     uncapped_mw = sum(_mw(state.budget.uncapped_w(device)) for device in devices) + _mw(state.budget.absent_w(devices))
-    pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw
+    pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw - _mw(state.reserved_w)
     units = _units(state, goals, now_ns)
     limits = [unit.floor_mw for unit in units]
     if pool_mw < _total(units, limits):

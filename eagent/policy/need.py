@@ -25,7 +25,7 @@ def need_w(state: HostState, pins_w: Mapping[str, float] = NO_PINS) -> float:
     budget = state.budget or NO_BUDGET
     devices = [each.device for each in state.devices]
     capped = [each for each in state.devices if each.device.power_limit.writable]
-    uncapped_w = sum(budget.uncapped_w(device) for device in devices) + budget.absent_w(devices)
+    uncapped_w = sum(budget.uncapped_w(device) for device in devices) + budget.absent_w(devices) + state.reserved_w
     return uncapped_w + sum(_need_w(each, budget, pins_w.get(each.device.uuid)) for each in capped)
 
 

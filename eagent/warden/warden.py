@@ -296,6 +296,7 @@ class Warden:
             "budget": pack_budget(self.budget) if self.budget else None,
             "lease": {"until_ns": self._lease_until_ns} if leased else None,
             "alarms": alarms,
+            "reserved_mw": self.left_alone_mw(),
             "kept": self.kept()[:ALARMS_MAX],
         }
 

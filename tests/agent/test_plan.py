@@ -200,3 +200,12 @@ def test_a_packages_ceiling_under_a_budget_that_nobody_shares_comes_with_the_saf
 
 def test_a_pin_on_a_package_is_held_like_one_on_a_gpu(with_package: Any) -> None:
     assert plan(with_package(), Goals(pins=(Pin(PACKAGE, 180.0),))).vector == Vector({PACKAGE: 180_000})
+
+
+def test_what_the_warden_keeps_back_is_not_shared(two: HostState) -> None:
+    held = replace(two, budget=Budget(900, 0, {FIRST: 150, SECOND: 150}), reserved_w=400)
+    vector = plan(held, Goals()).vector
+    assert vector is not None
+    assert sum(vector.limits_mw.values()) <= 500_000
+    pinned = plan(replace(held, reserved_w=750), PINNED)
+    assert pinned.problem == "what was decided does not fit into the envelope: the safe caps stand"

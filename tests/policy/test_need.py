@@ -143,3 +143,7 @@ def test_who_draws_more_needs_no_less(state: HostState, one: float, other: float
         return need_w(replace(state, devices=tuple(devices)))
 
     assert drawing(min(one, other)) <= drawing(max(one, other)) + 1e-6
+
+
+def test_what_is_kept_back_for_gpus_that_do_not_answer_is_needed(gpus: Any) -> None:
+    assert need_w(HostState((gpus.state(gpus.device(0), 250.0),), reserved_w=400.0)) == 650.0

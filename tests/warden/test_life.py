@@ -396,3 +396,11 @@ def test_who_ends_right_after_the_driver_was_gone_lets_go_of_everything(
             break
     assert not one.host.warden.standing()
     assert one.host.limits_w()[1] in (PRIOR_W, DEFAULT_W)
+
+
+def test_the_watts_kept_for_a_gpu_that_does_not_answer_are_told(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    assert one.status()["reserved_mw"] == 0
+    one.inject("gpu-lost", 1)
+    one.host.start()
+    assert one.status()["reserved_mw"] == 400_000
