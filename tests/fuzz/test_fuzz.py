@@ -61,7 +61,7 @@ def test_a_warden_that_is_broken_on_purpose_is_found_out(break_it: Any, monkeypa
     monkeypatch.setenv("EAGENT_SIM_HOST", "")
     break_it(monkeypatch)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        play("commands", SEED, 0, 300, shrink=False)
+        play("commands", SEED, 0, 1000, shrink=False)
 
 
 def test_a_reader_that_gives_too_much_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

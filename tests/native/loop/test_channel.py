@@ -92,7 +92,7 @@ def test_whatever_period_and_phase_no_publication_is_lost_and_few_looks_are_wast
     story = play(Sensor(period_s, phase_s), seed=seed)
     assert story.tracking_since_s < 3
     assert story.caught >= story.published - 1
-    # Where wake-ups come late several times in a row, which is one of a thousand such stories, it learns the period anew.
+    # In one of a thousand such stories wake-ups come late several times in a row, and it learns the period anew.
     assert story.looks <= 1.2 * story.published + LEARNING_LOOKS
     assert story.age_p95_s <= 0.015
     assert story.age_error_p95_s <= 0.001 + 0.02 * period_s
