@@ -13,6 +13,7 @@ from typing import Any
 
 LATE_S = 0.101  # a lease's end is met by the next turn of the loop, and that may follow a step that settles
 TTL_MAX_S = 60.0
+PACED_S = 6.0  # a raise under a lease waits for a second after the one before, a small one for five
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Referee:
     owners_mw: Sequence[int]  # where they go back to
     lease_mw: Mapping[str, int] = field(default_factory=dict)
     lease_until_s: float = 0.0
+    earlier: list[tuple[float, Mapping[str, int]]] = field(default_factory=list)  # leases, and until when they show
     safe_mw: Mapping[str, int] | None = None  # while a budget stands
     envelope_mw: int | None = None
     in_force: bool = False
@@ -44,6 +46,8 @@ class Referee:
                 if self.envelope_mw is not None:
                     assert set(limits_mw) == set(self.uuids), "under a budget a part of the vector was accepted"
                     assert sum(limits_mw.values()) <= self.envelope_mw, "a lease above the envelope was accepted"
+                if now_s < self.lease_until_s:
+                    self.earlier.append((now_s + PACED_S, self.lease_mw))
                 self.lease_mw, self.lease_until_s = limits_mw, now_s + ttl_s
             case "release":
                 self.lease_until_s = now_s
@@ -74,5 +78,8 @@ class Referee:
         uuid = self.uuids[gpu]
         leased_mw = self.lease_mw.get(uuid) if at_s < self.lease_until_s + LATE_S else None
         if leased_mw is not None and (new_mw == leased_mw or (self.safe_mw is not None and new_mw < leased_mw)):
+            return True
+        waits = any(at_s < until_s and new_mw == before.get(uuid) for until_s, before in self.earlier)
+        if leased_mw is not None and new_mw < leased_mw and waits:  # to be raised from where the lease before had it
             return True
         return new_mw == (self.owners_mw[gpu] if self.safe_mw is None else self.safe_mw[uuid])

@@ -9,6 +9,7 @@ import pytest
 from eagent.telemetry import _ring
 from eagent.warden import budget, server, warden
 from tests.fuzz.main import TARGETS, play
+from tests.fuzz.referee import Referee
 
 EXAMPLES = {"commands": 10, "http": 30}  # the others are quick
 SEED = 1
@@ -72,3 +73,13 @@ def test_a_reader_that_gives_too_much_is_found_out(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tests.fuzz.forms.RingReader", Reader)
     with pytest.raises(AssertionError):
         play("ring", SEED, 0, 50, shrink=False)
+
+
+def test_a_limit_that_waits_to_be_raised_stands_for_the_lease_before_and_not_for_ever() -> None:
+    referee = Referee(["GPU-1"], 100_000, 400_000, [360_500], [360_000])
+    for limit_mw, at_s in ((360_500, 1.0), (400_000, 1.1)):
+        request = {"op": "lease", "limits_mw": {"GPU-1": limit_mw}, "ttl_s": 60.0}
+        referee.accept(request, {"ok": True}, at_s)
+    referee.stand(1.2)
+    with pytest.raises(AssertionError, match="stands at 360500 mW, for nobody"):
+        referee.stand(9.0)
