@@ -10,7 +10,7 @@ from typing import Any
 from eagent.errors import RefusedError, UnavailableError
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode
 
-ANSWER_S = 8.0  # a budget is answered when its limits have been read back
+ANSWER_S = 12.0  # what sets knobs is answered when the driver says that they are where they should be
 
 
 class Direct:

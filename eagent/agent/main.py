@@ -60,7 +60,7 @@ def run(
     jobs: Jobs,
     frequencies: Callable[[], Mapping[str, float]] = dict,
     check: Callable[[], object] = lambda: None,
-) -> None:
+) -> Callable[[], None]:
     """Be the agent until SIGTERM or SIGINT. A warden that is not there yet, or not any more, is waited for.
 
     On SIGHUP it hands over to the program and configuration on the disk, with its pins and its lease.
@@ -74,6 +74,9 @@ def run(
         frequencies: Reads the MHz of each CPU package that can tell, by its UUID. The agent itself holds no hardware.
         check: Reads the configuration as a successor would, and raises what would end that.
 
+    Returns:
+        What is to be called last, with all else closed: it becomes the successor, if there is to be one.
+
     Raises:
         UnavailableError: another agent runs, or the run directory or the API's socket can't be made.
     """
@@ -86,7 +89,7 @@ def run(
         asyncio.run(_run(paths, config, api, jobs, Frequencies(frequencies), successor))
     finally:
         os.close(lock)
-    successor.follow()
+    return successor.follow
 
 
 async def _run(

@@ -46,7 +46,8 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
         return job_server(desk, path, job_gate(audit, desk.standing))
 
     try:
-        run_agent(context.paths, config, api, jobs, Frequencies(context.paths.sysfs).read, context.config)
+        follow = run_agent(context.paths, config, api, jobs, Frequencies(context.paths.sysfs).read, context.config)
     finally:
         audit.close()
+    follow()
     return 0

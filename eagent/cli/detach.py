@@ -22,6 +22,8 @@ from typing import Any
 
 from eagent.cli.dispatch import Context
 from eagent.client import NoAgentError, device_target
+from eagent.errors import UnavailableError
+from eagent.peer import user_name
 
 Json = dict[str, Any]
 
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         try:
             answer = context.client().request("PUT", device_target(name, "detachment"), {"why": why})
         except NoAgentError:
-            answer = ask_warden(context, name, "detach", by=_user(), why=why)
+            answer = ask_warden(context, name, "detach", by=user_name(os.getuid()), why=why)
         label = answer["device"]
         if answer["already"]:
             print(f"{label} was {answer['why']}")
@@ -51,18 +53,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def ask_warden(context: Context, name: str, op: str, **fields: str) -> Json:
     """The answer of a warden without an agent, in the form of an agent's."""
     from eagent.agent.names import find_device  # only here: a client of the agent needs none of it
-    from eagent.warden.errand import ask
+    from eagent.direct import Direct
+    from eagent.warden.restore import is_alive
     from eagent.wire import unpack_device
 
-    hello = ask(context.paths, "hello")
-    device = find_device([unpack_device(each) for each in hello["devices"]], name)
-    return {"device": device.label, **ask(context.paths, op, uuid=device.uuid, **fields)}
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"
+    if not is_alive(context.paths):
+        raise UnavailableError("neither an agent nor a warden runs here, so nothing of eagent's is open")
+    with Direct(context.paths.warden_socket) as warden:
+        devices = [unpack_device(each) for each in warden.ask("hello")["devices"]]
+        device = find_device(devices, name)
+        return {"device": device.label, **warden.ask(op, uuid=device.uuid, **fields)}
