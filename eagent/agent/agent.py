@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from eagent import __version__
-from eagent.agent import report
+from eagent.agent import orders, report
 from eagent.agent.envelope import safe_caps_w
 from eagent.agent.explanation import explanation
 from eagent.agent.footprint import Footprint, Footprints
@@ -166,8 +166,8 @@ class Agent:
         if not all(math.isfinite(number) and number >= 0 for number in (budget_w, fixed_w, safe_cap_w or 0.0)):
             raise InputError("a budget, a fixed draw and a safe cap are finite numbers of watts")
         caps_w = safe_caps_w(self._connected_devices(), self._config, safe_cap_w)
-        in_force = await self._governor.set_budget(Budget(budget_w, fixed_w, caps_w), self._clock())
-        await self._governor.take_back(self._clock())
+        in_force = await orders.set_budget(self._governor, Budget(budget_w, fixed_w, caps_w), self._clock())
+        await orders.take_back(self._governor, self._clock())
         told = self._budget() or {}
         return {**told, "in_force": in_force}
 
@@ -180,7 +180,7 @@ class Agent:
         """
         self._refuse_beside_mesh()
         self._refuse_without_right()
-        await self._governor.clear_budget(self._clock())
+        await orders.clear_budget(self._governor, self._clock())
 
     def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
         """Hold the limit of `device` at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
@@ -222,7 +222,7 @@ class Agent:
             UnavailableError: there is no warden.
         """
         found = self._find(device)
-        answer = await self._governor.detach(found.uuid, by, why, self._clock())
+        answer = await orders.detach(self._governor, found.uuid, by, why, self._clock())
         return {"device": found.label, "uuid": found.uuid, **answer}
 
     async def attach(self, device: str) -> Json:
@@ -234,7 +234,7 @@ class Agent:
             UnavailableError: there is no warden.
         """
         found = self._find(device)
-        answer = await self._governor.attach(found.uuid, self._clock())
+        answer = await orders.attach(self._governor, found.uuid, self._clock())
         return {"device": found.label, "uuid": found.uuid, **answer}
 
     async def restore(self) -> Json:
@@ -252,7 +252,7 @@ class Agent:
         dropped = len(governor.pins)
         governor.pins.clear()
         await governor.release()
-        await governor.take_back(self._clock())
+        await orders.take_back(governor, self._clock())
         told = self._told()
         given_back = [
             report.baselines(device, told.get(device.uuid, UNTOLD))

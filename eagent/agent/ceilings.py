@@ -12,6 +12,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
 
+from eagent.agent import orders
 from eagent.agent.envelope import safe_caps_w
 from eagent.agent.loop import Governor
 from eagent.config import Config, Mesh
@@ -141,7 +142,7 @@ class Ceilings:
         fixed_w = self._fixed_mw / 1000
         devices = self._governor.devices
         budget = Budget(fixed_w + envelope_w, fixed_w, safe_caps_w(devices, self._config))
-        return await self._governor.set_budget(budget, self._clock())
+        return await orders.set_budget(self._governor, budget, self._clock())
 
     def _is_settled(self) -> bool:
         """Whether all limits have been under the ceiling for a second, and the warden holds it by its last word."""

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from eagent.agent.cost import Costs
 from eagent.agent.feed import Feed
-from eagent.agent.foreign import foreign_limit_w
+from eagent.agent.known import as_told, consented, resolve_gangs, with_knobs
 from eagent.agent.links import Tap, WardenLink
-from eagent.agent.names import find_device
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
+from eagent.agent.problems import Problems
 from eagent.agent.questions import Questions
-from eagent.agent.warden import (
-    UNTOLD,
-    Backoff,
-    ClockStatus,
-    Hello,
-    KnobStatus,
-    PreferenceStatus,
-    Told,
-)
+from eagent.agent.warden import UNTOLD, Backoff, Hello, Told
 from eagent.config import Config
-from eagent.errors import EagentError, InputError, RefusedError
-from eagent.model import NEVER, Budget, Device, DeviceKind, DeviceState, HostState, Knob, Priority, Proposal, Reading
+from eagent.errors import EagentError
+from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Proposal, Reading
 from eagent.policy.goals import Goals, Hint, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
 from eagent.telemetry.locks import Inference, Locks
-from eagent.wire import Message, watts
-
-log = logging.getLogger(__name__)
+from eagent.wire import watts
 
 SECOND_NS = 1_000_000_000
 
@@ -118,7 +107,7 @@ class Governor:
         self.inferred: Mapping[str, Inference] = {}  # per UUID of a GPU, what is inferred of locks that can't be read
         self._locked_again_ns = 0
         self._gangs: tuple[frozenset[str], ...] = ()
-        self._problems: dict[str, str] = {}  # per subject, gone when it goes well again
+        self._problems = Problems()
         self._warden_alarms: tuple[str, ...] = ()
         self.kept: tuple[str, ...] = ()  # what the warden can't put back, a line each
         self._reconnect = Backoff()
@@ -126,7 +115,7 @@ class Governor:
         self._asked: Vector | None = None
         self._asked_ns = 0
         self._woken = asyncio.Event()
-        self._turn = asyncio.Lock()  # a turn goes by one budget from beginning to end
+        self.turn = asyncio.Lock()  # a turn goes by one budget from beginning to end; so does an order
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -136,12 +125,12 @@ class Governor:
     @property
     def alarms(self) -> list[str]:
         """What is wrong now: our own lines, and the warden's while it is there to stand by them."""
-        return [*self._problems.values(), *(self._warden_alarms if self.warden.connected else ())]
+        return [*self._problems.lines(), *(self._warden_alarms if self.warden.connected else ())]
 
     @property
     def why_no_warden(self) -> str | None:
         """What the last try to speak with the warden came to; None: it went well, or there was none."""
-        return self._problems.get("warden")
+        return self._problems.of("warden")
 
     @property
     def held_back(self) -> str | None:
@@ -178,28 +167,30 @@ class Governor:
 
     def consented(self, names: Sequence[str]) -> frozenset[str]:
         """The UUIDs of the devices that the operator names, or of all if it names "all"."""
-        found = self.devices if "all" in names else self._named(names)
-        return frozenset(device.uuid for device in found)
+        return consented(self.devices, names)
 
-    def _named(self, names: Sequence[str]) -> Iterator[Device]:
-        for name in names:
-            with contextlib.suppress(InputError):
-                yield find_device(self.devices, name)
+    def reconsider(self) -> None:
+        """Ask every policy in the next turn, whatever it said last."""
+        self._policies.forget()
 
     def wake(self) -> None:
         """Take the next turn now, and ask every policy: something was asked for."""
-        self._policies.forget()
+        self.reconsider()
         self._woken.set()
+
+    def ask_warden(self) -> None:
+        """Have the next turn ask the warden for what it holds, whatever the ring tells."""
+        self._questions.ask()
 
     async def step(self, now_ns: int) -> None:
         """One turn, at the monotonic time `now_ns`. Raises nothing for what the warden or the ring do."""
-        async with self._turn:
+        async with self.turn:
             self.warden.notice()
             if not self.warden.connected:
                 await self._greet(now_ns)
             self.read(now_ns)
             if self.warden.connected and self._questions.are_due(self.feed.changes(now_ns), now_ns):
-                with self._minding("warden"):
+                with self._problems.minding("warden"):
                     await self.look(now_ns)
             await self._reclaim(now_ns)
             await self._lock_again(now_ns)
@@ -214,14 +205,14 @@ class Governor:
         self._infer(now_ns)
         if self._tap is not None:
             self._tap.add(records)
-        self._mind("ring", self.feed.problem)
+        self._problems.mind("ring", self.feed.problem)
         pulse = self.feed.pulse(now_ns)
         self.writing_hangs = pulse.writing.hangs
         for half in pulse.halves:
-            self._mind(f"{half.name} half", half.problem(warden_answers=self.warden.connected))
+            self._problems.mind(f"{half.name} half", half.problem(warden_answers=self.warden.connected))
         self.costs.note(self.feed.stats)
         for subject, problem in self.costs.problems(now_ns).items():
-            self._mind(subject, problem)
+            self._problems.mind(subject, problem)
         self._busy = self._busy_cpus(now_ns)
         self._frequencies = self._look_at_frequencies(now_ns)
         self._gather(now_ns)
@@ -235,7 +226,8 @@ class Governor:
         self.inferred = self._locks.found(now_ns)
         for device in self.devices:
             made = self.inferred.get(device.uuid)
-            self._mind(f"lock of {device.label}", f"{device.label}: clock ceiling: {made.words()}" if made else None)
+            words = f"{device.label}: clock ceiling: {made.words()}" if made else None
+            self._problems.mind(f"lock of {device.label}", words)
 
     async def look(self, now_ns: int) -> None:
         """Ask the warden what it holds, and take its word on the budget and on what can be written.
@@ -251,86 +243,16 @@ class Governor:
         self._reserved_w = watts(status.reserved_mw)
         self._warden_alarms = status.alarms
         self.kept = status.kept
-        devices = tuple(_as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
+        devices = tuple(as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
         if devices != self.devices:
             self._rebind(devices)
 
-    async def set_budget(self, budget: Budget, now_ns: int) -> bool:
-        """Put the host under a budget; returns whether its limits were read back under the envelope.
-
-        Raises:
-            RefusedError: the warden could not keep it.
-            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
-        """
-        async with self._turn:
-            before = self.budget
-            if before is not None and budget.envelope_w < before.envelope_w:
-                # The warden scales a lease that does not fit into it; who is to give is better decided by demand.
-                self.budget = budget
-                self._policies.forget()
-                self._decide(now_ns)
-                await self._apply(now_ns)
-            try:
-                in_force = await self.warden.set_budget(budget)
-            except RefusedError:  # nothing has changed; after any other error the warden is met anew, and says
-                self.budget = before
-                self._policies.forget()
-                raise
-            finally:
-                self._questions.ask()  # whatever came of it, what the warden holds is asked for
-            await self.look(now_ns)
-        self.wake()
-        return in_force
-
-    async def clear_budget(self, now_ns: int) -> None:
-        """End the budget.
-
-        Raises:
-            RefusedError: the warden could not forget it.
-            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
-        """
-        async with self._turn:
-            await self.warden.clear_budget()
-            await self.look(now_ns)
-        self.wake()
-
-    async def detach(self, uuid: str, by: str, why: str, now_ns: int) -> Message:
-        """Have a GPU taken out, so that it can be reset: `why` it is told to be out, and `already`.
-
-        Raises:
-            RefusedError: it can't be; nothing has changed.
-            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
-        """
-        async with self._turn:
-            answer = await self.warden.detach(uuid, by, why)
-            await self.look(now_ns)
-        self.wake()
-        return answer
-
-    async def attach(self, uuid: str, now_ns: int) -> Message:
-        """Have it taken in again; `already`: it was not out.
-
-        Raises:
-            RefusedError: it does not answer yet, or can't be held where the budget needs it: it stays out.
-            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
-        """
-        async with self._turn:
-            answer = await self.warden.attach(uuid)
-            await self.look(now_ns)
-        self.wake()
-        return answer
-
-    async def take_back(self, now_ns: int) -> None:
-        """Govern again all that is left to somebody else who has set it.
-
-        Raises:
-            RefusedError: the warden can't write its journal.
-            UnavailableError, ProtocolError: it does not answer, or not in a way that can be read.
-        """
-        async with self._turn:
-            await self.warden.take_back()
-            await self.look(now_ns)
-        self.wake()
+    async def share(self, budget: Budget, now_ns: int) -> None:
+        """Lease as under this budget, which is about to stand. Only with the `turn`."""
+        self.budget = budget
+        self.reconsider()
+        self._decide(now_ns)
+        await self._apply(now_ns)
 
     async def release(self) -> None:
         """Give the lease back; the warden then puts every knob where it belongs without us.
@@ -354,12 +276,13 @@ class Governor:
         if not self._reconnect.ready(now_ns):
             return
         self._reconnect.failed(now_ns)  # until it went well
-        with self._minding("warden"):
+        with self._problems.minding("warden"):
             self.hello = await self.warden.connect()
             self._reconnect.succeeded()
             self.budget = self.hello.budget
             self._rebind(self.hello.devices)
-            self._gangs = self._resolve_gangs(self.hello.devices)
+            self._gangs, problem = resolve_gangs(self.hello.devices, self._config.gangs)
+            self._problems.mind("gangs", problem)
             self._forget_lease()
             self.feed.close()  # a new warden made a new ring
             self._questions.ask()
@@ -372,7 +295,7 @@ class Governor:
         if now_ns - self._locked_again_ns < LOCK_AGAIN_NS:
             return
         self._locked_again_ns = now_ns
-        with self._minding("locks"):
+        with self._problems.minding("locks"):
             await self.warden.lock_again(held)
         for uuid in held:
             self._locks.restart(uuid, now_ns)
@@ -380,7 +303,7 @@ class Governor:
     async def _reclaim(self, now_ns: int) -> None:
         if not self.reclaimed or not self.warden.connected:
             return
-        with self._minding("taking back"):
+        with self._problems.minding("taking back"):
             await self.warden.take_back(self.reclaimed)
             self.reclaimed.clear()
             await self.look(now_ns)
@@ -391,9 +314,9 @@ class Governor:
             return
         vector = self.plan.vector
         if vector is None:
-            self._mind("lease", None)
+            self._problems.mind("lease", None)
             if self.lease_until_ns is not None:
-                with self._minding("lease"):
+                with self._problems.minding("lease"):
                     await self.release()
             return
         ttl_s = min(self._config.lease_ttl_s, self.hello.ttl_max_s)
@@ -401,13 +324,13 @@ class Governor:
             return
         changed = vector != self._asked
         self._asked, self._asked_ns = vector, now_ns
-        with self._minding("lease"):
+        with self._problems.minding("lease"):
             self.lease_until_ns = await self.warden.lease(
                 vector.limits_mw, vector.clocks_mhz, vector.preferences, ttl_s
             )
             if changed:
                 await self.look(now_ns)  # so that what we say is ours is what we have just asked for
-        if "lease" in self._problems:
+        if self._problems.of("lease") is not None:
             self._questions.ask()  # the warden knows something that we do not
 
     def _rebind(self, devices: tuple[Device, ...]) -> None:
@@ -415,18 +338,6 @@ class Governor:
         self._locks.rebind(devices)
         if self._tap is not None:
             self._tap.bind(devices, simulated=self.hello is not None and self.hello.simulated)
-
-    def _resolve_gangs(self, devices: Sequence[Device]) -> tuple[frozenset[str], ...]:
-        """The configured gangs as sets of UUIDs. One with a name that is not here is left out, with an alarm."""
-        gangs, problem = [], None
-        gpus = [device for device in devices if device.kind is DeviceKind.GPU]
-        for names in self._config.gangs:
-            try:
-                gangs.append(frozenset(find_device(gpus, name).uuid for name in names))
-            except InputError as unknown:
-                problem = f"gang {', '.join(names)} is ignored: {unknown}"
-        self._mind("gangs", problem)
-        return tuple(gangs)
 
     def _decide(self, now_ns: int) -> None:
         """Make a plan of the state and the wishes."""
@@ -439,60 +350,17 @@ class Governor:
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]
         self.plan = make_plan(self.state, acting, self.told, now_ns)
-        self._mind("plan", self.plan.problem)
+        self._problems.mind("plan", self.plan.problem)
 
     def _gather(self, now_ns: int) -> None:
         devices = tuple(self._with_knobs(state) for state in self._fold.states(now_ns))
         self.state = HostState(devices, self.budget, self._gangs, self._busy, self._reserved_w)
 
     def _with_knobs(self, state: DeviceState) -> DeviceState:
-        told = self.told.get(state.device.uuid, UNTOLD)
-        limit, clock, ceiling = told.limit, told.clock, None
-        # Who is gone, or hangs, does not read it back.
-        if state.device.kind is DeviceKind.CPU and self.warden.connected and not self.writing_hangs:
-            ceiling = clock
-        return replace(
-            state,
-            prior_limit_w=None if limit is None or limit.baseline_mw is None else watts(limit.baseline_mw),
-            foreign_limit_w=foreign_limit_w(limit),
-            clock_held=clock is not None and clock.ours_mhz is not None,
-            ceiling_mhz=None if ceiling is None else ceiling.held_mhz,
-            prior_ceiling_mhz=None if ceiling is None else ceiling.baseline_mhz,
-            frequency_mhz=self._frequencies.get(state.device.uuid, NEVER),
-        )
+        uuid = state.device.uuid
+        is_read_back = self.warden.connected and not self.writing_hangs
+        frequency_mhz = self._frequencies.get(uuid, NEVER)
+        return with_knobs(state, self.told.get(uuid, UNTOLD), frequency_mhz, is_read_back=is_read_back)
 
     def _forget_lease(self) -> None:
         self._asked, self.lease_until_ns = None, None
-
-    @contextlib.contextmanager
-    def _minding(self, subject: str) -> Iterator[None]:
-        """Turn an error of ours into an alarm about `subject`, and its absence into none."""
-        try:
-            yield
-        except EagentError as problem:
-            self._mind(subject, str(problem))
-        else:
-            self._mind(subject, None)
-
-    def _mind(self, subject: str, problem: str | None) -> None:
-        if problem is None:
-            if self._problems.pop(subject, None) is not None:
-                log.info("%s: well again", subject)
-        else:
-            if subject not in self._problems:
-                log.warning("%s: %s", subject, problem)
-            self._problems[subject] = problem
-
-
-def _as_told(device: Device, told: Told) -> Device:
-    """A device whose knobs can be written or not as the warden says now: privilege and drivers come and go."""
-    return replace(
-        device,
-        power_limit=_knob(device.power_limit, told.limit),
-        clock=_knob(device.clock, told.clock),
-        preference=_knob(device.preference, told.preference),
-    )
-
-
-def _knob(known: Knob, told: KnobStatus | ClockStatus | PreferenceStatus | None) -> Knob:
-    return known if told is None else Knob(told.writable, told.why)

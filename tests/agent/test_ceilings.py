@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent import wire
+from eagent.agent import orders
 from eagent.agent.ceilings import RETRY_S, Ceilings
 from eagent.config import Config, Mesh
 from eagent.errors import EagentError, ProtocolError, RefusedError, UnavailableError
@@ -311,7 +312,7 @@ def test_a_refused_lowering_leaves_the_governor_by_the_budget_that_stands(new_wo
     asyncio.run(world.turn(350, 350))
     Once(world.warden, RefusedError("no"))
     with pytest.raises(RefusedError):
-        asyncio.run(world.governor.set_budget(budget(300), world.clock()))
+        asyncio.run(orders.set_budget(world.governor, budget(300), world.clock()))
     assert world.governor.budget == budget(700)
     world.governor.waiting = None
     asyncio.run(world.turn(350, 350))
@@ -326,7 +327,7 @@ def test_after_a_lowering_without_an_answer_leases_go_by_what_the_warden_says(
     world.warden.log.clear()
     Once(world.warden, UnavailableError("no answer"), after=True)
     with pytest.raises(UnavailableError):
-        asyncio.run(world.governor.set_budget(budget(300), world.clock()))
+        asyncio.run(orders.set_budget(world.governor, budget(300), world.clock()))
     asyncio.run(world.turn(350, 350))
     assert world.governor.budget == budget(300)
     assert all(sum(lease.values()) <= 300 * W for lease in world.warden.leases)
