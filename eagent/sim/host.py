@@ -4,8 +4,10 @@
 - `<root>/<name>/host.toml`: what it was made from
 - `<root>/<name>/lib/libnvidia-ml.so[.1]`: links to the simulated library
 - `<root>/<name>/bin/nvidia-smi`: our own (`eagent.sim.smi`); there are clients that need one
-- `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; but for the id of the boot empty unless
-  their server runs (`eagent.sim.sysfs`)
+- `<root>/<name>/kernel/`: `sys` and `proc` in it stand for /sys and /proc; but for the id of the boot and the driver's
+  module empty unless their server runs (`eagent.sim.sysfs`)
+- `<root>/<name>/driver/`: a directory for each life of the driver, and `nvidia`, which leads to the present one's:
+  the simulated library shows them (native/nvmlsim/module.h)
 - `<root>/<name>/run/`, `state/`: where eagent on this host keeps its sockets and its journal
 """
 
@@ -37,9 +39,10 @@ LOCKS = ("agent.lock", "warden.lock")
 # With -P the current directory, which may be anybody's, is no place to import from.
 SMI = '#!/bin/sh\nexec {python} -P -m eagent.sim.smi "$@"\n'
 BOOT_ID = Path("sys/kernel/random/boot_id")
+MODULE, SHOWN_MODULE = "module/nvidia", "../../../driver/nvidia"  # in /sys, and where that leads
 # All that a host may have, or its maker or deleter leave if they die on the way.
 PARTS = frozenset(
-    ["plant", "plant.new", "host.toml", "lib", "bin", "run", "state", "kernel", "kernel.lock", "boot.lock"]
+    ["plant", "plant.new", "host.toml", "lib", "bin", "run", "state", "kernel", "kernel.lock", "boot.lock", "driver"]
 )
 
 
@@ -310,8 +313,10 @@ def _was_host(host: SimulatedHost) -> bool:
 
 
 def _furnish(host: SimulatedHost, description: Description, begin: Callable[[Path], None], library: Path) -> None:
-    for directory in (host.lib, host.bin, host.run, host.state, host.kernel):
+    for directory in (host.lib, host.bin, host.run, host.state, host.kernel, host.path / "driver"):
         directory.mkdir()
+    (host.sysfs / MODULE).parent.mkdir(parents=True)
+    (host.sysfs / MODULE).symlink_to(SHOWN_MODULE)
     for name in LIBRARY_NAMES:
         (host.lib / name).symlink_to(library)
     smi = host.bin / "nvidia-smi"

@@ -26,7 +26,7 @@ from eagent.sim import cpufreq, powercap, procfs
 from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
 from eagent.sim.attribute import Attribute, Link, Tree
-from eagent.sim.host import SimulatedHost
+from eagent.sim.host import MODULE, SHOWN_MODULE, SimulatedHost
 from eagent.sim.mount import PATIENCE_S
 
 STATIC_S = 3600  # the tree never changes: the kernel may remember names and modes
@@ -87,7 +87,7 @@ def serve(host: SimulatedHost, ready: Callable[[], None] = lambda: None) -> None
 
 def tree(plant: Host) -> Tree:
     """All files of a host's kernel: `sys` stands for /sys, `proc` for /proc."""
-    sys_files = {**cpufreq.tree(plant), **powercap.tree(plant)}
+    sys_files = {**cpufreq.tree(plant), **powercap.tree(plant), MODULE: Link(SHOWN_MODULE)}
     found: Tree = {f"sys/{path}": node for path, node in sys_files.items()}
     return found | {f"proc/{path}": node for path, node in procfs.tree(plant).items()}
 

@@ -13,6 +13,7 @@
 
 #include "nvmlsim/attach.h"
 #include "nvmlsim/call.h"
+#include "nvmlsim/module.h"
 #include "plant/knob.h"
 #include "plant/shown.h"
 
@@ -125,10 +126,18 @@ static nvmlReturn_t open_host(void) {
   return NVML_SUCCESS;
 }
 
+/* With the driver's present life, which the kernel shows as soon as anybody has to do with it. */
+static nvmlReturn_t bind_host(void) {
+  uint32_t boot, reloads;
+  if (plant_host_bind(library.host) != 0) return NVML_ERROR_DRIVER_NOT_LOADED;
+  plant_host_bound(library.host, &boot, &reloads);
+  module_show(library.path, boot, reloads);
+  return NVML_SUCCESS;
+}
+
 static nvmlReturn_t initialise(unsigned int flags) {
   nvmlReturn_t status = library.host == NULL ? open_host() : NVML_SUCCESS; /* a call may have kept it open */
-  if (status == NVML_SUCCESS && library.users == 0 && plant_host_bind(library.host) != 0)
-    status = NVML_ERROR_DRIVER_NOT_LOADED;
+  if (status == NVML_SUCCESS && library.users == 0) status = bind_host();
   if (status == NVML_SUCCESS) {
     library.users++;
     const uint32_t gpus = flags & NVML_INIT_FLAG_NO_ATTACH ? 0 : plant_host_gpu_count(library.host);

@@ -39,6 +39,11 @@ int plant_host_bind(plant_host_t *host) {
   return session_end(&session, 0);
 }
 
+void plant_host_bound(const plant_host_t *host, uint32_t *boot, uint32_t *reloads) {
+  *boot = host->boot;
+  *reloads = host->reloads;
+}
+
 int plant_host_is_there(plant_host_t *host) {
   session_t session;
   int error = session_look_on(host, &session);

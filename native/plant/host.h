@@ -59,6 +59,8 @@ void plant_host_close(plant_host_t *host);
 /* From now on the handle speaks with the present boot only, as a process of that boot does. 0, or -ENODEV if the host
  * is not on. */
 int plant_host_bind(plant_host_t *host);
+/* Which boot that is, counted from 1, and how often the driver had been loaded anew in it. */
+void plant_host_bound(const plant_host_t *host, uint32_t *boot, uint32_t *reloads);
 /* 0 while driver and kernel are there, to be looked at and changed; else -ENODEV, as from all that follows. */
 int plant_host_is_there(plant_host_t *host);
 

@@ -114,3 +114,25 @@ def test_a_pin_goes_back_to_the_drivers_default_after_a_reload_and_not_to_what_i
     assert host.stop() == 0
     assert host.limits_w() == [DEFAULT_W] * 4
     assert list((host.made.dir / "state" / "journal").iterdir()) == []
+
+
+def test_what_a_reload_between_two_wardens_has_dropped_is_nobodys_value(site: Callable[..., Any]) -> None:
+    """Also where the persistence mode is on again, as a persistence daemon sees to it."""
+    host = site()
+    host.plant.set_power_limit(1, 380.0)
+    host.up()
+    host.must("pin", "set", "gpu1", f"{HELD_W:g}W")
+    assert host.await_true(lambda: host.limits_w()[1] == HELD_W, 5)
+    host.must("budget", "set", f"{BUDGET_W:g}")
+    host.kill("agent", "warden", "parent")
+    with closing(Faults(host.made.plant)) as faults:
+        faults.inject("driver-reload", "host", 0)
+    for gpu in range(4):
+        host.plant.set_persistence(gpu, 1)
+    host.up()
+    assert host.await_true(lambda: is_kept(host), 10)
+    assert not any("somebody else" in alarm for alarm in told(host)["alarms"])
+    assert [device["power_limit"]["foreign"] for device in told(host)["devices"]] == [None] * 4
+    host.must("restore", "--clear-budget")
+    assert host.stop() == 0
+    assert host.limits_w() == [DEFAULT_W] * 4

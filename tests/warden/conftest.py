@@ -38,7 +38,7 @@ class Rig:
         self.boot_id = "boot-1"
         self.settle_s = PERIOD_S  # how long a command waits for what it asked for
         self.kept_open: set[str] = set()  # UUIDs of GPUs that the driver's library never closes
-        self.driver = ""  # the GPU driver's life; not told, as on simulated hosts
+        self.driver = ""  # the GPU driver's life; not told but where a test does
         self.meanwhile: Callable[[], object] = lambda: None  # what happens between reading the journal and going by it
         self._loop: Loop | None = None
 

@@ -17,7 +17,8 @@ def test_the_hosts_sys_is_served_until_the_host_is_deleted(sim: Run, tmp_path: P
     kernel = tmp_path / "s/lab/kernel"
     assert f"export EAGENT_SYSFS={kernel}/sys\n" in sim("env", "lab").out
     assert f"export EAGENT_PROC={kernel}/proc\n" in sim("env", "lab").out
-    assert [path.name for path in kernel.iterdir()] == ["proc"]  # with the id of the boot, and no more
+    files = [path.relative_to(kernel) for path in kernel.rglob("*") if not path.is_dir()]
+    assert sorted(map(str, files)) == ["proc/sys/kernel/random/boot_id", "sys/module/nvidia"]
     assert not (kernel / "proc/stat").exists()
     assert sim("sysfs", "lab").out.startswith(f"{kernel} is served by pid ")
     assert (kernel / "sys/class/powercap/intel-rapl-mmio:0").exists()
