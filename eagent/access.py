@@ -44,6 +44,7 @@ API: Needs = {
     "GET /v1/mesh": Role.OBSERVER,
     "GET /metrics": Role.OBSERVER,
     "GET /healthz": Role.OBSERVER,
+    "GET /openapi.json": Role.OBSERVER,
     "PUT /v1/budget": Role.OPERATOR,
     "DELETE /v1/budget": Role.OPERATOR,
     "PUT /v1/devices/{device}/pin": Role.OPERATOR,
@@ -56,6 +57,7 @@ JOBS: Needs = {
     "POST /v1/windows": Role.JOB,
     "PUT /v1/devices/{device}/hint": Role.JOB,
     "DELETE /v1/devices/{device}/hint": Role.JOB,
+    "GET /openapi.json": Role.JOB,
 }
 QUESTIONS = frozenset({"POST /v1/windows"})  # that change nothing, whatever their method says
 POWER: Needs = {
@@ -64,6 +66,7 @@ POWER: Needs = {
     "POST /v1/hosts/{host}/wake": Role.OPERATOR,
     "POST /v1/hosts/{host}/sleep": Role.OPERATOR,
     "POST /v1/resume": Role.OPERATOR,
+    "GET /openapi.json": Role.OBSERVER,
 }
 # A host's agent may set a budget only where the mesh gives budgets, and only below the host's declared most: `Caller`.
 WARDEN: Needs = {

@@ -13,6 +13,10 @@ class InputError(EagentError):
     """An argument, a trace or a request that cannot be used."""
 
 
+class NotFoundError(InputError):
+    """A device, host or mesh that there is none of here."""
+
+
 class DriverError(EagentError):
     """The driver or its library is missing, or a call to it failed."""
 

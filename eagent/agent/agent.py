@@ -20,7 +20,7 @@ from eagent.agent.loop import Governor
 from eagent.agent.names import find_device
 from eagent.agent.warden import UNTOLD, Told
 from eagent.config import Config
-from eagent.errors import InputError, RefusedError, UnavailableError
+from eagent.errors import InputError, NotFoundError, RefusedError, UnavailableError
 from eagent.model import Budget, Device, DeviceKind
 from eagent.policy.goals import Pin
 
@@ -110,7 +110,7 @@ class Agent:
         """Why the knobs of `device` stand where they stand.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
         """
         uuid, governor, now_ns = self._find(device).uuid, self._governor, self._clock()
         governor.read(now_ns)
@@ -133,10 +133,10 @@ class Agent:
         """This host's part in the mesh, its domains and its peers.
 
         Raises:
-            InputError: it is in none.
+            NotFoundError: it is in none.
         """
         if self._member is None:
-            raise InputError("this host is in no mesh: its configuration has no [mesh]; docs/mesh.md says how")
+            raise NotFoundError("this host is in no mesh: its configuration has no [mesh]; docs/mesh.md says how")
         governor = self._governor
         return {
             "simulated": governor.hello is not None and governor.hello.simulated,
@@ -186,7 +186,8 @@ class Agent:
         """Hold the limit of `device` at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
 
         Raises:
-            InputError: no such device, or a limit or time it can't have.
+            NotFoundError: no such device.
+            InputError: a limit or time it can't have.
             RefusedError: its limit can't be set here.
         """
         found = self._find(device)
@@ -208,7 +209,7 @@ class Agent:
         """Drop the pin of `device`, if it has one.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
         """
         self._governor.pins.pop(self._find(device).uuid, None)
         self._governor.wake()
@@ -217,7 +218,7 @@ class Agent:
         """Take a GPU out, so that it can be reset: nothing has it open then, and it is neither read nor set.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
             RefusedError: it can't be taken out, such as under a budget without room for its greatest limit.
             UnavailableError: there is no warden.
         """
@@ -229,7 +230,7 @@ class Agent:
         """Take it in again, as the driver has it now.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
             RefusedError: it does not answer yet, or can't be held where the budget needs it.
             UnavailableError: there is no warden.
         """

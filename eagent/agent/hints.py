@@ -84,7 +84,8 @@ class Hints:
             for_s: For so long, if the job does not end before.
 
         Raises:
-            InputError: no such device, or nothing asked.
+            NotFoundError: no such device.
+            InputError: nothing is asked.
             RefusedError: the user does not hold it, as far as can be told, or it is no GPU.
         """
         found, now_ns = self._find(device), self._clock()
@@ -112,7 +113,7 @@ class Hints:
         """Drop what a user wants of a device, if it wants anything.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
         """
         if self._wishes.pop((self._find(device).uuid, uid), None) is not None:
             self._told()

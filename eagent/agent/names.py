@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eagent.errors import InputError
+from eagent.errors import NotFoundError
 from eagent.model import Device, DeviceKind
 
 UUID_PREFIX_MIN = 4  # shorter ones name a device by accident
@@ -14,7 +14,7 @@ def find_device(devices: Sequence[Device], name: str) -> Device:
     """The device called `name`: gpu0, cpu1, 0 (a GPU), a UUID or an unambiguous prefix of it, a PCI bus id.
 
     Raises:
-        InputError: none is called so, or more than one.
+        NotFoundError: none is called so, or more than one.
     """
     wanted = name.strip().lower()
     found = [device for device in devices if wanted in _names(device)]
@@ -24,9 +24,9 @@ def find_device(devices: Sequence[Device], name: str) -> Device:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"{name!r} could be {' or '.join(device.label for device in found)}: give more of the UUID")
+        raise NotFoundError(f"{name!r} could be {' or '.join(device.label for device in found)}: give more of the UUID")
     known = ", ".join(device.label for device in devices) or "none yet: the warden has not answered"
-    raise InputError(f"no device {name!r}; known are {known}")
+    raise NotFoundError(f"no device {name!r}; known are {known}")
 
 
 def _names(device: Device) -> tuple[str, ...]:

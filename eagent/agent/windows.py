@@ -99,7 +99,8 @@ class Windows:
             names: Devices; none: all that processes of the caller held.
 
         Raises:
-            InputError: no such device, or a window of another clock.
+            NotFoundError: no such device.
+            InputError: a window of another clock.
             RefusedError: a CPU, which nobody holds, was named by one who may not name any.
         """
         spans = [(begin_ns + self._shift_ns, end_ns + self._shift_ns) for begin_ns, end_ns in spans]

@@ -1,4 +1,4 @@
-"""Reading request bodies: a JSON object of known, finite, bounded numbers, and nothing else."""
+"""Reading request bodies: a JSON object of known, bounded fields, and nothing else; and what it may hold, as schema."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from eagent.errors import InputError
+
+Json = dict[str, Any]
+
+
+class Field(Protocol):
+    """One field of a body."""
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be there; else null and absent are the same."""
+
+    def read(self, key: str, value: object) -> Any:
+        """The value.
+
+        Raises:
+            InputError: it is none that fits.
+        """
+
+    def missing(self, key: str) -> str:
+        """What to say where it is not there, and required."""
+
+    def schema(self) -> Json:
+        """What it takes, as JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +42,19 @@ class Number:
     most: float
     zero: bool = False
     required: bool = False
+    what: str = ""
+
+    def missing(self, key: str) -> str:
+        return f"the body needs {key!r}, in {self.unit}"
+
+    def schema(self) -> Json:
+        told = f"{self.what}, in {self.unit}." if self.what else f"In {self.unit}."
+        return {
+            "type": "number" if self.required else ["number", "null"],
+            "minimum" if self.zero else "exclusiveMinimum": 0,
+            "maximum": self.most,
+            "description": told,
+        }
 
     def read(self, key: str, value: object) -> float:
         """The number that `value` is.
@@ -36,7 +72,36 @@ class Number:
         return float(value)
 
 
-def read_numbers(body: bytes, fields: Mapping[str, Number]) -> dict[str, float | None]:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One field of a body: a line of text."""
+
+    most: int  # characters
+    least: int = 1
+    what: str = ""
+    required: bool = True
+
+    def read(self, key: str, value: object) -> str:
+        if not isinstance(value, str) or not self.least <= len(value) <= self.most or not value.isprintable():
+            raise InputError(self.missing(key))
+        return value
+
+    def missing(self, key: str) -> str:
+        return f"{key}: must be a line of {self.least} to {self.most} printable characters"
+
+    def schema(self) -> Json:
+        return {
+            "type": "string",
+            "minLength": self.least,
+            "maxLength": self.most,
+            "description": f"{self.what}, a line of printable characters.",
+        }
+
+
+Fields = Mapping[str, Field]
+
+
+def read_fields(body: bytes, fields: Fields) -> dict[str, Any]:
     """The value of each of `fields` in the JSON object `body`; None for one that is optional and absent, or null.
 
     Raises:
@@ -48,29 +113,26 @@ def read_numbers(body: bytes, fields: Mapping[str, Number]) -> dict[str, float |
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(fields)}"
             raise InputError(f"unknown key {_shown(key)} in the body; {hint}")
-    values: dict[str, float | None] = {}
+    values: dict[str, Any] = {}
     for key, field in fields.items():
         value = document.get(key)
         if value is None and field.required:
-            raise InputError(f"the body needs {key!r}, in {field.unit}")
+            raise InputError(field.missing(key))
         values[key] = None if value is None else field.read(key, value)
     return values
 
 
-def read_text(body: bytes, key: str, most: int) -> str:
-    """The only thing that the JSON object `body` may hold: one line of text of at most so many characters.
-
-    Raises:
-        InputError: it is not that.
-    """
-    document = read_object(body)
-    text = document.get(key)
-    if document.keys() != {key} or not isinstance(text, str) or len(text) > most or not text.isprintable():
-        raise InputError(f"the body must hold {key!r} and nothing else: a line of text, at most {most} characters")
-    return text
+def schema_of(fields: Fields) -> Json:
+    """What `read_fields` takes, as JSON Schema."""
+    return {
+        "type": "object",
+        "properties": {key: field.schema() for key, field in fields.items()},
+        "required": [key for key, field in fields.items() if field.required],
+        "additionalProperties": False,
+    }
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> Json:
     """The JSON object in `body`.
 
     Raises:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from eagent.access import JOBS, of_jobs
-from eagent.api.body import Number, read_numbers, read_object
+from eagent.api.body import Number, read_fields, read_object, schema_of
 from eagent.api.gate import Gate, Rate
-from eagent.api.routes import SEGMENT_MAX, Call, Reply, Routes, no_body, reply_error, reply_json
+from eagent.api.route import SEGMENT_MAX, Call, Reply, Route, Routes, no_body, reply_error, reply_json
+from eagent.api.schema import answers
+from eagent.api.schema import jobs as schema
+from eagent.api.schema.document import Door, with_document
 from eagent.api.server import Bounds, Server
 from eagent.api.service import Json
 from eagent.asking import WINDOWS_MAX
@@ -36,9 +39,34 @@ BOUNDS = Bounds(
 RATE = Rate(per_s=100.0, burst=500.0, all_per_s=500.0, all_burst=2000.0)  # windows may be short, and many
 HINT_S = 3600.0
 HINT = {
-    "limit_w": Number("watts", 10_000.0),
-    "clock_mhz": Number("MHz", 10_000.0),
-    "for_s": Number("seconds", 7 * 86_400.0),
+    "limit_w": Number("watts", 10_000.0, what="The most that the power limit is to be"),
+    "clock_mhz": Number("MHz", 10_000.0, what="The most that the clock is to be"),
+    "for_s": Number("seconds", 7 * 86_400.0, what="How long, if the job does not end before; else an hour"),
+}
+WINDOWS = {
+    "type": "object",
+    "properties": {
+        "windows": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": WINDOWS_MAX,
+            "items": {
+                "type": "array",
+                "minItems": 2,
+                "maxItems": 2,
+                "items": {"type": "integer", "minimum": 0, "maximum": TIME_MAX_NS},
+                "description": "Begin and end, in nanoseconds of this host's monotonic clock, the lesser first",
+            },
+        },
+        "devices": {
+            "type": "array",
+            "maxItems": DEVICES_MAX,
+            "items": {"type": "string", "minLength": 1, "maxLength": SEGMENT_MAX},
+            "description": "Names, as gpu0; none: all GPUs that processes of the caller held",
+        },
+    },
+    "required": ["windows"],
+    "additionalProperties": False,
 }
 
 Span = tuple[int, int]
@@ -67,7 +95,7 @@ async def post_windows(service: JobService, call: Call) -> Reply:
 
 async def put_hint(service: JobService, call: Call) -> Reply:
     """Ask for less."""
-    numbers = read_numbers(call.body, HINT)
+    numbers = read_fields(call.body, HINT)
     for_s = HINT_S if numbers["for_s"] is None else numbers["for_s"]
     device, peer = call.path["device"], call.peer
     try:
@@ -83,10 +111,20 @@ async def delete_hint(service: JobService, call: Call) -> Reply:
     return reply_json({})
 
 
-ROUTES: Routes = (
-    ("POST", "/v1/windows", post_windows),
-    ("PUT", "/v1/devices/{device}/hint", put_hint),
-    ("DELETE", "/v1/devices/{device}/hint", delete_hint),
+DOOR = Door(
+    "eagent: what jobs may ask",
+    "What a job's own processes drew, and hints for less power on what they hold. docs/api.md has more.",
+    "/run/eagent/jobs/ask.sock",
+    JOBS,
+    (answers.schemas(),),
+)
+ROUTES: Routes = with_document(
+    DOOR,
+    (
+        Route("POST", "/v1/windows", post_windows, schema.WINDOWS, WINDOWS, may=(404, 409)),
+        Route("PUT", "/v1/devices/{device}/hint", put_hint, schema.HINTED, schema_of(HINT)),
+        Route("DELETE", "/v1/devices/{device}/hint", delete_hint, answers.EMPTY, may=(409,)),
+    ),
 )
 
 

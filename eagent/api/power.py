@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from eagent.api.body import read_object
-from eagent.api.routes import Call, Reply, Routes, no_body, reply_json
-from eagent.errors import InputError
+from eagent.access import POWER
+from eagent.api.body import Line, read_fields, schema_of
+from eagent.api.route import Call, Reply, Route, Routes, no_body, reply_json
+from eagent.api.schema import answers
+from eagent.api.schema import power as schema
+from eagent.api.schema.document import Door, with_document
 
 Json = dict[str, Any]
 
 TEXT_MAX = 200  # characters
-_TEXTS = ("who", "why")
+TEXTS = {"who": Line(TEXT_MAX, what="Who asks, for the record"), "why": Line(TEXT_MAX, what="Why, for the record")}
 
 
 class PowerService(Protocol):
@@ -52,42 +55,35 @@ async def get_plan(service: PowerService, call: Call) -> Reply:
 
 async def post_wake(service: PowerService, call: Call) -> Reply:
     """Want a host awake."""
-    texts = read_texts(call.body)
+    texts = read_fields(call.body, TEXTS)
     return reply_json(service.wake(call.path["host"], texts["who"], texts["why"]))
 
 
 async def post_sleep(service: PowerService, call: Call) -> Reply:
     """Put a host to sleep."""
-    texts = read_texts(call.body)
+    texts = read_fields(call.body, TEXTS)
     return reply_json(service.sleep(call.path["host"], texts["who"], texts["why"]))
 
 
 async def post_resume(service: PowerService, call: Call) -> Reply:
     """Put hosts to sleep again."""
-    return reply_json(service.resume(read_texts(call.body)["who"]))
+    return reply_json(service.resume(read_fields(call.body, TEXTS)["who"]))
 
 
-def read_texts(body: bytes) -> dict[str, str]:
-    """Who asks and why, for the record: printable, and not long.
-
-    Raises:
-        InputError: the body is not that.
-    """
-    document = read_object(body)
-    for key in document:
-        if key not in _TEXTS:
-            raise InputError(f"unknown key {key[:40]!r} in the body; known are {', '.join(_TEXTS)}")
-    for key in _TEXTS:
-        text = document.get(key)
-        if not isinstance(text, str) or not 0 < len(text) <= TEXT_MAX or not text.isprintable():
-            raise InputError(f"{key}: must be a line of 1 to {TEXT_MAX} printable characters")
-    return {key: document[key] for key in _TEXTS}
-
-
-POWER_ROUTES: Routes = (
-    ("GET", "/v1/status", get_status),
-    ("GET", "/v1/plan", get_plan),
-    ("POST", "/v1/hosts/{host}/wake", post_wake),
-    ("POST", "/v1/hosts/{host}/sleep", post_sleep),
-    ("POST", "/v1/resume", post_resume),
+DOOR = Door(
+    "eagent: the power role of a management host",
+    "Who sleeps, what would be done, and an operator's wishes. docs/power.md has more.",
+    "/run/eagent/power.sock",
+    POWER,
+    (answers.schemas(),),
+)
+POWER_ROUTES: Routes = with_document(
+    DOOR,
+    (
+        Route("GET", "/v1/status", get_status, schema.STATUS),
+        Route("GET", "/v1/plan", get_plan, schema.PLAN),
+        Route("POST", "/v1/hosts/{host}/wake", post_wake, schema.ANSWER, schema_of(TEXTS), may=(409,)),
+        Route("POST", "/v1/hosts/{host}/sleep", post_sleep, schema.ANSWER, schema_of(TEXTS), may=(409,)),
+        Route("POST", "/v1/resume", post_resume, schema.RESUMED, schema_of(TEXTS), may=(409,)),
+    ),
 )

@@ -4,62 +4,41 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from eagent.api.body import Number, read_numbers, read_object, read_text
+from eagent.access import API
+from eagent.api.body import Line, Number, read_fields, read_object, schema_of
 from eagent.api.gate import Gate
 from eagent.api.health import unhealthy
 from eagent.api.metrics import CONTENT_TYPE, exposition
-from eagent.api.service import Json, Service
-from eagent.errors import EagentError, InputError, RefusedError, UnavailableError
+from eagent.api.route import SEGMENT_MAX, Call, Handler, Reply, Route, Routes, no_body, reply_error, reply_json
+from eagent.api.schema import answers, devices, host, mesh
+from eagent.api.schema.document import Door, with_document
+from eagent.api.schema.form import ref
+from eagent.api.service import Service
+from eagent.errors import EagentError, InputError, NotFoundError, RefusedError, UnavailableError
 from eagent.peer import NOBODY, Peer, user_name
 
 log = logging.getLogger(__name__)
 
-SEGMENT_MAX = 128  # longer than any UUID or PCI address
 HOST_MAX_W = 1_000_000.0
 TEXT_MAX = 200
 PIN_MAX_S = 366 * 86_400.0
 
 BUDGET = {
-    "budget_w": Number("watts", HOST_MAX_W, required=True),
-    "fixed_w": Number("watts", HOST_MAX_W, zero=True),
-    "safe_cap_w": Number("watts", HOST_MAX_W),
+    "budget_w": Number("watts", HOST_MAX_W, required=True, what="The most that the host may draw"),
+    "fixed_w": Number(
+        "watts", HOST_MAX_W, zero=True, what="What all draws at most that eagent can't cap; else configured"
+    ),
+    "safe_cap_w": Number("watts", HOST_MAX_W, what="What a GPU falls to when nobody governs it; else configured"),
 }
-PIN = {"limit_w": Number("watts", HOST_MAX_W, required=True), "for_s": Number("seconds", PIN_MAX_S)}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: its body, what the path's template caught, and who asks."""
-
-    body: bytes = b""
-    path: Mapping[str, str] = field(default_factory=dict)
-    peer: Peer = NOBODY
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One response."""
-
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def reply_json(document: Json, status: int = 200) -> Reply:
-    """A response that holds `document`."""
-    return Reply(status, json.dumps(document, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-
-
-def reply_error(status: int, line: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """A response that says in one line what is wrong."""
-    body = json.dumps({"error": " ".join(line.split())}, ensure_ascii=False).encode(errors="replace") + b"\n"
-    return Reply(status, body, headers=headers)
+PIN = {
+    "limit_w": Number("watts", HOST_MAX_W, required=True, what="Where the power limit is held"),
+    "for_s": Number("seconds", PIN_MAX_S, what="How long; else until it is cleared"),
+}
+WHY = {"why": Line(TEXT_MAX, least=0, what="What for")}
+NOTHING = {"type": "object", "maxProperties": 0, "description": "An empty object, or nothing at all"}
 
 
 async def get_status(service: Service, call: Call) -> Reply:
@@ -71,10 +50,7 @@ async def get_status(service: Service, call: Call) -> Reply:
 async def get_explain(service: Service, call: Call) -> Reply:
     """Why the knobs of one device stand where they stand."""
     no_body(call)
-    try:
-        return reply_json(service.explain(call.path["device"]))
-    except InputError as problem:
-        return reply_error(404, str(problem))
+    return reply_json(service.explain(call.path["device"]))
 
 
 async def get_plan(service: Service, call: Call) -> Reply:
@@ -86,18 +62,13 @@ async def get_plan(service: Service, call: Call) -> Reply:
 async def get_mesh(service: Service, call: Call) -> Reply:
     """This host's part in the mesh, its domains and its peers."""
     no_body(call)
-    try:
-        return reply_json(service.mesh())
-    except InputError as problem:
-        return reply_error(404, str(problem))
+    return reply_json(service.mesh())
 
 
 async def put_budget(service: Service, call: Call) -> Reply:
     """Put the host under a budget."""
-    numbers = read_numbers(call.body, BUDGET)
-    budget_w = numbers["budget_w"]
-    assert budget_w is not None  # required above
-    return reply_json(await service.set_budget(budget_w, numbers["fixed_w"], numbers["safe_cap_w"]))
+    numbers = read_fields(call.body, BUDGET)
+    return reply_json(await service.set_budget(numbers["budget_w"], numbers["fixed_w"], numbers["safe_cap_w"]))
 
 
 async def delete_budget(service: Service, call: Call) -> Reply:
@@ -109,42 +80,27 @@ async def delete_budget(service: Service, call: Call) -> Reply:
 
 async def put_pin(service: Service, call: Call) -> Reply:
     """Pin one device's power limit."""
-    numbers = read_numbers(call.body, PIN)
-    limit_w = numbers["limit_w"]
-    assert limit_w is not None  # required above
-    try:
-        service.explain(call.path["device"])  # so that an unknown device is 404, and a limit it can't have 400
-    except InputError as problem:
-        return reply_error(404, str(problem))
-    return reply_json(service.set_pin(call.path["device"], limit_w, numbers["for_s"]))
+    numbers = read_fields(call.body, PIN)
+    return reply_json(service.set_pin(call.path["device"], numbers["limit_w"], numbers["for_s"]))
 
 
 async def delete_pin(service: Service, call: Call) -> Reply:
     """Drop one device's pin."""
     no_body(call)
-    try:
-        service.clear_pin(call.path["device"])
-    except InputError as problem:
-        return reply_error(404, str(problem))
+    service.clear_pin(call.path["device"])
     return reply_json({})
 
 
 async def put_detachment(service: Service, call: Call) -> Reply:
     """Take a GPU out, so that it can be reset."""
-    why = read_text(call.body, "why", TEXT_MAX)
-    try:
-        return reply_json(await service.detach(call.path["device"], user_name(call.peer.uid), why))
-    except InputError as problem:
-        return reply_error(404, str(problem))
+    why = read_fields(call.body, WHY)["why"]
+    return reply_json(await service.detach(call.path["device"], user_name(call.peer.uid), why))
 
 
 async def delete_detachment(service: Service, call: Call) -> Reply:
     """Take it in again."""
     no_body(call)
-    try:
-        return reply_json(await service.attach(call.path["device"]))
-    except InputError as problem:
-        return reply_error(404, str(problem))
+    return reply_json(await service.attach(call.path["device"]))
 
 
 async def post_restore(service: Service, call: Call) -> Reply:
@@ -167,24 +123,38 @@ async def get_health(service: Service, call: Call) -> Reply:
     return reply_error(503, reason) if reason else reply_json({"healthy": True})
 
 
-Handler = Callable[[Any, Call], Awaitable[Reply]]  # the service is that of the routes
-Routes = tuple[tuple[str, str, Handler], ...]
-
-# One line a route; {name} catches one segment of the path.
-ROUTES: Routes = (
-    ("GET", "/v1/status", get_status),
-    ("GET", "/v1/devices/{device}/explain", get_explain),
-    ("GET", "/v1/plan", get_plan),
-    ("GET", "/v1/mesh", get_mesh),
-    ("PUT", "/v1/budget", put_budget),
-    ("DELETE", "/v1/budget", delete_budget),
-    ("PUT", "/v1/devices/{device}/pin", put_pin),
-    ("DELETE", "/v1/devices/{device}/pin", delete_pin),
-    ("PUT", "/v1/devices/{device}/detachment", put_detachment),
-    ("DELETE", "/v1/devices/{device}/detachment", delete_detachment),
-    ("POST", "/v1/restore", post_restore),
-    ("GET", "/metrics", get_metrics),
-    ("GET", "/healthz", get_health),
+# One line a route. Who may ask for it stands in `access.API`.
+DOOR = Door(
+    "eagent: the agent of a host",
+    "Status, budgets, pins and explanations of the GPUs and CPU packages of one host. docs/api.md has more.",
+    "/run/eagent/api.sock",
+    API,
+    (answers.schemas(), host.schemas(), devices.schemas(), mesh.schemas()),
+)
+ROUTES: Routes = with_document(
+    DOOR,
+    (
+        Route("GET", "/v1/status", get_status, ref("Status")),
+        Route("GET", "/v1/devices/{device}/explain", get_explain, ref("Explanation")),
+        Route("GET", "/v1/plan", get_plan, ref("Plan")),
+        Route("GET", "/v1/mesh", get_mesh, ref("Mesh"), may=(404,)),
+        Route("PUT", "/v1/budget", put_budget, ref("BudgetSet"), schema_of(BUDGET), may=(409, 503)),
+        Route("DELETE", "/v1/budget", delete_budget, answers.EMPTY, may=(409, 503)),
+        Route("PUT", "/v1/devices/{device}/pin", put_pin, answers.PINNED, schema_of(PIN), may=(409,)),
+        Route("DELETE", "/v1/devices/{device}/pin", delete_pin, answers.EMPTY),
+        Route(
+            "PUT",
+            "/v1/devices/{device}/detachment",
+            put_detachment,
+            answers.DETACHED,
+            schema_of(WHY),
+            may=(409, 503),
+        ),
+        Route("DELETE", "/v1/devices/{device}/detachment", delete_detachment, answers.ATTACHED, may=(409, 503)),
+        Route("POST", "/v1/restore", post_restore, answers.RESTORED, NOTHING, may=(409, 503), needs_body=False),
+        Route("GET", "/metrics", get_metrics, answers.METRICS, content_type=CONTENT_TYPE),
+        Route("GET", "/healthz", get_health, answers.HEALTH, may=(503,)),
+    ),
 )
 
 
@@ -241,6 +211,8 @@ async def _handled(handler: Handler, service: Any, call: Call, what: str) -> Rep
     """What a handler answers, or the response to what it raises."""
     try:
         return await handler(service, call)
+    except NotFoundError as problem:
+        return reply_error(404, str(problem))
     except InputError as problem:
         return reply_error(400, str(problem))
     except RefusedError as problem:
@@ -259,10 +231,10 @@ def _find(path: str, routes: Routes) -> tuple[str, dict[str, Handler], dict[str,
     """The template that is like `path`, its handlers by method, and what it caught; no handlers, no such path."""
     found, handlers = "", {}
     caught: dict[str, str] = {}
-    for method, template, handler in routes:
-        match = _match(template, path)
+    for route in routes:
+        match = _match(route.template, path)
         if match is not None:
-            found, handlers[method], caught = template, handler, match
+            found, handlers[route.method], caught = route.template, route.handler, match
     return found, handlers, caught
 
 
@@ -280,9 +252,3 @@ def _match(template: str, path: str) -> dict[str, str] | None:
         elif want != have:
             return None
     return caught
-
-
-def no_body(call: Call) -> None:
-    """Refuse a body where none has a meaning."""
-    if call.body:
-        raise InputError("this request takes no body")

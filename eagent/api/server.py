@@ -17,7 +17,8 @@ import h11
 from eagent import __version__
 from eagent.api.gate import Gate
 from eagent.api.listening import SOCKET_MODE, listen
-from eagent.api.routes import ROUTES, Reply, Routes, answer, reply_error
+from eagent.api.route import Reply, Routes, reply_error
+from eagent.api.routes import ROUTES, answer
 from eagent.peer import peer_of
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,9 @@ class _Connection:
                 async with asyncio.timeout(self._bounds.request_s):
                     request, body = await self._request()
             except h11.RemoteProtocolError as problem:
-                await self._refuse(problem.error_status_hint, f"not HTTP as we speak it: {problem}")
+                # A transfer encoding that is none of ours would be 501; but that is no failure of this server.
+                status = problem.error_status_hint if problem.error_status_hint < 500 else 400
+                await self._refuse(status, f"not HTTP as we speak it: {problem}")
                 return
             except TimeoutError:
                 await self._refuse(408, f"the request was not complete after {self._bounds.request_s:g} s")

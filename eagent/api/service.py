@@ -22,7 +22,7 @@ class Service(Protocol):
         """Per knob of `device`: value now, who asked for it, why, who lost, until when.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
         """
 
     def plan(self) -> Json:
@@ -32,7 +32,7 @@ class Service(Protocol):
         """This host's part in the mesh: what it may draw, its domains and its peers.
 
         Raises:
-            InputError: it is in none.
+            NotFoundError: it is in none.
         """
 
     async def set_budget(self, budget_w: float, fixed_w: float | None, safe_cap_w: float | None) -> Json:
@@ -58,7 +58,8 @@ class Service(Protocol):
         """Hold one device's power limit at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
 
         Raises:
-            InputError: no such device, or a limit it cannot have.
+            NotFoundError: no such device.
+            InputError: a limit it cannot have.
             RefusedError: the limit may not be written.
         """
 
@@ -66,7 +67,7 @@ class Service(Protocol):
         """Drop the pin of `device`, if it has one.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
         """
 
     async def detach(self, device: str, by: str, why: str) -> Json:
@@ -76,7 +77,7 @@ class Service(Protocol):
             `device`, `why`: the line that is told of it from now on, and `already`: it was out before.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
             RefusedError: it can't be taken out.
             UnavailableError: no warden.
         """
@@ -88,7 +89,7 @@ class Service(Protocol):
             `device`, and `already`: it was not out.
 
         Raises:
-            InputError: no such device.
+            NotFoundError: no such device.
             RefusedError: it does not answer yet.
             UnavailableError: no warden.
         """

@@ -12,7 +12,7 @@ from eagent.engines.power.adapter import Clock, PowerState
 from eagent.engines.power.config import Watching
 from eagent.engines.power.role import Entry, Event, Role, Switch
 from eagent.engines.power.wishes import SECOND_NS, Kind, Rules, Step, Wish
-from eagent.errors import EagentError, InputError, RefusedError
+from eagent.errors import EagentError, NotFoundError, RefusedError
 from eagent.mesh.documents import OFF
 from eagent.mesh.node import Node, Observation
 from eagent.mesh.signer import Signer
@@ -145,7 +145,7 @@ class Keeper:
             What becomes of it now, for a person.
 
         Raises:
-            InputError: no host that can be switched.
+            NotFoundError: no host that can be switched.
             RefusedError: nothing is switched in this mode.
         """
         self._check(host)
@@ -163,7 +163,7 @@ class Keeper:
             What becomes of it now, for a person.
 
         Raises:
-            InputError: no host that can be switched.
+            NotFoundError: no host that can be switched.
             RefusedError: it may not be put to sleep now.
         """
         self._check(host)
@@ -177,7 +177,7 @@ class Keeper:
 
     def _check(self, host: str) -> None:
         if host not in self.switches:
-            raise InputError(f"{host}: not a host that can be switched from here")
+            raise NotFoundError(f"{host}: not a host that can be switched from here")
         if not self.rules.act:
             raise RefusedError(
                 'nothing is switched: power.toml says mode = "observe"; `eagent power plan` says what would'

@@ -16,6 +16,7 @@ from eagent.mesh.records import Power
 from eagent.mesh.transport import clock_ns
 from eagent.model import Budget, Reading, Status
 from tests.agent.world import NAMEPLATE_W, RESERVE_W, TURNS, World, begun, envelope, running
+from tests.api import described
 
 pytest.importorskip("cryptography")
 
@@ -402,5 +403,28 @@ def test_every_error_of_a_start_is_one_line(world: World) -> None:
     async def work(world: World) -> None:
         await world.until(lambda: world.member.alarms)
         assert world.member.alarms == ["mesh: it is so"]
+
+    world.live(work)
+
+
+def test_what_is_told_of_the_mesh_is_what_the_api_describes(world: World) -> None:
+    told = described.shut(described.AGENT)
+    schemas = told["components"]["schemas"]
+
+    def check() -> None:
+        whole = {"simulated": True, "halted": None, **world.member.status()}
+        assert described.problems(told, schemas["Mesh"], whole) == []
+        assert described.problems(told, schemas["MeshSummary"], world.member.summary()) == []
+        assert described.problems(told, schemas["Sleep"], world.member.plan()) == []
+
+    check()
+
+    async def work(world: World) -> None:
+        await world.until(lambda: begun(world))
+        check()
+        world.table()
+        await world.until(lambda: world.domain.get("rights_w") == 1000.0)
+        assert [set(domain["lines"]) for domain in world.member.status()["domains"]] == [{"n01"}]
+        check()
 
     world.live(work)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eagent.errors import InputError
+from eagent.errors import NotFoundError
 
 UUID = ("GPU-0a", "GPU-1b")
 
@@ -179,7 +179,7 @@ class FakeService:
 
     def _known(self, device: str) -> None:
         if device not in ("gpu0", "gpu1", "00000000:00:00.0"):
-            raise InputError(f"no device {device!r}")
+            raise NotFoundError(f"no device {device!r}")
 
     def status(self) -> dict[str, Any]:
         self._note("status")
@@ -197,6 +197,7 @@ class FakeService:
         self._note("clear_budget")
 
     def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+        self._known(device)
         self._note("set_pin", device, limit_w, for_s)
         return {"device": device}
 
@@ -205,10 +206,12 @@ class FakeService:
         self._note("clear_pin", device)
 
     async def detach(self, device: str, by: str, why: str) -> dict[str, Any]:
+        self._known(device)
         self._note("detach", device, by, why)
         return {"device": device, "why": "detached since noon by root: to be reset", "already": device == "gpu1"}
 
     async def attach(self, device: str) -> dict[str, Any]:
+        self._known(device)
         self._note("attach", device)
         return {"device": device, "already": device == "gpu1"}
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.api.body import Number, read_numbers
+from eagent.api.body import Number, read_fields
 from eagent.errors import InputError
 
 FIELDS = {
@@ -21,11 +21,11 @@ FIELDS = {
 )
 def test_every_fit_body_is_read_as_it_was_written(budget_w: float, fixed_w: float | None, for_s: int | None) -> None:
     body = json.dumps({"budget_w": budget_w, "fixed_w": fixed_w, "for_s": for_s}).encode()
-    assert read_numbers(body, FIELDS) == {"budget_w": budget_w, "fixed_w": fixed_w, "for_s": for_s}
+    assert read_fields(body, FIELDS) == {"budget_w": budget_w, "fixed_w": fixed_w, "for_s": for_s}
 
 
 def test_an_absent_optional_field_is_none() -> None:
-    assert read_numbers(b'{"budget_w": 5}', FIELDS) == {"budget_w": 5.0, "fixed_w": None, "for_s": None}
+    assert read_fields(b'{"budget_w": 5}', FIELDS) == {"budget_w": 5.0, "fixed_w": None, "for_s": None}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_an_absent_optional_field_is_none() -> None:
 )
 def test_an_unfit_body_is_refused_with_one_line_that_says_what_is_right(body: bytes, says: str) -> None:
     with pytest.raises(InputError) as refusal:
-        read_numbers(body, FIELDS)
+        read_fields(body, FIELDS)
     assert says in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 200
@@ -72,7 +72,7 @@ def test_an_unfit_body_is_refused_with_one_line_that_says_what_is_right(body: by
 )
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
-        values = read_numbers(body, FIELDS)
+        values = read_fields(body, FIELDS)
     except InputError:
         return
     assert values["budget_w"] is not None

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eagent.access import JOBS
 from eagent.api.jobs import BOUNDS, DEVICES_MAX, ROUTES, TIME_MAX_NS, job_gate, job_server, read_windows
 from eagent.api.routes import ROUTES as AGENT_ROUTES
 from eagent.api.server import Bounds, Server
@@ -155,9 +156,11 @@ def test_nothing_else_of_the_agent_is_served_there(tmp_path: Path) -> None:
     path = tmp_path / "ask.sock"
 
     async def work(jobs: FakeJobs) -> None:
-        for method, template, _ in AGENT_ROUTES:
-            target = template.replace("{device}", "gpu0")
-            assert b" 404 " in await talk(path, request(target, method, b""))
+        for route in AGENT_ROUTES:
+            if f"{route.method} {route.template}" in JOBS:
+                continue  # the document of what there is here
+            target = route.template.replace("{device}", "gpu0")
+            assert b" 404 " in await talk(path, request(target, route.method, b""))
         assert b" 405 " in await talk(path, request("/v1/windows", "GET", b""))
         assert b" 400 " in await talk(path, request("/v1/windows?pid=1"))
         assert b" 413 " in await talk(path, request(data=b" " * (BOUNDS.body_bytes + 1)))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from eagent.access import POWER
 from eagent.api import power
+from eagent.api.body import read_fields
 from eagent.api.gate import Gate
 from eagent.api.power import POWER_ROUTES
 from eagent.api.routes import answer
@@ -77,7 +78,7 @@ def test_each_route_asks_the_role(method: str, target: str, body: bytes, asked: 
         (b'{"who": "root"}', "why: must be a line of 1 to 200 printable characters"),
         (b'{"who": "root", "why": "a\\nb"}', "why: must be a line of 1 to 200 printable characters"),
         (b'{"who": "root", "why": 3}', "why: must be a line of 1 to 200 printable characters"),
-        (b'{"who": "root", "why": "x", "force": true}', "unknown key 'force' in the body; known are who, why"),
+        (b'{"who": "root", "why": "x", "force": true}', 'unknown key "force" in the body; known are who, why'),
     ],
 )
 def test_who_asks_and_why_is_needed_in_one_line_each(body: bytes, line: str) -> None:
@@ -105,4 +106,4 @@ def test_what_only_the_agent_answers_is_not_found(method: str, target: str) -> N
 )
 def test_any_body_is_two_texts_or_an_input_error(body: bytes) -> None:
     with contextlib.suppress(InputError):
-        assert set(power.read_texts(body)) == {"who", "why"}
+        assert set(read_fields(body, power.TEXTS)) == {"who", "why"}

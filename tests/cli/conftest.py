@@ -12,7 +12,7 @@ import pytest
 
 from eagent.api.server import Server
 from eagent.cli import main
-from eagent.errors import InputError
+from eagent.errors import NotFoundError
 from tests.api.conftest import COST_COUNTERS
 
 
@@ -181,7 +181,7 @@ class ScriptedService:
 
     def explain(self, device: str) -> dict[str, Any]:
         if device not in ("gpu0", "GPU/0a ö"):
-            raise InputError(f"no device {device!r}: known are gpu0")
+            raise NotFoundError(f"no device {device!r}: known are gpu0")
         return {"device": device, "knobs": [], **self.explained}
 
     def plan(self) -> dict[str, Any]:
@@ -198,6 +198,7 @@ class ScriptedService:
         self._note("clear_budget")
 
     def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+        self.explain(device)
         self._note("set_pin", device, limit_w, for_s)
         return {}
 

@@ -12,6 +12,7 @@ from eagent.mesh.epoch import Off, Stage
 from eagent.mesh.records import Power
 from eagent.power import record
 from eagent.power.service import Service
+from tests.api import described
 from tests.power.conftest import ACT, Site, go
 from tests.power.site import standing, table, told
 
@@ -414,6 +415,26 @@ def test_status_tells_who_sleeps_and_what_a_domain_waits_for(site: Site) -> None
     assert (hosts["n2"]["says"], hosts["n2"]["told_w"], hosts["n2"]["asleep"]) == ("yielding", None, False)
     (domain,) = status["domains"]
     assert (domain["epoch"], domain["complete"], domain["waits_for"], domain["awake"]) == (2, False, ["n2", "n3"], 2)
+
+
+def test_what_is_told_is_what_the_api_describes(site: Site) -> None:
+    told = described.shut(described.POWER)
+    service = Service(site.keeper, b"\x01\x02")
+
+    def check() -> None:
+        for route, answer in (("GET /v1/status", service.status()), ("GET /v1/plan", service.plan())):
+            assert described.problems(told, described.answer_of(told, route), answer) == []
+
+    check()
+
+    async def course() -> None:
+        await site.put_to_sleep("n3")
+        check()
+        service.wake("n3", "root", "a test")
+        await site.step()
+
+    go(course())
+    check()
 
 
 def test_after_failures_a_person_resumes(site: Site) -> None:

@@ -1,0 +1,44 @@
+"""What jobs are answered."""
+
+from __future__ import annotations
+
+from eagent.api.schema.form import listed, made, number, one_of, text, truth, whole
+
+FLAGS = ("stuck", "aliasing", "disagreement", "gap", "reset")
+
+WINDOWS = made(
+    "The joules of windows, in their order.",
+    simulated=truth("Whether these joules are simulated ones"),
+    windows=listed(
+        made(
+            "One window",
+            devices=listed(
+                made(
+                    "What one device drew in it",
+                    device=text("gpu0, cpu1"),
+                    uuid=text("The device's"),
+                    energy_j=number("In joules; null: too little is known", null=True, least=None),
+                    half_width_j=number("How far it may be off, in joules"),
+                    gain_j=number("How far more for what the sensor's gain may be off, in joules"),
+                    source=one_of(("counter", "power"), "The energy counter, or readings of power"),
+                    flags=listed(one_of(FLAGS, "A trait of the sensor or of the window"), "What to mind"),
+                    others=whole("How many other processes held it in this window"),
+                    why=text("Why no joules are known; null: they are", null=True),
+                ),
+                "Those that processes of the caller held",
+            ),
+            why=text("Why there is none; null: there is one", null=True),
+        ),
+        "As many as were asked for",
+    ),
+)
+HINTED = made(
+    "The hint that was noted.",
+    device=text("gpu0"),
+    uuid=text("The device's"),
+    limit_w=number("The most watts that its limit is to be; null: not asked", null=True),
+    clock_mhz=number("The most that its clock is to be, in MHz; null: not asked", null=True),
+    for_s=number("Seconds that it lasts, if the job does not end before"),
+    acts=truth("Whether hints are acted on here"),
+    waits_for=whole("How many users hold the device, too, and have not asked"),
+)
