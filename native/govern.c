@@ -67,7 +67,9 @@ static void heed_others(const limits_t *limits, limit_t *limit, int64_t now_ns) 
 static int is_forgotten(const limits_t *limits, uint32_t i, int64_t now_ns) {
   const limit_t *limit = &limits->devices[i];
   const uint32_t theirs_mw = limit->foreign.fate == FOREIGN_STANDS ? limit->foreign.value_mw : 0;
-  const driver_look_t look = {limit->requested_code, limit->requested_mw, theirs_mw ? theirs_mw : limit->written_mw,
+  /* What was found where it was to be was written by the loop before this one. */
+  const uint32_t ours_mw = limit->written_mw ? limit->written_mw : limit->settled_mw;
+  const driver_look_t look = {limit->requested_code, limit->requested_mw, theirs_mw ? theirs_mw : ours_mw,
                               theirs_mw ? theirs_mw : limit->settled_mw};
   return !limit->zone && limits->driver && driver_judge(limits->driver, i, &look, now_ns);
 }
@@ -100,6 +102,7 @@ void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done
   const uint32_t found_mw = limit->requested_mw;
   if (limit->foreign.fate != FOREIGN_STANDS) {
     const int is_pending = wish_mw != done_mw && is_wish(found_mw, wish_mw);
+    if (found_mw && (found_mw == done_mw || is_pending)) limit->written_mw = found_mw;
     if (!found_mw || (!limit->is_uneven && (found_mw == prior_mw || found_mw == done_mw || is_pending))) return;
     limit->settled_mw = limit->written_mw = done_mw ? done_mw : wish_mw ? wish_mw : prior_mw;
     if (!limit->zone && limits->driver) driver_resume(limits->driver, i);

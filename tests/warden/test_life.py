@@ -404,3 +404,21 @@ def test_the_watts_kept_for_a_gpu_that_does_not_answer_are_told(struck: Callable
     one.inject("gpu-lost", 1)
     one.host.start()
     assert one.status()["reserved_mw"] == 400_000
+
+
+@pytest.mark.parametrize("looks", [0, 2])
+def test_a_limit_that_a_warden_found_where_the_one_before_had_it_is_ours_whatever_the_counter_says(
+    struck: Callable[..., Struck], looks: int
+) -> None:
+    life = struck()
+    life.host.warden.budget_set(life.host.budget(1000.0))
+    life.host.warden.release()
+    life.live(3)
+    life.host.die()
+    life.host.start()
+    life.live(looks)
+    life.inject("energy-reset")
+    life.live(2)
+    life.host.warden.budget_clear()
+    life.live(3)
+    assert life.host.limits_w() == [400, PRIOR_W, 400, 400]
