@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from eagent.client import Client
-from eagent.config import SYSTEM_RUN, Paths
 from eagent.joules import Joules, parse
+from eagent.paths import SYSTEM_RUN, Paths
 
 WINDOWS_MAX = 256  # in one request
 TIMEOUT_S = 15.0  # an answer waits for the first refresh after a window's end, and for its turn

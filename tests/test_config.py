@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent import config
-from eagent.config import Config, Paths
+from eagent.config import Config
 from eagent.errors import ConfigError
 
 SHIPPED = Path(__file__).parent.parent / "config" / "eagent.toml"
@@ -72,11 +72,6 @@ def test_any_text_is_a_configuration_or_a_config_error(text: str) -> None:
 def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
         config.load(tmp_path / "nowhere.toml")
-
-
-def test_paths_come_from_the_environment_first() -> None:
-    paths = Paths.from_environment({"EAGENT_RUN_DIR": "/r", "EAGENT_STATE_DIR": "/s", "XDG_RUNTIME_DIR": "/x"})
-    assert (paths.run, paths.state) == (Path("/r"), Path("/s"))
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "a = " + "9" * 5000])
@@ -158,28 +153,3 @@ def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) 
         config.parse(text, "x")
     assert problem in str(refusal.value)
     assert "\n" not in str(refusal.value)
-
-
-def test_what_jobs_may_open_lies_in_a_directory_of_its_own() -> None:
-    paths = Paths.from_environment({"EAGENT_RUN_DIR": "/somewhere/run", "EAGENT_STATE_DIR": "/somewhere/state"})
-    assert (paths.jobs, paths.measure_socket) == (
-        Path("/somewhere/run/jobs"),
-        Path("/somewhere/run/jobs/ask.sock"),
-    )
-    names = (name for name in dir(Paths) if not name.startswith("_"))
-    others = {value for name in names if isinstance(value := getattr(paths, name), Path)} - {paths.measure_socket}
-    assert not [each for each in others if each.parent == paths.jobs]
-    assert config.RUN_MODE & 0o007 == 0o001, "others may pass, and neither list nor write"
-
-
-def test_a_driver_that_was_loaded_again_lives_another_life(tmp_path: Path) -> None:
-    paths = Paths(run=tmp_path, state=tmp_path, sysfs=tmp_path)
-    assert paths.driver_life() == "", "there is no such module"
-    module = tmp_path / "module" / "nvidia"
-    module.mkdir(parents=True)
-    first = paths.driver_life()
-    assert first
-    assert paths.driver_life() == first
-    module.rename(tmp_path / "unloaded")  # so that its number stays taken, as kernfs sees to it
-    module.mkdir()
-    assert paths.driver_life() not in ("", first)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from eagent.config import PROC
 from eagent.model import NEVER, Reading, Status
+from eagent.paths import PROC
 
 SECOND_NS = 1_000_000_000
 LOOK_EVERY_NS = 5 * SECOND_NS

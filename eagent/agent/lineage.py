@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eagent.config import PROC
+from eagent.paths import PROC
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 SLACK_NS = 2 * TICK_NS  # between a start as the kernel rounds it and our clock

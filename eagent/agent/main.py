@@ -27,9 +27,10 @@ from eagent.agent.successor import Successor
 from eagent.agent.warden import Warden
 from eagent.agent.windows import Windows
 from eagent.asking import clock_offset_ns
-from eagent.config import JOBS_MODE, RUN_MODE, Config, Paths
+from eagent.config import Config
 from eagent.errors import EagentError
 from eagent.notify import Notifier
+from eagent.paths import JOBS_MODE, RUN_MODE, Paths
 from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
 from eagent.telemetry._ring import RingReader
 

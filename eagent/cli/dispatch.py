@@ -9,20 +9,21 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
 
 from eagent.client import Client
-from eagent.config import Config, Paths, load
 from eagent.errors import EagentError
+from eagent.paths import Paths
+
+if TYPE_CHECKING:
+    from eagent.config import Config
 
 HELP_WIDTH = 100
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What the options that all verbs share come to."""
 
     paths: Paths
@@ -34,6 +35,8 @@ class Context:
         Raises:
             ConfigError: it can't be used.
         """
+        from eagent.config import load  # here: half of the verbs start without it, and in two thirds of the time
+
         return load(self.config_file)
 
     def client(self) -> Client:
@@ -86,6 +89,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "agent": ("eagent.cli.agent", "run the agent alone (systemd does this)"),
     "warden": ("eagent.cli.warden", "run the warden alone (systemd does this)"),
 }
+# These run something in the caller's own directories, or look at them; all others ask who runs this host.
+OWN = frozenset({"up", "agent", "warden", "demo", "sim", "power", "doctor", "service"})
 
 _TOP = """\
 eagent measures and governs the power of this host's GPUs, and puts everything back when it is done.
@@ -143,7 +148,8 @@ def _run(argv: Sequence[str]) -> int:
 def _context(args: argparse.Namespace) -> Context:
     chosen = {"EAGENT_RUN_DIR": args.run_dir, "EAGENT_STATE_DIR": args.state_dir}
     environ = {**os.environ, **{name: value for name, value in chosen.items() if value is not None}}
-    return Context(Paths.from_environment(environ), None if args.config is None else Path(args.config))
+    paths = Paths.from_environment(environ) if args.verb in OWN else Paths.of_who_answers(environ)
+    return Context(paths, None if args.config is None else Path(args.config))
 
 
 class _OneLineParser(argparse.ArgumentParser):

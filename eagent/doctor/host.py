@@ -10,11 +10,12 @@ from typing import Any
 
 import psutil
 
-from eagent.config import Config, Paths
+from eagent.config import Config
 from eagent.doctor.driver import Driver, ask
 from eagent.doctor.symbols import SYMBOLS
 from eagent.doctor.timer import Timer, look_at_timer
 from eagent.errors import EagentError
+from eagent.paths import Paths
 
 Json = dict[str, Any]
 

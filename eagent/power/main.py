@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from eagent.config import Paths
 from eagent.engines.power.adapter import Clock
 from eagent.engines.power.config import MeshFiles, PowerConfig
 from eagent.engines.power.registry import switches
@@ -26,6 +25,7 @@ from eagent.mesh.signer import Signer
 from eagent.mesh.station import Station
 from eagent.mesh.trade import Terms
 from eagent.mesh.transport import Transport, clock_ns
+from eagent.paths import Paths
 from eagent.power.keeper import Keeper
 from eagent.power.papers import Papers
 from eagent.power.record import Record

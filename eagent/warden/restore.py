@@ -6,9 +6,10 @@ import socket
 import time
 from dataclasses import dataclass
 
-from eagent.config import Config, Paths
+from eagent.config import Config
 from eagent.direct import Direct
 from eagent.model import KnobName
+from eagent.paths import Paths
 from eagent.warden.main import Host, put_back, take_over
 from eagent.warden.warden import Warden
 from eagent.wire import Message, watts

@@ -13,7 +13,7 @@ import pytest
 
 from eagent.cli.child import END_S, Child
 from eagent.cli.dispatch import Context
-from eagent.config import Paths
+from eagent.paths import Paths
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
 

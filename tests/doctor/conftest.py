@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from eagent import __version__
-from eagent.config import Config, Paths
+from eagent.config import Config
 from eagent.doctor.driver import Driver, Gpu
 from eagent.doctor.finding import Finding
 from eagent.doctor.host import Host, Roots, User
 from eagent.doctor.timer import Timer
+from eagent.paths import Paths
 
 LIBRARY = "libnvidia-ml.so.1"
 NOBODY = 65_534

@@ -12,7 +12,8 @@ from eagent.warden.journal import Journal
 
 RESTORE = """
 import json
-from eagent.config import Config, Paths
+from eagent.config import Config
+from eagent.paths import Paths
 from eagent.warden.restore import restore_offline
 outcome = restore_offline(Paths.from_environment(), Config())
 print(json.dumps([outcome.back, outcome.kept]))

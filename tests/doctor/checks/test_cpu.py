@@ -57,7 +57,7 @@ def test_cpu_knobs_of_root_are_noted_for_a_user(host: Host, tell: Tell, unprivil
     for path in unprivileged.rglob("*"):
         if path.is_file():
             path.chmod(0o400 if path.name != "energy_uj" else 0o000)
-    real = replace(host.paths, proc=Path("/proc"))
+    real = host.paths._replace(proc=Path("/proc"))
     seen = replace(host, roots=replace(host.roots, sysfs=unprivileged), paths=real)
     assert [found[:2] for found in tell(cpu.check(seen))] == [
         ("note", "cpufreq"),
@@ -89,7 +89,7 @@ def test_a_preference_that_can_not_be_set_is_noted_although_the_ceiling_can(
     cpufreq(unprivileged, energy_performance_preference="power")
     for path in unprivileged.rglob("energy_performance_preference"):
         path.chmod(0o444)
-    seen = replace(host, roots=replace(host.roots, sysfs=unprivileged), paths=replace(host.paths, proc=Path("/proc")))
+    seen = replace(host, roots=replace(host.roots, sysfs=unprivileged), paths=host.paths._replace(proc=Path("/proc")))
     severity, subject, what = tell(cpu.check(seen))[0]
     assert (severity, subject) == ("note", "cpufreq")
     assert what.endswith("; this user can't set it")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from eagent.config import Paths
 from eagent.doctor.checks import directories
 from eagent.doctor.host import Host
+from eagent.paths import Paths
 
 Tell = Callable[[Any], list[tuple[str, str, str]]]
 

@@ -94,6 +94,7 @@ def test_a_warden_without_an_agent_is_a_warning(host: Host, tell: Tell) -> None:
 def test_sockets_and_ring_of_the_dead_are_noted(host: Host, tell: Tell) -> None:
     for path, kind in ((host.paths.api_socket, socket.SOCK_STREAM), (host.paths.warden_socket, socket.SOCK_SEQPACKET)):
         with socket.socket(socket.AF_UNIX, kind) as left:
+            path.parent.mkdir(exist_ok=True)
             left.bind(str(path))
     host.paths.ring.touch()
     assert tell(running.check(host))[1:] == [
