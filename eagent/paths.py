@@ -93,8 +93,8 @@ class Paths(NamedTuple):
 
     @property
     def warden_socket(self) -> Path:
-        """The warden's private socket: leases and the budget, from the agent alone."""
-        return self.run / "warden.sock"
+        """The warden's private socket, in a directory of its own: an agent can't take the name first."""
+        return self.run / "warden/sock"
 
     @property
     def detached(self) -> Path:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import resource
 import signal
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def make_directory(path: Path, mode: int) -> None:
         ) from None
     if owner not in (0, os.getuid()):
         raise UnavailableError(f"{path} belongs to user {owner}, not to root or to you: remove it or choose another")
+
+
+def make_inner_directory(path: Path, mode: int) -> None:
+    """Make a directory of exactly this mode within one in which others may make files, too: no link is followed.
+
+    Raises:
+        UnavailableError: it can't be made, or what is there is a link or not ours.
+    """
+    make_directory(path, mode)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise UnavailableError(f"{path} is a link, or belongs to user {found.st_uid} and not to us: remove it")
+    path.chmod(mode)  # what the umask took
 
 
 def check_socket_path(path: Path) -> None:

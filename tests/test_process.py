@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eagent.errors import UnavailableError
-from eagent.process import hold_lock, make_directory
+from eagent.process import hold_lock, make_directory, make_inner_directory
 
 
 def test_a_held_lock_names_its_holder_and_a_dropped_one_is_free(tmp_path: Path) -> None:
@@ -37,6 +37,21 @@ def test_a_lock_is_nobody_elses_to_take_and_no_link_is_followed(tmp_path: Path) 
     with pytest.raises(UnavailableError, match="link: Too many levels of symbolic links"):
         hold_lock(tmp_path / "link", "warden")
     assert (tmp_path / "victim").read_text() == "as it was"
+
+
+def test_a_directory_within_one_of_others_is_no_link_and_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        for _ in range(2):
+            make_inner_directory(tmp_path / "own", 0o751)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "own").stat().st_mode & 0o7777 == 0o751
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "trap").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnavailableError, match="is a link"):
+        make_inner_directory(tmp_path / "trap", 0o751)
+    assert (tmp_path / "elsewhere").stat().st_mode & 0o7777 == 0o700
 
 
 def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Site:
         self.agent_pid = int(found[1])
         self._warden = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._warden.settimeout(ANSWER_S)
-        self._warden.connect(str(self.made.run / "warden.sock"))
+        self._warden.connect(str(self.made.run / "warden/sock"))
         self._uuids = [device["uuid"] for device in self.ask({"op": "hello"})["devices"] if device["kind"] == "gpu"]
 
     def ask(self, request: dict[str, object]) -> dict[str, object]:

@@ -20,14 +20,15 @@ from pathlib import Path
 from eagent import handover
 from eagent.access import of_warden
 from eagent.audit import Audit
-from eagent.config import RUN_MODE, Config, Paths
+from eagent.config import Config
 from eagent.errors import DriverError, ProtocolError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import KnobName
 from eagent.notify import Notifier
-from eagent.process import follow_parent, hold_lock, make_directory
+from eagent.paths import RUN_MODE, Paths
+from eagent.process import follow_parent, hold_lock, make_directory, make_inner_directory
 from eagent.warden import durable
 from eagent.warden.absent import NONE, Absent, load
 from eagent.warden.callers import Callers
@@ -76,6 +77,7 @@ def _alone(paths: Paths) -> Iterator[None]:
     """Be the only warden of these directories. Asks nothing of the driver."""
     _end_when_told()
     make_directory(paths.run, RUN_MODE)
+    make_inner_directory(paths.warden_socket.parent, RUN_MODE)
     make_directory(paths.state, 0o750)
     lock = hold_lock(paths.warden_lock, "warden")
     try:

@@ -29,7 +29,8 @@ from pathlib import Path
 from eagent.agent.main import run
 from eagent.api.jobs import job_server
 from eagent.api.server import Server
-from eagent.config import Config, Paths
+from eagent.config import Config
+from eagent.paths import Paths
 from eagent.errors import EagentError
 try:
     here = Path(sys.argv[1])
@@ -117,7 +118,8 @@ def heard(tmp_path: Path, new_device: Any) -> Iterator[list[wire.Message]]:
         "lease": {"until_ns": time.monotonic_ns() + 3600 * 10**9},
     }
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(str(tmp_path / "warden.sock"))
+    (tmp_path / "warden").mkdir()
+    listener.bind(str(tmp_path / "warden/sock"))
     listener.listen(2)
 
     def serve() -> None:

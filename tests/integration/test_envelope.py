@@ -22,7 +22,7 @@ def set_envelope(host: Any, watts: float) -> None:
     """Ask the warden itself: the agent has no part in it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as warden:
         warden.settimeout(10)
-        warden.connect(str(host.made.dir / "run" / "warden.sock"))
+        warden.connect(str(host.made.dir / "run/warden/sock"))
         warden.sendall(encode({"op": "hello"}))
         caps_w = {device["uuid"]: SAFE_W for device in decode(warden.recv(65536))["devices"]}
         warden.sendall(encode({"op": "budget_set", **pack_budget(Budget(watts, 0.0, caps_w))}))

@@ -126,7 +126,7 @@ def test_by_the_api_strangers_get_nothing_and_observers_only_look(host: Any) -> 
 def test_a_taken_over_agent_writes_nothing_above_a_device_or_the_envelope(host: Any) -> None:
     host.must("budget", "set", "1600", "--why", "a test")
     begin_s = host.plant.time_s
-    warden = host.run / "warden.sock"
+    warden = host.run / "warden/sock"
     uuids = [each["uuid"] for each in json.loads(host.must("status", "--json"))["devices"] if each["kind"] == "gpu"]
 
     def lease(*limits_w: float, **more: Any) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def test_after_everything_was_killed_the_doctor_finds_the_dead_and_what_they_lef
     )
     assert of_group(text, "eagent")[2::2] == [
         "  note     DIR/run/api.sock: left by an agent that is dead. The next one replaces it",
-        "  note     DIR/run/warden.sock: left by a warden that is dead. The next one replaces it",
+        "  note     DIR/run/warden/sock: left by a warden that is dead. The next one replaces it",
         "  note     DIR/run/ring: stale: the warden that wrote it is dead. The next one replaces it",
     ]
     assert "The warden can't be asked what it holds: the agent of DIR/run/api.sock is dead" in host.eagent(

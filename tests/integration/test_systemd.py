@@ -133,11 +133,14 @@ def it_is_ready_once_it_is_installed_and_has_no_privilege_that_it_does_not_need(
     assert warden["Uid"].split()[0] == "0"
     assert agent["Uid"].split()[0] != "0"
     place = Path(f"/proc/{service.on.leader}/root/run/eagent")
-    socket = (place / "warden.sock").stat()
+    socket = (place / "warden/sock").stat()
     assert (socket.st_uid, str(socket.st_gid)) == (0, agent["Gid"].split()[0])
     assert stat.S_IMODE(socket.st_mode) == 0o660
     assert service.on.run(*AS_AGENT, "touch", "/var/lib/eagent/audit/agent/x").returncode == 0
-    for command in ("rm /run/eagent/warden.sock", "mv /run/eagent/ring /run/eagent/x", "touch /var/lib/eagent/x"):
+    for command in (
+        *("rm /run/eagent/warden/sock", "touch /run/eagent/warden/x", "mv /run/eagent/warden /run/eagent/x"),
+        *("mv /run/eagent/ring /run/eagent/x", "touch /var/lib/eagent/x"),
+    ):
         assert service.on.run(*AS_AGENT, "sh", "-c", command, check=False).returncode != 0, command
 
 

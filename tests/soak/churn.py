@@ -55,7 +55,7 @@ class Churn:
             self._await(role)
 
     def _await(self, role: str) -> None:
-        name = "warden.sock" if role == "warden" else "api.sock"
+        name = "warden/sock" if role == "warden" else "api.sock"
         if not self.world.wait(lambda: (self.world.made.run / name).exists(), 30.0):
             raise RuntimeError(f"no {role}: {self.world.tail()}")
 
@@ -148,7 +148,7 @@ class Churn:
         """Who asks and does not wait, or sends half a request."""
         for name, kind, said in (
             ("api.sock", socket.SOCK_STREAM, b"GET /v1/status HT"),
-            ("warden.sock", socket.SOCK_SEQPACKET, b"\x81\xa1v\x01"),
+            ("warden/sock", socket.SOCK_SEQPACKET, b"\x81\xa1v\x01"),
         ):
             with socket.socket(socket.AF_UNIX, kind) as connection:
                 connection.connect(str(self.world.made.run / name))

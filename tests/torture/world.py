@@ -169,7 +169,7 @@ class World:
     def warden_answers(self) -> int | None:
         """The pid of the warden that listens; None: none does."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-            if probe.connect_ex(str(self.made.run / "warden.sock")) != 0:
+            if probe.connect_ex(str(self.made.run / "warden/sock")) != 0:
                 return None
             pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
             return int(pid)
@@ -185,7 +185,7 @@ class World:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
             connection.settimeout(most_s)
             try:
-                connection.connect(str(self.made.run / "warden.sock"))
+                connection.connect(str(self.made.run / "warden/sock"))
             except OSError as problem:
                 raise NoAgentError(f"warden: {op}: {problem}") from None
             try:
