@@ -53,6 +53,8 @@ API: Needs = {
     "DELETE /v1/devices/{device}/detachment": Role.OPERATOR,
     "POST /v1/restore": Role.OPERATOR,
 }
+# Over TCP nobody is known: whoever reaches the port is an observer, and may no more than that.
+TCP: Needs = {route: role for route, role in API.items() if route.startswith("GET ") and role <= Role.OBSERVER}
 JOBS: Needs = {
     "POST /v1/windows": Role.JOB,
     "PUT /v1/devices/{device}/hint": Role.JOB,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from eagent.errors import ConfigError
 from eagent.options import (
+    Address,
+    Consent,
     Devices,
     File,
     Foreign,
@@ -24,6 +26,7 @@ from eagent.options import (
     PublicKey,
     Text,
     hint,
+    is_loopback,
     told,
 )
 
@@ -92,6 +95,9 @@ class Config:
     operator_groups: tuple[str, ...] = Groups().operators
     observer_groups: tuple[str, ...] = Groups().observers
     agent_group: str = Groups().agent
+    listen: str = ""  # of the API beside its socket; empty: nowhere
+    listen_names: tuple[str, ...] = ()
+    listen_beyond: bool = False
     mesh: Mesh | None = None
 
     @property
@@ -132,6 +138,11 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "operator_groups": GroupNames(),
         "observer_groups": GroupNames(),
         "agent_group": GroupName(),
+    },
+    "api": {
+        "listen": Address(),
+        "listen_names": Names("names", 16),
+        "listen_beyond": Consent(),
     },
     "mesh": {
         "name": Text(),
@@ -209,6 +220,11 @@ def parse(text: str, name: str) -> Config:
         raise ConfigError(
             f"{name}: [agent] decide_period_ms = {config.decide_period_ms}: must be at most a third of lease_ttl_s "
             f"({config.lease_ttl_s:g} s), else leases end between two turns"
+        )
+    if config.listen and not config.listen_beyond and not is_loopback(config.listen):
+        raise ConfigError(
+            f"{name}: [api] listen = {config.listen!r}: is open to other hosts, and whoever reaches it may read: say "
+            "listen_beyond = true if that is meant, or listen at 127.0.0.1"
         )
     if 0 < config.ramp_w_per_s < 1:
         raise ConfigError(

@@ -6,13 +6,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from eagent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _TEXT_MAX = 100  # characters of what was found
 _TOLD_MAX = 20  # a site may have thousands of hosts
 _LISTEN = re.compile(r"\S{1,255}:[0-9]{1,5}")
+_PORT = re.compile(r"[0-9]{1,5}")
 _PUBLIC_KEY = re.compile(r"[0-9A-Fa-f]{64}")
 _GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # never a path
@@ -174,6 +178,29 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """A literal address of this host and a port: a name could come to mean another."""
+
+    def read(self, value: object, where: str) -> str:
+        host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+        if not _PORT.fullmatch(port) or not 0 < int(port) < 65_536 or _address(host) is None:
+            raise ConfigError(
+                f'{where} = {told(value)}: must be ADDRESS:PORT, such as "127.0.0.1:9400" or "[::1]:9400"'
+            )
+        return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Yes or no."""
+
+    def read(self, value: object, where: str) -> bool:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where} = {told(value)}: must be true or false")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
 class PublicKey:
     """An Ed25519 public key."""
 
@@ -181,6 +208,24 @@ class PublicKey:
         if not isinstance(value, str) or not _PUBLIC_KEY.fullmatch(value):
             raise ConfigError(f"{where} = {told(value)}: must be 64 hexadecimal digits, an Ed25519 public key")
         return value
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address with its port is reached from this host alone."""
+    found = _address(address.rpartition(":")[0])
+    return found is not None and found.is_loopback
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that is written there, an IPv6 one in brackets; None: it is none."""
+    import ipaddress  # only who sets one needs it
+
+    try:
+        if host.startswith("[") and host.endswith("]"):
+            return ipaddress.IPv6Address(host[1:-1])
+        return ipaddress.IPv4Address(host)
+    except ValueError:
+        return None
 
 
 def told(value: object) -> str:

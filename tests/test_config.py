@@ -42,7 +42,7 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
     [
         ("[host]\nfixed = 3", "x.toml: [host] has no key 'fixed'; did you mean 'fixed_w'?"),
         ("[hosts]\nfixed_w = 3", "x.toml: unknown section [hosts]; did you mean 'host'?"),
-        ("fixed_w = 3", "x.toml: unknown section [fixed_w]; known are host, policy, access, mesh, driver, agent"),
+        ("fixed_w = 3", "x.toml: unknown section [fixed_w]; known are host, policy, access, api, mesh, driver, agent"),
         ("[host]\nfixed_w = '3'", "x.toml: [host] fixed_w = '3': must be a number from 0 to 1e+06 watts"),
         ("[host]\nfixed_w = nan", "x.toml: [host] fixed_w = nan: must be a number from 0 to 1e+06 watts"),
         ("[host]\nfixed_w = true", "x.toml: [host] fixed_w = True: must be a number from 0 to 1e+06 watts"),
@@ -52,6 +52,13 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
         ("[host]\nramp_w_per_s = 0.5", "ramp_w_per_s = 0.5: must be 0 (no ramp) or at least 1 watt a second"),
         ("[host]\nramp_w_per_s = -1", "ramp_w_per_s = -1: must be a number from 0 to 1e+06 watts a second"),
         ("[agent]\ndecide_period_ms = 1500", "must be at most a third of lease_ttl_s (3 s)"),
+        ("[api]\nlisten = '9400'", "[api] listen = '9400': must be ADDRESS:PORT, such as \"127.0.0.1:9400\""),
+        ("[api]\nlisten = 'localhost:9400'", "must be ADDRESS:PORT"),
+        ("[api]\nlisten = '127.0.0.1:0'", "must be ADDRESS:PORT"),
+        ("[api]\nlisten = '::1:9400'", "must be ADDRESS:PORT"),
+        ("[api]\nlisten = '0.0.0.0:9400'", "say listen_beyond = true if that is meant, or listen at 127.0.0.1"),
+        ("[api]\nlisten = '[::]:9400'", "say listen_beyond = true"),
+        ("[api]\nlisten_beyond = 1", "[api] listen_beyond = 1: must be true or false"),
         ("host = 3", "x.toml: host: must be a section, [host]"),
         ("[host", "x.toml: not TOML:"),
     ],
@@ -153,3 +160,11 @@ def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) 
         config.parse(text, "x")
     assert problem in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["listen = '127.0.0.1:9400'", "listen = '[::1]:9400'", "listen = '10.1.2.3:9400'\nlisten_beyond = true"]
+)
+def test_an_address_is_listened_at_that_this_host_has_alone_or_by_consent(text: str) -> None:
+    assert config.parse(f"[api]\n{text}", "x.toml").listen.endswith(":9400")
+    assert Config().listen == ""

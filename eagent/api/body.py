@@ -43,6 +43,7 @@ class Number:
     zero: bool = False
     required: bool = False
     what: str = ""
+    example: float | None = None
 
     def missing(self, key: str) -> str:
         return f"the body needs {key!r}, in {self.unit}"
@@ -54,6 +55,7 @@ class Number:
             "minimum" if self.zero else "exclusiveMinimum": 0,
             "maximum": self.most,
             "description": told,
+            **({} if self.example is None else {"examples": [self.example]}),
         }
 
     def read(self, key: str, value: object) -> float:

@@ -39,7 +39,7 @@ BOUNDS = Bounds(
 RATE = Rate(per_s=100.0, burst=500.0, all_per_s=500.0, all_burst=2000.0)  # windows may be short, and many
 HINT_S = 3600.0
 HINT = {
-    "limit_w": Number("watts", 10_000.0, what="The most that the power limit is to be"),
+    "limit_w": Number("watts", 10_000.0, what="The most that the power limit is to be", example=250),
     "clock_mhz": Number("MHz", 10_000.0, what="The most that the clock is to be"),
     "for_s": Number("seconds", 7 * 86_400.0, what="How long, if the job does not end before; else an hour"),
 }
@@ -114,7 +114,7 @@ async def delete_hint(service: JobService, call: Call) -> Reply:
 DOOR = Door(
     "eagent: what jobs may ask",
     "What a job's own processes drew, and hints for less power on what they hold. docs/api.md has more.",
-    "/run/eagent/jobs/ask.sock",
+    "curl --unix-socket /run/eagent/jobs/ask.sock",
     JOBS,
     (answers.schemas(),),
 )

@@ -1,17 +1,69 @@
-"""The file of the API's unix socket: made so that it is never wider than meant, and never half there."""
+"""Where a server listens: mostly a unix socket, whose file is never wider than meant, and never half there."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from eagent.errors import UnavailableError
-from eagent.peer import let_in
+from eagent.peer import Peer, let_in, peer_of
 
 SOCKET_MODE = 0o660
 SOCKET_NAME_MAX = 107  # sockaddr_un.sun_path, less its final zero
+
+
+class Place(Protocol):
+    """Where a server listens, and what is known of who comes."""
+
+    def open(self, groups: Iterable[int]) -> socket.socket:
+        """A listening socket, open to these groups where there are such.
+
+        Raises:
+            UnavailableError: it can't be made.
+        """
+
+    def leave(self) -> None:
+        """Remove what would be left of it."""
+
+    def peer(self, connected: socket.socket) -> Peer:
+        """Who is at the other end."""
+
+    def misdirected(self, host: str, connected: socket.socket) -> str | None:
+        """Why a request with this header Host is not for us; None: it is."""
+
+
+class SocketFile:
+    """A unix socket at a path. A file that a dead process left there is replaced."""
+
+    def __init__(self, path: Path, mode: int) -> None:
+        """Not made yet; `mode` is that of its file: who may connect."""
+        self._path = path
+        self._mode = mode
+        self._inode: int | None = None
+
+    def open(self, groups: Iterable[int]) -> socket.socket:
+        """See `listen`."""
+        listening = listen(self._path, self._mode, groups)
+        self._inode = self._path.stat().st_ino
+        return listening
+
+    def leave(self) -> None:
+        """Remove the file."""
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._inode:  # not that of an agent started since
+                self._path.unlink()
+
+    def peer(self, connected: socket.socket) -> Peer:
+        """By the kernel's word."""
+        return peer_of(connected)
+
+    def misdirected(self, host: str, connected: socket.socket) -> str | None:  # noqa: ARG002
+        """Never: nobody is led to a file by a name."""
+        return None
 
 
 def listen(path: Path, mode: int = SOCKET_MODE, groups: Iterable[int] = ()) -> socket.socket:

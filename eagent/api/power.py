@@ -73,7 +73,7 @@ async def post_resume(service: PowerService, call: Call) -> Reply:
 DOOR = Door(
     "eagent: the power role of a management host",
     "Who sleeps, what would be done, and an operator's wishes. docs/power.md has more.",
-    "/run/eagent/power.sock",
+    "curl --unix-socket /run/eagent/power.sock",
     POWER,
     (answers.schemas(),),
 )

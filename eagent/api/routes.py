@@ -7,7 +7,7 @@ import logging
 from typing import Any
 from urllib.parse import unquote
 
-from eagent.access import API
+from eagent.access import API, TCP
 from eagent.api.body import Line, Number, read_fields, read_object, schema_of
 from eagent.api.gate import Gate
 from eagent.api.health import unhealthy
@@ -27,14 +27,14 @@ TEXT_MAX = 200
 PIN_MAX_S = 366 * 86_400.0
 
 BUDGET = {
-    "budget_w": Number("watts", HOST_MAX_W, required=True, what="The most that the host may draw"),
+    "budget_w": Number("watts", HOST_MAX_W, required=True, what="The most that the host may draw", example=6000),
     "fixed_w": Number(
         "watts", HOST_MAX_W, zero=True, what="What all draws at most that eagent can't cap; else configured"
     ),
     "safe_cap_w": Number("watts", HOST_MAX_W, what="What a GPU falls to when nobody governs it; else configured"),
 }
 PIN = {
-    "limit_w": Number("watts", HOST_MAX_W, required=True, what="Where the power limit is held"),
+    "limit_w": Number("watts", HOST_MAX_W, required=True, what="Where the power limit is held", example=250),
     "for_s": Number("seconds", PIN_MAX_S, what="How long; else until it is cleared"),
 }
 WHY = {"why": Line(TEXT_MAX, least=0, what="What for")}
@@ -127,35 +127,34 @@ async def get_health(service: Service, call: Call) -> Reply:
 DOOR = Door(
     "eagent: the agent of a host",
     "Status, budgets, pins and explanations of the GPUs and CPU packages of one host. docs/api.md has more.",
-    "/run/eagent/api.sock",
+    "curl --unix-socket /run/eagent/api.sock",
     API,
     (answers.schemas(), host.schemas(), devices.schemas(), mesh.schemas()),
 )
-ROUTES: Routes = with_document(
-    DOOR,
-    (
-        Route("GET", "/v1/status", get_status, ref("Status")),
-        Route("GET", "/v1/devices/{device}/explain", get_explain, ref("Explanation")),
-        Route("GET", "/v1/plan", get_plan, ref("Plan")),
-        Route("GET", "/v1/mesh", get_mesh, ref("Mesh"), may=(404,)),
-        Route("PUT", "/v1/budget", put_budget, ref("BudgetSet"), schema_of(BUDGET), may=(409, 503)),
-        Route("DELETE", "/v1/budget", delete_budget, answers.EMPTY, may=(409, 503)),
-        Route("PUT", "/v1/devices/{device}/pin", put_pin, answers.PINNED, schema_of(PIN), may=(409,)),
-        Route("DELETE", "/v1/devices/{device}/pin", delete_pin, answers.EMPTY),
-        Route(
-            "PUT",
-            "/v1/devices/{device}/detachment",
-            put_detachment,
-            answers.DETACHED,
-            schema_of(WHY),
-            may=(409, 503),
-        ),
-        Route("DELETE", "/v1/devices/{device}/detachment", delete_detachment, answers.ATTACHED, may=(409, 503)),
-        Route("POST", "/v1/restore", post_restore, answers.RESTORED, NOTHING, may=(409, 503), needs_body=False),
-        Route("GET", "/metrics", get_metrics, answers.METRICS, content_type=CONTENT_TYPE),
-        Route("GET", "/healthz", get_health, answers.HEALTH, may=(503,)),
+_ROUTES: Routes = (
+    Route("GET", "/v1/status", get_status, ref("Status")),
+    Route("GET", "/v1/devices/{device}/explain", get_explain, ref("Explanation")),
+    Route("GET", "/v1/plan", get_plan, ref("Plan")),
+    Route("GET", "/v1/mesh", get_mesh, ref("Mesh"), may=(404,)),
+    Route("PUT", "/v1/budget", put_budget, ref("BudgetSet"), schema_of(BUDGET), may=(409, 503)),
+    Route("DELETE", "/v1/budget", delete_budget, answers.EMPTY, may=(409, 503)),
+    Route("PUT", "/v1/devices/{device}/pin", put_pin, answers.PINNED, schema_of(PIN), may=(409,)),
+    Route("DELETE", "/v1/devices/{device}/pin", delete_pin, answers.EMPTY),
+    Route(
+        "PUT",
+        "/v1/devices/{device}/detachment",
+        put_detachment,
+        answers.DETACHED,
+        schema_of(WHY),
+        may=(409, 503),
     ),
+    Route("DELETE", "/v1/devices/{device}/detachment", delete_detachment, answers.ATTACHED, may=(409, 503)),
+    Route("POST", "/v1/restore", post_restore, answers.RESTORED, NOTHING, may=(409, 503), needs_body=False),
+    Route("GET", "/metrics", get_metrics, answers.METRICS, content_type=CONTENT_TYPE),
+    Route("GET", "/healthz", get_health, answers.HEALTH, may=(503,)),
 )
+ROUTES: Routes = with_document(DOOR, _ROUTES)
+READS: Routes = tuple(route for route in _ROUTES if f"{route.method} {route.template}" in TCP)
 
 
 async def answer(

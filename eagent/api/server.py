@@ -1,10 +1,10 @@
-"""HTTP/1.1 over a unix socket: h11 parses, asyncio carries, `routes.answer` answers. Every size and time is bounded."""
+"""HTTP/1.1, mostly over a unix socket: h11 parses, asyncio carries, `routes.answer` answers. All is bounded."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import socket
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,10 +16,9 @@ import h11
 
 from eagent import __version__
 from eagent.api.gate import Gate
-from eagent.api.listening import SOCKET_MODE, listen
+from eagent.api.listening import SOCKET_MODE, Place, SocketFile
 from eagent.api.route import Reply, Routes, reply_error
 from eagent.api.routes import ROUTES, answer
-from eagent.peer import peer_of
 
 log = logging.getLogger(__name__)
 
@@ -48,51 +47,47 @@ class Server:
     def __init__(
         self,
         service: Any,
-        path: Path,
+        place: Path | Place,
         bounds: Bounds | None = None,
         routes: Routes = ROUTES,
         mode: int = SOCKET_MODE,
         gate: Gate | None = None,
     ) -> None:
-        """A server of `service` on the socket `path`. Whoever makes it holds the process's lock on that directory.
+        """A server of `service`. Whoever makes one on a unix socket holds the process's lock on its directory.
 
         Args:
             service: What the routes ask.
-            path: Where to listen.
+            place: Where to listen: the path of a unix socket, or another place.
             bounds: Of sizes and times.
             routes: What there is to ask; else what there is of the agent, a `Service`.
-            mode: Of the socket's file: who may connect.
+            mode: Of a unix socket's file: who may connect.
             gate: Who may ask what; else root and our own user everything, and nobody else anything.
         """
         self._service = service
         self._routes = routes
-        self._path = path
-        self._mode = mode
+        self._place = SocketFile(place, mode) if isinstance(place, Path) else place
         self._gate = gate or Gate()
         self._bounds = bounds or Bounds()
         self._listener: asyncio.Server | None = None
-        self._inode: int | None = None
         self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._closing = False
 
     async def start(self) -> None:
-        """Listen. A socket file that a dead agent left is replaced.
+        """Listen.
 
         Raises:
             UnavailableError: the socket cannot be made there.
         """
-        listening = listen(self._path, self._mode, self._gate.rights.may_open())
-        self._inode = self._path.stat().st_ino
-        self._listener = await asyncio.start_unix_server(self._accept, sock=listening)
+        listening = self._place.open(self._gate.rights.may_open())
+        begin = asyncio.start_unix_server if listening.family == socket.AF_UNIX else asyncio.start_server
+        self._listener = await begin(self._accept, sock=listening)
 
     async def close(self) -> None:
-        """Listen no more, let requests under way finish for `drain_s`, then cut them off and remove the socket file."""
+        """Listen no more, let requests under way finish for `drain_s`, then cut them off."""
         self._closing = True
         if self._listener is not None:
             self._listener.close()
-        with contextlib.suppress(OSError):
-            if self._path.stat().st_ino == self._inode:  # not that of an agent started since
-                self._path.unlink()
+        self._place.leave()
         for task, connection in self._connections.items():
             connection.last = True
             if connection.idle:
@@ -107,7 +102,7 @@ class Server:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connection = _Connection(self._service, self._routes, self._bounds, self._gate, reader, writer)
+        connection = _Connection(self._service, self._routes, self._bounds, self._gate, self._place, reader, writer)
         of_user = sum(each.peer.uid == connection.peer.uid for each in self._connections.values())
         most_of_user = self._bounds.connections if self._gate.exempts(connection.peer) else self._bounds.of_one_user
         full = len(self._connections) >= self._bounds.connections or of_user >= most_of_user
@@ -138,6 +133,7 @@ class _Connection:
         routes: Routes,
         bounds: Bounds,
         gate: Gate,
+        place: Place,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -145,9 +141,11 @@ class _Connection:
         self._routes = routes
         self._bounds = bounds
         self._gate = gate
+        self._place = place
+        self._socket = writer.get_extra_info("socket")
         self._reader = reader
         self._writer = writer
-        self.peer = peer_of(writer.get_extra_info("socket"))
+        self.peer = place.peer(self._socket)
         self._writer.transport.set_write_buffer_limits(high=0)  # so that drain() means: all of it has left
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
         self.idle = True  # nothing of a request has arrived
@@ -180,6 +178,9 @@ class _Connection:
                 return
             if not self._gate.admits(self.peer):
                 await self._refuse(429, "too many requests of yours in too short a time: wait a second")
+                return
+            if misdirected := self._place.misdirected(_header(request, b"host"), self._socket):
+                await self._refuse(421, misdirected)
                 return
             method, target = request.method.decode("ascii"), request.target.decode("ascii", "replace")
             reply = await answer(
@@ -250,9 +251,13 @@ class _Connection:
 
 def _reason(request: h11.Request) -> str:
     """The reason that a client gives, for the log: percent-encoded, as headers hold no other letters."""
-    given = next((value for name, value in request.headers if name == b"eagent-why"), b"")
-    text = unquote(given.decode("ascii", "replace"), errors="replace")[:WHY_MAX]
+    text = unquote(_header(request, b"eagent-why"), errors="replace")[:WHY_MAX]
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _header(request: h11.Request, name: bytes) -> str:
+    """The first header of this name, in small letters; empty where there is none."""
+    return next((value for key, value in request.headers if key == name), b"").decode("ascii", "replace")
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:

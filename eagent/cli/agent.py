@@ -26,6 +26,7 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     from eagent import access
     from eagent.agent.agent import Agent
     from eagent.agent.desk import Desk
+    from eagent.agent.main import ApiServer
     from eagent.agent.main import run as run_agent
     from eagent.api.gate import Gate
     from eagent.api.jobs import job_gate, job_server
@@ -37,10 +38,17 @@ def run(args: argparse.Namespace, context: Context) -> int:  # noqa: ARG001  # t
     config = context.config()
     audit = Audit(context.paths.agent_audit)
 
-    def api(agent: Agent, path: Path) -> Server:
+    def api(agent: Agent, path: Path) -> ApiServer:
         agent.further_alarms = audit.alarms
         gate = Gate(access.API, access.of_api(config.groups), config.groups, audit, agent.standing)
-        return Server(agent, path, gate=gate)
+        server = Server(agent, path, gate=gate)
+        if not config.listen:
+            return server
+        from eagent.api.tcp import Beside, Port  # a host without a port loads nothing of it
+
+        both = Beside(server, Port.of(config.listen, config.listen_names), agent)
+        agent.further_alarms = lambda: [*audit.alarms(), *both.alarms()]
+        return both
 
     def jobs(desk: Desk, path: Path) -> Server:
         return job_server(desk, path, job_gate(audit, desk.standing))

@@ -7,14 +7,15 @@ from typing import Any
 
 import jsonschema_rs
 
-from eagent.api import jobs, power, routes
+from eagent.api import jobs, power, routes, tcp
 from eagent.api.schema.document import document
 
 Json = dict[str, Any]
 AGENT = document(routes.DOOR, routes.ROUTES)
 JOBS = document(jobs.DOOR, jobs.ROUTES)
 POWER = document(power.DOOR, power.POWER_ROUTES)
-DOCUMENTS = {"api": AGENT, "jobs": JOBS, "power": POWER}
+TCP = document(tcp.DOOR, tcp.ROUTES)
+DOCUMENTS = {"api": AGENT, "jobs": JOBS, "power": POWER, "tcp": TCP}
 
 
 def shut(told: Json) -> Json:

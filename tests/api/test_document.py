@@ -12,7 +12,7 @@ import schemathesis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent.access import API, JOBS, POWER, Needs, Role
+from eagent.access import API, JOBS, POWER, TCP, Needs, Role
 from eagent.api import jobs, power, routes
 from eagent.api.body import read_fields
 from eagent.api.gate import Gate
@@ -29,7 +29,7 @@ from eagent.peer import Peer
 from eagent.warden import foreign
 from tests.api import described
 
-TABLES = [("api", API), ("jobs", JOBS), ("power", POWER)]
+TABLES = [("api", API), ("jobs", JOBS), ("power", POWER), ("tcp", TCP)]
 UNITS = re.compile(r"(_w|_s|_j|_b|_mhz|_share|_ns)$")
 UNIT_WORDS = re.compile(r"watt|second|joule|MHz|`unit`|0 to 1|byte", re.IGNORECASE)
 METHODS = ("get", "put", "post", "delete")

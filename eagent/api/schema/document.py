@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from eagent import __version__
 from eagent.access import Needs
@@ -15,8 +15,8 @@ from eagent.api.service import Json
 
 TEMPLATE = "/openapi.json"
 NAMES = {
-    "device": "gpu0, a UUID or an unambiguous beginning of one, or a PCI address; cpu0 for a CPU package",
-    "host": "A host, as power.toml names it",
+    "device": ("gpu0", "A UUID or an unambiguous beginning of one, a PCI address, or as here; cpu0 for a CPU package"),
+    "host": ("n12", "A host, as power.toml names it"),
 }
 
 # What any request may be answered, whatever it asks for.
@@ -43,9 +43,11 @@ class Door:
 
     title: str
     about: str
-    socket: str  # its usual place
+    way: str  # to it, for people
     needs: Needs
     schemas: tuple[Json, ...]  # by their names
+    url: str = "http://localhost"
+    further: Mapping[int, str] = field(default_factory=dict)  # what any request may be answered here, too
 
 
 def with_document(door: Door, routes: Routes) -> Routes:
@@ -66,10 +68,11 @@ def with_document(door: Door, routes: Routes) -> Routes:
 def document(door: Door, routes: Iterable[Route]) -> Json:
     """The OpenAPI document of these routes."""
     paths: Json = {}
+    refusals = {**ANY, **SOME, **WRONG_METHOD, **door.further}
     for route in routes:
         if route.template not in paths:
             paths[route.template] = _path(route.template)
-        paths[route.template][route.method.lower()] = _operation(route, door.needs)
+        paths[route.template][route.method.lower()] = _operation(route, door)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -78,13 +81,11 @@ def document(door: Door, routes: Iterable[Route]) -> Json:
             "description": door.about,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "http://localhost", "description": f"curl --unix-socket {door.socket}"}],
+        "servers": [{"url": door.url, "description": door.way}],
         "paths": paths,
         "components": {
             "schemas": {name: schema for family in door.schemas for name, schema in family.items()},
-            "responses": {
-                str(status): _refusal(status, what) for status, what in {**ANY, **SOME, **WRONG_METHOD}.items()
-            },
+            "responses": {str(status): _refusal(status, what) for status, what in refusals.items()},
         },
     }
 
@@ -95,19 +96,21 @@ def _path(template: str) -> Json:
 
 
 def _parameter(name: str) -> Json:
+    example, what = NAMES[name]
     return {
         "name": name,
         "in": "path",
         "required": True,
-        "description": NAMES[name],
+        "description": what,
+        "example": example,
         "schema": {"type": "string", "minLength": 1, "maxLength": SEGMENT_MAX},
     }
 
 
-def _operation(route: Route, needs: Needs) -> Json:
-    role = needs[f"{route.method} {route.template}"].label
+def _operation(route: Route, door: Door) -> Json:
+    role = door.needs[f"{route.method} {route.template}"].label
     summary = _first_line(route.handler)
-    refusals = {*ANY, *WRONG_METHOD, *route.may, *((404,) if "{" in route.template else ())}
+    refusals = {*ANY, *WRONG_METHOD, *door.further, *route.may, *((404,) if "{" in route.template else ())}
     found: Json = {
         "operationId": getattr(route.handler, "__name__", route.template),
         "summary": summary,
