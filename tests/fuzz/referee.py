@@ -1,8 +1,9 @@
 """Whether a write to a limit was covered, by the driver's own log and by what was asked and accepted. Pure.
 
 It knows nothing of how the warden works. A write is covered if it is a no-op, or where a lease that runs has it, or
-below that while a budget's envelope leaves less, or at a budget's safe cap, or where the owner had it. Watts are
-milliwatts here, times the plant's seconds.
+below that while a budget's envelope leaves less, or for some seconds where the lease before had it, if the change is
+one that waits; or at a budget's safe cap, or where the owner had it. Watts are milliwatts here, times the plant's
+seconds.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 
 LATE_S = 0.101  # a lease's end is met by the next turn of the loop, and that may follow a step that settles
 TTL_MAX_S = 60.0
-PACED_S = 6.0  # a raise under a lease waits for a second after the one before, a small one for five
+RAISE_S = 6.0  # a raise under a lease waits for a second after the one before, a small one for five
+SMALL_PERCENT, SMALL_FALL_S = 3, 11.0  # a fall by less waits for ten seconds: it is not worth a call of the driver
 
 
 @dataclass(slots=True)
@@ -27,7 +29,7 @@ class Referee:
     owners_mw: Sequence[int]  # where they go back to
     lease_mw: Mapping[str, int] = field(default_factory=dict)
     lease_until_s: float = 0.0
-    earlier: list[tuple[float, Mapping[str, int]]] = field(default_factory=list)  # leases, and until when they show
+    earlier: list[tuple[float, Mapping[str, int]]] = field(default_factory=list)  # when it was followed, and a lease
     safe_mw: Mapping[str, int] | None = None  # while a budget stands
     envelope_mw: int | None = None
     in_force: bool = False
@@ -47,7 +49,7 @@ class Referee:
                     assert set(limits_mw) == set(self.uuids), "under a budget a part of the vector was accepted"
                     assert sum(limits_mw.values()) <= self.envelope_mw, "a lease above the envelope was accepted"
                 if now_s < self.lease_until_s:
-                    self.earlier.append((now_s + PACED_S, self.lease_mw))
+                    self.earlier.append((now_s, self.lease_mw))
                 self.lease_mw, self.lease_until_s = limits_mw, now_s + ttl_s
             case "release":
                 self.lease_until_s = now_s
@@ -79,7 +81,9 @@ class Referee:
         leased_mw = self.lease_mw.get(uuid) if at_s < self.lease_until_s + LATE_S else None
         if leased_mw is not None and (new_mw == leased_mw or (self.safe_mw is not None and new_mw < leased_mw)):
             return True
-        waits = any(at_s < until_s and new_mw == before.get(uuid) for until_s, before in self.earlier)
-        if leased_mw is not None and new_mw < leased_mw and waits:  # to be raised from where the lease before had it
-            return True
+        if leased_mw is not None:
+            is_small = 0 < (new_mw - leased_mw) * 100 < new_mw * SMALL_PERCENT
+            most_s = RAISE_S if new_mw < leased_mw else SMALL_FALL_S if is_small else 0.0
+            if any(at_s < since_s + most_s and new_mw == before.get(uuid) for since_s, before in self.earlier):
+                return True
         return new_mw == (self.owners_mw[gpu] if self.safe_mw is None else self.safe_mw[uuid])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
+from eagent import wire
 from eagent.telemetry import _ring
 from eagent.warden import budget, server, warden
 from tests.fuzz.main import TARGETS, play
@@ -49,6 +51,15 @@ def a_refused_lease_is_applied(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("tests.fuzz.commands.dispatch", dispatch)
 
 
+def telling(uuids: list[str]) -> st.SearchStrategy[bytes]:
+    """Of what `make fuzz` sends the few requests that tell a broken warden from a whole one."""
+    budget = {"op": "budget_set", "budget_mw": 1_700_000, "fixed_mw": 1_000_000, "safe_caps_mw": {}}
+    lease = [
+        {"op": "lease", "limits_mw": dict.fromkeys(uuids, limit_mw), "ttl_s": 0.5} for limit_mw in (300_000, 400_001)
+    ]
+    return st.sampled_from([wire.encode(each) for each in (budget, *lease)])
+
+
 @pytest.mark.parametrize(
     "break_it",
     [
@@ -60,9 +71,11 @@ def a_refused_lease_is_applied(patch: pytest.MonkeyPatch) -> None:
 )
 def test_a_warden_that_is_broken_on_purpose_is_found_out(break_it: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EAGENT_SIM_HOST", "")
+    monkeypatch.setattr("tests.fuzz.commands.packet", telling)
+    assert play("commands", SEED, 0, 10, shrink=False) == 1, "a whole warden passes"
     break_it(monkeypatch)
     with pytest.raises((AssertionError, ExceptionGroup)):
-        play("commands", SEED, 0, 1000, shrink=False)
+        play("commands", SEED, 0, 50, shrink=False)
 
 
 def test_a_reader_that_gives_too_much_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,11 +88,19 @@ def test_a_reader_that_gives_too_much_is_found_out(monkeypatch: pytest.MonkeyPat
         play("ring", SEED, 0, 50, shrink=False)
 
 
-def test_a_limit_that_waits_to_be_raised_stands_for_the_lease_before_and_not_for_ever() -> None:
-    referee = Referee(["GPU-1"], 100_000, 400_000, [360_500], [360_000])
-    for limit_mw, at_s in ((360_500, 1.0), (400_000, 1.1)):
+@pytest.mark.parametrize(
+    ("before_mw", "then_mw", "waits_s"),
+    [(360_500, 400_000, 5.9), (360_500, 360_600, 5.9), (360_500, 360_400, 10.9), (360_500, 340_000, -1.0)],
+    ids=["a raise", "a small raise", "a small fall", "a fall"],
+)
+def test_a_change_that_waits_stands_where_the_lease_before_had_it_and_not_for_ever(
+    before_mw: int, then_mw: int, waits_s: float
+) -> None:
+    referee = Referee(["GPU-1"], 100_000, 400_000, [before_mw], [360_000])
+    for limit_mw, at_s in ((before_mw, 1.0), (then_mw, 2.0)):
         request = {"op": "lease", "limits_mw": {"GPU-1": limit_mw}, "ttl_s": 60.0}
         referee.accept(request, {"ok": True}, at_s)
-    referee.stand(1.2)
-    with pytest.raises(AssertionError, match="stands at 360500 mW, for nobody"):
-        referee.stand(9.0)
+    if waits_s > 0:
+        referee.stand(2.0 + waits_s)
+    with pytest.raises(AssertionError, match=f"stands at {before_mw} mW, for nobody"):
+        referee.stand(2.0 + max(waits_s, 0.0) + 0.2)
