@@ -100,14 +100,19 @@ void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done
                    int64_t now_ns) {
   limit_t *limit = &limits->devices[i];
   const uint32_t found_mw = limit->requested_mw;
-  if (limit->foreign.fate != FOREIGN_STANDS) {
-    const int is_pending = wish_mw != done_mw && is_wish(found_mw, wish_mw);
-    if (found_mw && (found_mw == done_mw || is_pending)) limit->written_mw = found_mw;
-    if (!found_mw || (!limit->is_uneven && (found_mw == prior_mw || found_mw == done_mw || is_pending))) return;
+  const int is_ours = found_mw == done_mw || (wish_mw != done_mw && is_wish(found_mw, wish_mw));
+  if (!found_mw) { /* given up: what is found at this when it is back is ours still */
+    limit->written_mw = done_mw;
+  } else if (is_ours && !limit->is_uneven && limit->foreign.value_mw != found_mw) {
+    limit->written_mw = found_mw;
+    foreign_end(&limit->foreign, FOREIGN_OVERRULED); /* whose end the one before us had no time to journal */
+  } else if (limit->foreign.fate == FOREIGN_STANDS) {
+    limits_read(limits, i, now_ns);
+  } else if (found_mw != prior_mw || limit->is_uneven) {
     limit->settled_mw = limit->written_mw = done_mw ? done_mw : wish_mw ? wish_mw : prior_mw;
     if (!limit->zone && limits->driver) driver_resume(limits->driver, i);
+    limits_read(limits, i, now_ns);
   }
-  limits_read(limits, i, now_ns);
 }
 
 void limits_lose_sight(limits_t *limits, uint32_t i) {

@@ -145,7 +145,7 @@ class Memory:
         gpus = devices[: loop.gpus]  # a package has several limits, and a kill between two of them leaves neither value
         for i, device in enumerate(gpus):
             entry = self._standing.get(device.uuid)
-            if entry and device.power_limit.writable:
+            if entry and (device.power_limit.writable or not loop.limits()[i][0]):  # or it is detached, and comes back
                 self._resume(loop, i, device, entry)
         self._note(loop, gpus)
 
@@ -158,7 +158,7 @@ class Memory:
     def _resume(self, loop: Loop, i: int, device: Device, entry: Entry) -> None:
         written = self._known.get(device.uuid)
         found_mw = loop.limits()[i][0]
-        if written is None and found_mw != entry.prior:
+        if written is None and found_mw not in (None, entry.prior):
             self.problems.append(
                 f"{device.label}: what eagent wrote last to its power limit is not known ({shown(self._path)}: "
                 f"{self._problem}): if somebody else has set it since, that is written over"

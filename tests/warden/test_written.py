@@ -265,3 +265,42 @@ def test_each_write_of_a_ramp_is_known(rig: MakeRig) -> None:
     look(host, 20)
     assert host.limits_w() == [400]
     assert host.warden.standing() == ()
+
+
+def test_who_dies_right_after_overruling_somebody_leaves_a_value_of_ours(rig: MakeRig) -> None:
+    """And what they had set is still where the limit goes back to."""
+    host = rig(gpus=4)
+    host.warden.budget_set(host.budget(1000, safe_w=150))
+    look(host)
+    host.plant.set_power_limit(1, 350.0)
+    look(host)
+    assert row(host, 1)["state"] == "foreign"
+    host.warden.budget_set(host.budget(700, safe_w=150))
+    assert host.limits_w()[1] == 150
+    host.die()
+    host.start()
+    look(host)
+    assert row(host, 1)["state"] == "safe"
+    host.warden.budget_clear()
+    look(host)
+    assert host.limits_w() == [400, 350, 400, 400]
+    assert host.warden.standing() == ()
+
+
+def test_a_detached_gpu_that_nobody_reset_goes_back_to_what_it_was_also_after_a_death(rig: MakeRig) -> None:
+    """Under a budget it was given up at its safe cap, which is no value of the driver's own."""
+    host = rig(gpus=4)
+    host.settle_s = 3.0
+    host.plant.set_power_limit(1, 380.0)
+    host.step(1)
+    host.warden.budget_set(host.budget(1000, safe_w=150))
+    uuid = host.warden.devices[1].uuid
+    host.warden.detach(uuid, "somebody", "a reset", host.now_ns, 0.0)
+    host.die()
+    host.start()
+    host.warden.attach(uuid, host.now_ns)
+    look(host)
+    host.warden.budget_clear()
+    look(host)
+    assert host.limits_w() == [400, 380, 400, 400]
+    assert host.warden.standing() == ()
