@@ -220,6 +220,36 @@ class Budget:
         return sum(cap_w for uuid, cap_w in self.safe_caps_w.items() if uuid.startswith("CPU-") and uuid not in here)
 
 
+class ProgressSource(StrEnum):
+    """How it is known how far a job has come, from the best to the worst."""
+
+    BEATS = "beats"  # the job says so
+    COUNTER = "counter"  # a counter of the job's own metrics
+    PERIOD = "period"  # inferred: what repeats in the power that it draws
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """A job's own cumulative histogram of one kind of latency."""
+
+    kind: str  # "first token" or "between tokens"
+    bounds_s: tuple[float, ...]  # upper, ascending; the last is infinite
+    counts: tuple[int, ...]  # of each bucket alone, since the job began
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come, by the best source there is. Rates are made of two of them, over any time between."""
+
+    job: str  # names it, and the same job in another run by the same name
+    uuids: frozenset[str]  # of the GPUs that it runs on
+    source: ProgressSource
+    units: float  # done since it was first seen; never falls
+    at_ns: int  # monotonic: when that was so
+    unit: str = "step"
+    latencies: tuple[Latencies, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class HostState:
     """What the policies see."""
@@ -229,6 +259,7 @@ class HostState:
     gangs: tuple[frozenset[str], ...] = ()  # sets of UUIDs that do one synchronous job
     busy_cpus: Reading = NEVER  # how many CPUs' worth of time all processes of the host used over the last second
     reserved_w: float = 0.0  # what the warden keeps back for GPUs that did not answer at its start
+    progress: tuple[Progress, ...] = ()  # of the jobs that tell or show it, one each
 
     @property
     def gpus(self) -> tuple[DeviceState, ...]:

@@ -17,7 +17,7 @@ from eagent.agent.questions import Questions
 from eagent.agent.warden import UNTOLD, Backoff, Hello, Told
 from eagent.config import Config
 from eagent.errors import EagentError
-from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Proposal, Reading
+from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Progress, Proposal, Reading
 from eagent.policy.goals import Goals, Hint, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
@@ -58,6 +58,7 @@ class Governor:
         halted: Callable[[], str | None] = lambda: None,
         busy_cpus: Callable[[int], Reading] = lambda _: NEVER,
         frequencies: Callable[[int], Mapping[str, Reading]] = lambda _: {},
+        progress: Callable[[int], tuple[Progress, ...]] = lambda _: (),
         tap: Tap | None = None,
     ) -> None:
         """A governor that knows nothing yet.
@@ -70,6 +71,7 @@ class Governor:
             halted: Says why all policies but the budget's are to stand still; None: they are not.
             busy_cpus: Tells how many CPUs are busy, at a monotonic time.
             frequencies: Tells how fast the CPUs of each package run, by its UUID, at a monotonic time.
+            progress: Tells how far the jobs of this host have come, at a monotonic time.
             tap: Gets all that is drained from the ring, too.
         """
         self.halted: str | None = None
@@ -99,6 +101,7 @@ class Governor:
         self._busy_cpus = busy_cpus
         self._busy = NEVER
         self._look_at_frequencies = frequencies
+        self._look_at_progress = progress
         self._frequencies: Mapping[str, Reading] = {}
         self.costs = Costs()
         self._tap = tap
@@ -354,7 +357,8 @@ class Governor:
 
     def _gather(self, now_ns: int) -> None:
         devices = tuple(self._with_knobs(state) for state in self._fold.states(now_ns))
-        self.state = HostState(devices, self.budget, self._gangs, self._busy, self._reserved_w)
+        progress = self._look_at_progress(now_ns)
+        self.state = HostState(devices, self.budget, self._gangs, self._busy, self._reserved_w, progress)
 
     def _with_knobs(self, state: DeviceState) -> DeviceState:
         uuid = state.device.uuid

@@ -87,6 +87,16 @@ class Resting:
 
 
 @dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How much longer work may take so that it takes less energy, and how far its clocks may fall for that."""
+
+    slowdown: float = 0.02  # of the time that a job takes with nothing of ours, its search included
+    least_clock_mhz: float = 0.0  # the operator's floor, whatever a job shows
+    first_token_s: float | None = None  # what the p99 of the time to the first token may be; None: no such goal
+    between_tokens_s: float | None = None  # likewise of the time between two tokens
+
+
+@dataclass(frozen=True, slots=True)
 class Goals:
     """All that the policies go by beside the state."""
 
@@ -96,3 +106,4 @@ class Goals:
     clock_baseline_mhz: float | None = None  # the site's own lock of GPU clocks, if it has one
     idle: Idling = field(default_factory=Idling)
     feeding: Feeding = field(default_factory=Feeding)
+    efficiency: Efficiency = field(default_factory=Efficiency)
