@@ -193,7 +193,7 @@ def read(directory: Path) -> list[Json]:
                 text = path.read_text(encoding="utf-8", errors="replace")
             except FileNotFoundError:
                 continue
-            for each in text.splitlines():
+            for each in text.split("\n"):  # at no other end of a line: texts of callers may have some
                 try:
                     line = json.loads(each)
                 except (ValueError, RecursionError):

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from eagent.access import Role
 from eagent.audit import FILES_KEPT, LINE_BYTES_MAX, OPERATORS, OTHERS, USER_BURST, Audit, read
 from eagent.peer import Peer
@@ -139,3 +141,11 @@ def test_a_link_in_the_logs_place_is_not_followed(tmp_path: Path) -> None:
 def test_a_damaged_line_costs_no_other(tmp_path: Path) -> None:
     (tmp_path / OTHERS).write_text(json.dumps({"at": "2026", "what": "x"}) + '\n{"at": "20\n[]\n')
     assert [line["what"] for line in read(tmp_path)] == ["x"]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x1c", "\r", "\ud800"])
+def test_nobody_hides_a_line_by_ends_of_lines_in_it(tmp_path: Path, end: str) -> None:
+    audit = new_audit(tmp_path)
+    audit.note(ALICE, Role.NOBODY, f"try{end}it", f"refused{end}", asked={f"a{end}": end}, why=end)
+    audit.close()
+    assert [line["who"]["uid"] for line in read(tmp_path / "audit")] == [1000]

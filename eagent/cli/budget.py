@@ -59,6 +59,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             client.request("DELETE", "/v1/budget", why=args.why)
         else:
             direct_budget.clear(context, args.why)
+            direct_budget.await_agent(client, None)
         print("The budget is cleared: the limits go back to what they were before it.")
         return 0
     if args.action == "set":
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             in_force = client.request("PUT", "/v1/budget", body, why=args.why)["in_force"]
         else:
             in_force = direct_budget.put(context, **wish, why=args.why)
+            direct_budget.await_agent(client, args.budget_w)
         if in_force is not True:
             raise EagentError("the budget stands, but not every limit could be read back under it: see `eagent status`")
     status: dict[str, Any] = client.request("GET", "/v1/status")

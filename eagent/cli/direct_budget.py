@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from eagent.cli.dispatch import Context
 from eagent.client import Client
 from eagent.config import Config
 from eagent.direct import Direct
-from eagent.errors import InputError, RefusedError
+from eagent.errors import InputError, RefusedError, UnavailableError
 from eagent.model import Budget
+
+POLL_S, KNOWN_S = 0.05, 5.0  # an agent asks the warden each second
 
 
 def takes_budget(client: Client) -> bool:
@@ -46,6 +50,22 @@ def clear(context: Context, why: str | None = None) -> None:
     refuse_beside_mesh(context.config())
     with Direct(context.paths.warden_socket) as warden:
         warden.ask("budget_clear", why=why)
+
+
+def await_agent(client: Client, budget_w: float | None) -> None:
+    """Wait until the agent knows what the warden was told, so that nobody is shown what was before.
+
+    Raises:
+        UnavailableError: it does not hear of it, or does not answer.
+    """
+    until_s = time.monotonic() + KNOWN_S
+    while True:
+        budget = client.request("GET", "/v1/status")["budget"]
+        if (budget["budget_w"] if budget else None) == budget_w:
+            return
+        if time.monotonic() > until_s:
+            raise UnavailableError("the warden has done it, but the agent does not know of it yet: see `eagent status`")
+        time.sleep(POLL_S)
 
 
 def refuse_beside_mesh(config: Config) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -218,16 +219,15 @@ class ScriptedService:
         return {"pins_dropped": 0, "devices": self.given_back}
 
 
-@pytest.fixture
-def agent(status: dict[str, Any], tmp_path: Path) -> Iterator[ScriptedService]:
-    """A service behind a real HTTP server on tmp_path/api.sock, on a thread of its own."""
-    service = ScriptedService(status)
+@contextlib.contextmanager
+def serving(make: Callable[[], Server]) -> Iterator[None]:
+    """A real HTTP server, on a thread of its own."""
     ready = threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        server = Server(service, tmp_path / "api.sock")
+        server = make()
         await server.start()
         ready.set()
         await stop.wait()
@@ -236,11 +236,21 @@ def agent(status: dict[str, Any], tmp_path: Path) -> Iterator[ScriptedService]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     assert ready.wait(5)
-    yield service
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(5)
-    assert not thread.is_alive()
-    loop.close()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(5)
+        assert not thread.is_alive()
+        loop.close()
+
+
+@pytest.fixture
+def agent(status: dict[str, Any], tmp_path: Path) -> Iterator[ScriptedService]:
+    """A service behind a real HTTP server on tmp_path/api.sock."""
+    service = ScriptedService(status)
+    with serving(lambda: Server(service, tmp_path / "api.sock")):
+        yield service
 
 
 class Said(NamedTuple):
