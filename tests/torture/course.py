@@ -16,7 +16,7 @@ from eagent.model import Budget
 from eagent.sim.workload import Gang, Square
 from eagent.wire import pack_budget, unpack_budget
 from tests.torture import referee
-from tests.torture.referee import Exposure, Legal, Timeline
+from tests.torture.referee import Exposure, Legal, Timeline, Write
 from tests.torture.script import DROPS, FIXED_W, GPUS, HINDERS, LEAST_W, MOST_W, SAFE_W, Script, Step
 from tests.torture.world import World
 
@@ -36,6 +36,8 @@ class Course:
         self.legal_mhz = [Legal({0.0}) for _ in range(GPUS)]
         self.timeline = Timeline(list(script.priors_w), referee.strangers(os.getpid()))
         self.exposures: list[Exposure] = []
+        self.out: set[int] = set()  # GPUs that are detached, by what was answered
+        self.renewed: set[int] = set()  # pids: who was told to become its successor
         self._undo: list[tuple[float, str, Callable[[], None]]] = []  # by time, and what it ends
         self._hindered_until_s = -math.inf  # by faults
         self._lasting: set[str] = set()
@@ -147,6 +149,11 @@ class Course:
         if not hindered and begun_s > self._hindered_until_s + 1.5 and not self._strange_since(begun_s - 1.5):
             self.wrong.append(f"{ended_s:.3f} s: a budget of {budget_w:g} W is not in force, though nothing hinders it")
 
+    def _log(self) -> list[Write]:
+        """The driver's own log of limits, since the round began."""
+        log = self.world.plant.limit_log()
+        return [Write(at_s, gpu, new_w, pid) for at_s, gpu, _, new_w, pid in log if at_s > self._began_s]
+
     def _strange_since(self, since_s: float) -> bool:
         strangers = self.timeline.strangers
         return any(at_s >= since_s and pid in strangers for at_s, _, _, _, pid in self.world.plant.limit_log())
@@ -155,7 +162,7 @@ class Course:
         if self.script.layout != "driven":
             return bool(self.world.api.request("PUT", "/v1/budget", {"budget_w": budget_w})["in_force"])
         hello = self.world.ask("hello")
-        caps = {each["uuid"]: SAFE_W for each in hello["devices"] if each["power_limit"]["writable"]}
+        caps = {each["uuid"]: SAFE_W for each in hello["devices"]}  # of who is detached now, too
         reply = self.world.ask("budget_set", 4.0, **pack_budget(Budget(budget_w, FIXED_W, caps)))
         return bool(reply["in_force"])
 
@@ -277,4 +284,6 @@ class Course:
                 self.legal_mhz[each].write(values[1])
             elif kind in DROPS:
                 self.legal_w[each].drop(MOST_W)
-        self._inject(kind, gpu, values)
+        self._inject(kind, gpu, () if kind == "driver-reload" else values)
+        for each in hit if kind == "driver-reload" and values else ():
+            self.world.plant.set_persistence(each, 1)  # by a daemon that sees to it

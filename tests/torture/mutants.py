@@ -187,6 +187,50 @@ def restore_does_nothing() -> None:
     _replace(restore, "restore_offline", lambda _: lambda paths, config, **more: [])  # noqa: ARG005
 
 
+def driver_life_untold() -> None:
+    """No warden knows that the driver was loaded anew before its start."""
+    from eagent.config import Paths
+
+    _replace(Paths, "driver_life", lambda _: lambda self: "")  # noqa: ARG005
+
+
+def last_writes_unknown() -> None:
+    """A warden does not know what the one before it had written."""
+    from eagent.warden import written
+
+    _replace(written, "unpack", lambda _: lambda file, boot_id: {})  # noqa: ARG005
+
+
+def detachment_not_written() -> None:
+    """That a GPU is detached is known to the living warden alone."""
+    from eagent.warden import absent
+
+    _replace(absent, "store", lambda _: lambda path, content, boot_id: None)  # noqa: ARG005
+
+
+def detached_without_room() -> None:
+    """A GPU that is detached goes on counting at its safe cap."""
+    from eagent.warden import budget, detached, limits, warden
+
+    for module in (budget, detached, limits, warden):
+        _replace(module, "uncapped_mw", lambda _: lambda budget, devices: 0)  # noqa: ARG005
+    _replace(detached, "check_room", lambda _: lambda *_: None)
+
+
+def hand_over_lets_go() -> None:
+    """Who hands over puts everything back first."""
+    from eagent.warden.warden import Warden
+
+    _replace(Warden, "hand_over", lambda _: lambda self, now_ns: {})  # noqa: ARG005
+
+
+def successor_forgets_the_lease() -> None:
+    """A successor puts back what its predecessor held."""
+    from eagent.warden import main
+
+    _replace(main, "go_on", lambda _: lambda warden, left, now_ns: None)  # noqa: ARG005
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -205,6 +249,12 @@ MUTANTS: dict[str, Callable[[], None]] = {
         clocks_not_journalled,
         lets_go_without_waiting,
         restore_does_nothing,
+        driver_life_untold,
+        last_writes_unknown,
+        detachment_not_written,
+        detached_without_room,
+        hand_over_lets_go,
+        successor_forgets_the_lease,
     )
 }
 

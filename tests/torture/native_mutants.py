@@ -44,7 +44,17 @@ NATIVE: dict[str, Change] = {
     "never-looks-again": Change(
         "native/actuator.c",
         "if (now_ns < actuator->look_ns[i]) continue;",
-        "if (actuator->look_ns[i] || now_ns < actuator->look_ns[i]) continue;",
+        "if (actuator->limits.devices[i].read_ns || now_ns < actuator->look_ns[i]) continue;",
+    ),
+    "persistence-mode-later": Change(  # at the next look, a second later
+        "native/actuator.c",
+        "if (actuator->setpoints.mode[i] != before[i]) actuator->look_ns[i] = 0;",
+        "if (actuator->setpoints.mode[i] != before[i] && before[i] > 2) actuator->look_ns[i] = 0;",
+    ),
+    "forgetting-not-noticed": Change(
+        "native/govern.c",
+        "return !limit->zone && limits->driver && driver_judge(limits->driver, i, &look, now_ns);",
+        "return !limit->zone && limits->driver && driver_judge(limits->driver, i, &look, now_ns) > 1;",
     ),
 }
 

@@ -1,7 +1,8 @@
 """What must hold, by the driver's own log. Pure: times are the plant's seconds, limits watts.
 
 While a budget is in force the sum of limits is never above its envelope, but for exposure: somebody else, or the driver
-itself, has raised one. That is over within REACT_S of the time in which eagent's warden can do anything at all.
+itself, has raised one. That is over within REACT_S of the time in which eagent's warden can do anything at all. What
+they make of a GPU that is detached is no excuse: the others leave it room for its greatest limit.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ class Timeline:
     strangers: frozenset[int]  # pids of writers that are none of eagent's
     envelopes_w: list[tuple[float, float]] = field(default_factory=list)  # infinite: nothing is promised
     able: list[tuple[float, bool]] = field(default_factory=list)  # whether a warden lives that can set a limit
+    out: list[tuple[float, int, bool]] = field(default_factory=list)  # when a GPU was said to be detached, and not so
+
+    def is_out(self, gpu: int, at_s: float) -> bool:
+        """Whether a GPU was detached then, by all that was said."""
+        said = [is_out for since_s, each, is_out in self.out if each == gpu and since_s <= at_s]
+        return bool(said) and said[-1]
 
     def able_s(self, from_s: float, to_s: float) -> float:
         """For how long of this time a warden could have done something."""
@@ -131,7 +138,7 @@ class _Course:
         rise_w = what.new_w - self._limits_w[what.gpu]
         self._limits_w[what.gpu] = what.new_w
         since_s, excess_w = self._raised.pop(what.gpu, (what.at_s, 0.0))
-        is_strangers = what.pid in self._timeline.strangers
+        is_strangers = what.pid in self._timeline.strangers and not self._timeline.is_out(what.gpu, what.at_s)
         if is_strangers or rise_w < 0:
             excess_w += rise_w
         if excess_w > 0:
@@ -161,6 +168,7 @@ class Legal:
 
     owners: set[float]
     foreign: set[float] = field(default_factory=set)
+    unnamed: set[float] = field(default_factory=set)  # under a budget that may name no safe cap of it
 
     def write(self, value: float) -> None:
         """Somebody else wrote it: eagent may respect that, or put the earlier value back."""
@@ -176,7 +184,13 @@ class Legal:
         return self.owners | self.foreign
 
 
-def misplaced(limits_w: Sequence[float], legal: Sequence[Legal], safe_w: float | None, envelope_w: float) -> list[str]:
+def misplaced(
+    limits_w: Sequence[float],
+    legal: Sequence[Legal],
+    safe_w: float | None,
+    envelope_w: float,
+    out: Collection[int] = (),
+) -> list[str]:
     """The limits that are not where they belong when nobody leases them, a line each.
 
     Args:
@@ -184,11 +198,12 @@ def misplaced(limits_w: Sequence[float], legal: Sequence[Legal], safe_w: float |
         legal: Where they may be without a budget.
         safe_w: The safe cap, if a budget stands.
         envelope_w: That budget's.
+        out: GPUs that are detached: whoever has them sets them.
     """
     wrong = []
     for gpu, (limit_w, may) in enumerate(zip(limits_w, legal, strict=True)):
-        values = may.values if safe_w is None else {safe_w, *may.foreign}
-        if not _is_one_of(limit_w, values):
+        values = may.values if safe_w is None else {safe_w, *may.foreign, *may.unnamed}
+        if gpu not in out and not _is_one_of(limit_w, values):
             wrong.append(f"gpu{gpu}: its limit is {limit_w:g} W, and should be one of {sorted(values)}")
     if safe_w is not None and sum(limits_w) > envelope_w + TOO_MUCH_W:
         wrong.append(f"{sum(limits_w):g} W of limits under a budget's envelope of {envelope_w:g} W")

@@ -13,18 +13,18 @@ from eagent.errors import EagentError, ProtocolError, UnavailableError
 from eagent.model import Budget
 from eagent.sim._faults import FOREIGN_PID
 from eagent.warden import durable
+from eagent.warden.service import GRACE_S
 from eagent.wire import unpack_budget
 from tests.torture import referee
-from tests.torture.course import Course
-from tests.torture.referee import Write
 from tests.torture.script import SAFE_W
+from tests.torture.upkeep import Upkeep
 
 START_S = 30.0  # of an interpreter, on a machine that does other things
 REST_S = 10.0  # from the end of all disturbances until every knob is where it belongs
 NOTICE_S = 3.0  # the promise is 2 s
 
 
-class Round(Course):
+class Round(Upkeep):
     """A script performed on a world, from its beginning to the verdict."""
 
     def run(self) -> list[str]:
@@ -35,8 +35,11 @@ class Round(Course):
             self._perform(step)
         self._calm()
         self._compare_exposure()
+        if self.script.probes_renewal:
+            self._probe_renewal(START_S)
         if self.script.probes_foreign:
             self._probe_foreign()
+        self._let_renewed_rest()
         self._end()
         self._judge()
         return self.wrong
@@ -47,17 +50,20 @@ class Round(Course):
         wanted = {"driven": {"warden"}, "pair": {"warden", "agent"}, "up": {"up"}}[layout]
         if layout == "up" or "up" in running or running - wanted:
             world.end_all(signal.SIGTERM)
-            running = set()
         for gpu, prior_w in enumerate(self.script.priors_w):
             world.plant.set_power_limit(gpu, prior_w)
             world.plant.reset_clocks(gpu)  # of somebody else's, which the round before had to leave alone
         self._began_s = world.now_s
-        for role in sorted(wanted - running, reverse=True):
-            world.start(role)
-        if layout == "up":
-            running = set()
-            world.wait(lambda: {"warden", "agent"} <= {each.role for each in world.living()}, START_S)
-        if not world.wait(lambda: self._ready("agent" if layout != "driven" else "warden"), START_S):
+
+        def is_ready() -> bool:
+            living = {each.role for each in world.living()}
+            for role in sorted(wanted - living, reverse=True):  # or who was ending has ended
+                world.start(role)
+            if layout == "up" and not {"warden", "agent"} <= living:
+                return False
+            return self._ready("agent" if layout != "driven" else "warden")
+
+        if not world.wait(is_ready, START_S):
             self.wrong.append(f"eagent did not start within {START_S:g} s")
         self._look()
         self._exposed_before = self._told_exposure()
@@ -90,11 +96,11 @@ class Round(Course):
 
         What it tells is of each limit above what it was held at, which is no less than of their sum above the budget.
         """
-        if self._exposed_before is None or self._lowers_unseen():
+        if self._exposed_before is None or self._lowers_unseen() or self._exposed_before[0] in self.renewed:
             return
-        if referee.is_written_over(self._writes(), self.timeline):
+        if referee.is_written_over(self._log(), self.timeline):
             return
-        seen = referee.judge(self._writes(), self.timeline, self.world.now_s)[1]
+        seen = referee.judge(self._log(), self.timeline, self.world.now_s)[1]
         seen_j = sum(each.energy_j for each in seen)
         before_pid, before_j = self._exposed_before
 
@@ -112,10 +118,6 @@ class Round(Course):
     def _lowers_unseen(self) -> bool:
         """Whether somebody else may have lowered what was held, which leaves room that is no exposure to a warden."""
         return any(step.values[0] == "foreign-limit" for step in self.script.steps if step.action == "strike")
-
-    def _writes(self) -> list[Write]:
-        log = self.world.plant.limit_log()
-        return [Write(at_s, gpu, new_w, pid) for at_s, gpu, _, new_w, pid in log if at_s > self._began_s]
 
     def _probe_foreign(self) -> None:
         """A foreign write to a limit that is held is noticed, and said, within two seconds."""
@@ -150,6 +152,11 @@ class Round(Course):
         """Who governs lets go, or dies; then every knob comes to be where it belongs."""
         getattr(self, "_end_by_" + self.script.ending.replace("-", "_"))()
         self._await_rest("after the ending")
+        if self.world.detached() or self.out:
+            self._look_closed("it is detached")
+            self._have_warden()
+            self._attach_all(REST_S)
+            self._await_rest("after all GPUs were attached")
         if self._standing() is not None and not self.wrong:
             self._clear_without_agent()
             self._await_rest("after the budget was cleared")
@@ -233,20 +240,21 @@ class Round(Course):
             return None
 
     def _misplaced(self) -> list[str]:
-        budget, world = self._standing(), self.world
+        budget, world, out = self._standing(), self.world, self.world.detached()
         envelope_w = budget.envelope_w if budget else math.inf
-        wrong = referee.misplaced(world.limits_w(), self.legal_w, SAFE_W if budget else None, envelope_w)
+        wrong = referee.misplaced(world.limits_w(), self.legal_w, SAFE_W if budget else None, envelope_w, out)
         for gpu, (lock_mhz, may) in enumerate(zip(world.locks_mhz(), self.legal_mhz, strict=True)):
-            if lock_mhz not in may.values:
+            if lock_mhz not in may.values and gpu not in out:
                 wrong.append(
                     f"gpu{gpu}: its clocks are locked to {lock_mhz} MHz, and should be to {sorted(may.values)}"
                 )
-        if budget is None and (entries := world.entries()):
+        gone = tuple(world.uuid(gpu) for gpu in out)
+        if budget is None and (entries := [name for name in world.entries() if not name.startswith(gone)]):
             wrong.append(f"the journal still holds {', '.join(entries)}")
         return wrong
 
     def _await_rest(self, when: str) -> None:
-        if not self.world.wait(lambda: not self._misplaced(), REST_S):
+        if not self.world.wait(lambda: not self._misplaced(), REST_S + (GRACE_S if self.renewed else 0)):
             self.wrong += [f"{self.world.now_s:.3f} s: {when}: {line}" for line in self._misplaced()]
         self.world.note(f"at rest {when}" if not self.wrong else f"not at rest {when}")
         budget = self._standing()
@@ -255,7 +263,7 @@ class Round(Course):
             self.wrong.append(f"{self.world.now_s:.3f} s: {when}: {budget} stands, and should be of {may_w} W")
 
     def _judge(self) -> None:
-        writes = self._writes()
+        writes = self._log()
         for each in writes:
             self.world.trace.append(
                 (each.at_s, f"        {self._who(each.pid)} sets gpu{each.gpu} to {each.new_w:g} W")

@@ -49,6 +49,7 @@ class Script:
     ending: str
     probes_foreign: bool  # whether a foreign write must be noticed before the end
     clears_by_command: bool  # how the budget ends after it: by `eagent restore`, or by the warden's socket
+    probes_renewal: bool  # whether a warden must become its successor before the end, and let nothing go
 
 
 def draw(seed: int) -> Script:
@@ -63,7 +64,8 @@ def draw(seed: int) -> Script:
         steps.insert(2, Step(0.0, "lease", _lease(rng)))
     endings = ("let-go", "kill-agent", "stop-all", "kill-and-restore", "kill-and-start", "freeze-and-kill")
     ending = rng.choices(endings, (3, 3, 2, 2, 2, 1))[0]
-    return Script(layout, priors_w, tuple(steps), ending, rng.random() < 0.3, rng.random() < 0.5)
+    probes_foreign, clears_by_command, probes_renewal = rng.random() < 0.3, rng.random() < 0.5, rng.random() < 0.15
+    return Script(layout, priors_w, tuple(steps), ending, probes_foreign, clears_by_command, probes_renewal)
 
 
 def _step(rng: random.Random, layout: str) -> Step:
@@ -120,6 +122,7 @@ def _striking(rng: random.Random) -> tuple[Any, ...]:
     low = rng.choice(CLOCKS_MHZ[:20])
     values: dict[str, tuple[float, ...]] = {
         "xid": (79.0,),
+        "driver-reload": (1.0,) if rng.random() < 0.5 else (),  # whether persistence mode is switched on after it
         "foreign-limit": (rng.randrange(10, 41) * 10.0,),
         "foreign-lock": (float(low), float(low + 15 * rng.randrange(1, 20))),
     }
@@ -156,6 +159,10 @@ ACTIONS: dict[str, tuple[int, Sequence[str], Callable[[random.Random], tuple[Any
     "end": (1, LAYOUTS, _one),
     "start": (3, LAYOUTS, _none),
     "restore": (1, LAYOUTS, _none),
+    "renew": (2, LAYOUTS, _one),
+    "detach": (2, LAYOUTS, _gpu),
+    "reset": (1, LAYOUTS, _none),
+    "attach": (1, LAYOUTS, _gpu),
     "fault": (3, LAYOUTS, _lasting),
     "strike": (4, LAYOUTS, _striking),
 }

@@ -59,6 +59,16 @@ def test_what_others_raise_is_exposure_while_the_warden_may_not_have_seen_it(pid
     assert [(each.from_s, each.to_s, each.energy_j) for each in exposures] == [(1.0, 2.5, pytest.approx(150.0))]
 
 
+def test_what_others_make_of_a_detached_gpu_is_no_excuse() -> None:
+    course = timeline((0.5, 600.0))
+    course.out += [(0.9, 0, True), (1.5, 0, False)]
+    reset = Write(1.0, 0, 400.0, NOBODY)
+    wrong, _ = judge([reset], course, 1.1)
+    assert wrong == ["1.000 s: pid 0 set gpu0 to 400 W: 400 + 300 = 700 W under an envelope of 600 W"]
+    assert judge([Write(0.95, 1, 200.0, WARDEN), reset], course, 1.1) == ([], []), "the others have made room"
+    assert judge([Write(1.6, 0, 400.0, NOBODY)], course, 1.7)[0] == [], "it is attached"
+
+
 def test_what_others_raise_is_no_excuse_for_our_own_raise() -> None:
     writes = [Write(1.0, 0, 350.0, FOREIGN_PID), Write(1.1, 1, 300.5, WARDEN), Write(1.2, 0, 300.0, WARDEN)]
     wrong, _ = judge(writes, timeline((0.5, 600.0)), 1.3)
@@ -124,6 +134,12 @@ def test_rounds_have_all_that_there_is() -> None:
     assert kinds <= set(KINDS)
     assert {kind for kind in script.STRIKING if not WORDS[kind].strikes} == set()
     assert {kind for kind in script.LASTING if WORDS[kind].strikes} == set()
+
+
+def test_a_detached_gpu_is_where_whoever_has_it_has_put_it() -> None:
+    legal = [Legal({300.0}), Legal({300.0})]
+    assert misplaced([400.0, 300.0], legal, None, math.inf, {0}) == []
+    assert len(misplaced([400.0, 300.0], legal, None, math.inf, {1})) == 1
 
 
 def test_what_a_new_lease_writes_over_before_the_next_look_is_told_from_what_was_seen() -> None:

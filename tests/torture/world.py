@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -20,14 +21,16 @@ from typing import Any
 import psutil
 
 from eagent.client import Client, NoAgentError
-from eagent.errors import EagentError, RefusedError, UnavailableError
+from eagent.errors import EagentError, ProtocolError, RefusedError, UnavailableError
 from eagent.process import PARENT
 from eagent.sim import host
 from eagent.sim._faults import Faults
 from eagent.sim._plant import Host
+from eagent.warden import absent
 from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode
 from tests.torture.script import FIXED_W, GPUS, SAFE_W
 
+FIRST_LOCK = 1 << 40  # in the host's file: who has which GPU open (native/nvmlsim/attach.c)
 ASK_S = 1.0  # nobody waits longer for a process that may be stopped
 CONFIG = f"""\
 [host]
@@ -87,6 +90,7 @@ class World:
         keep = {name: value for name, value in os.environ.items() if name == "EAGENT_CI_RUN"}
         self.environ = self.made.environment({**own, **keep, **self.environ})
         self.api = Client(self.made.run / "api.sock", timeout_s=ASK_S)
+        self.slow_api = Client(self.made.run / "api.sock", timeout_s=4 * ASK_S)
 
     # -- time and notes ----------------------------------------------------------------------------------------------
 
@@ -239,9 +243,32 @@ class World:
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
 
-    def restarted(self) -> int:
+    def readied(self) -> int:
         """How many wardens have said that they are ready since the log began."""
         return len(re.findall("eagent.warden: ready", self.log.read_text(errors="replace")))
+
+    def uuid(self, gpu: int) -> str:
+        """The name of a GPU for good."""
+        return str(self.plant.view(gpu)["uuid"])
+
+    def detached(self) -> set[int]:
+        """The GPUs that are detached, by the file that says so."""
+        with contextlib.suppress(ProtocolError, OSError):
+            gone = absent.load(self.made.run / "detached.json", self.plant.boot_id or "").detached
+            return {gpu for gpu in range(GPUS) if self.uuid(gpu) in gone}
+        return set()
+
+    def has_open(self, gpu: int) -> bool:
+        """Whether any process has a GPU open: then the driver resets it for nobody."""
+        byte = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, FIRST_LOCK + gpu, 1, 0)
+        descriptor = os.open(self.made.plant, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, byte)
+        except OSError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def close(self) -> None:
         """Kill all, and remove the host."""
