@@ -66,8 +66,8 @@ int limit_tells_same(const limit_t *one, const limit_t *other);
 void limits_read(limits_t *limits, uint32_t i, int64_t now_ns);
 
 /* Go on, at the monotonic time now_ns, from what the loop before this one wrote last to device i's limit, which is this
- * (0, 0: nothing, it was at `prior_mw`): any other value is somebody else's, or what the driver fell back to. One of ours
- * is no longer what somebody else had set, if that stood. */
+ * (0, 0: nothing, it was at `prior_mw`): any other value is somebody else's, or what the driver fell back to. One of
+ * ours is no longer what somebody else had set, if that stood. */
 void limits_resume(limits_t *limits, uint32_t i, uint32_t wish_mw, uint32_t done_mw, uint32_t prior_mw, int64_t now_ns);
 
 /* Nothing is known of device i's limit any more: it is not read. */

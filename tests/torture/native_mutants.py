@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 # Before setup.py: the loop alone is built, which takes seconds; the rest is copied as it was built.
 ONLY_THE_LOOP = """import setuptools
 _setup = setuptools.setup
-setuptools.setup = lambda ext_modules: _setup(
+setuptools.setup = lambda ext_modules, **_: _setup(
     ext_modules=[each for each in ext_modules if each.name == "eagent.hardware._loop"]
 )
 """
