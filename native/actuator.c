@@ -51,7 +51,8 @@ static void note_change(actuator_t *actuator, int changed) {
 
 /* A lease that is only prolonged changes nothing that is told. */
 static int tell_same(const setpoints_t *one, const setpoints_t *other) {
-  return one->envelope_mw == other->envelope_mw && memcmp(&one->lease, &other->lease, sizeof one->lease) == 0 &&
+  return one->envelope_mw == other->envelope_mw && memcmp(one->capped, other->capped, sizeof one->capped) == 0 &&
+         memcmp(&one->lease, &other->lease, sizeof one->lease) == 0 &&
          memcmp(&one->fallback, &other->fallback, sizeof one->fallback) == 0;
 }
 
@@ -74,6 +75,8 @@ void actuator_listen(actuator_t *actuator) {
     actuator->setpoints = actuator->told;
   }
   pthread_mutex_unlock(&actuator->lock);
+  for (uint32_t i = 0; is_new && i < actuator->limits.count; i++)
+    actuator->limits.devices[i].capped = actuator->setpoints.capped[i];
   for (uint32_t i = 0; is_new && i < actuator->gpus; i++)
     actuator->limits.devices[i].presence = actuator->setpoints.presence[i];
   for (uint32_t i = actuator->gpus; is_new && i < actuator->limits.count; i++) {

@@ -86,6 +86,29 @@ void driver_leave(driver_t *driver) {
   pthread_rwlock_unlock(&driver->lock);
 }
 
+static nvmlReturn_t get_limit(const driver_t *driver, uint32_t i, unsigned int *limit_mw) {
+  const nvmlDevice_t handle = driver->gpu[i].handle;
+  return handle ? driver->nvml->limit_get(handle, limit_mw) : NVML_ERROR_GPU_IS_LOST;
+}
+
+uint32_t driver_limit_mw(driver_t *driver, uint32_t i) {
+  unsigned int limit_mw = 0;
+  if (!driver_enter(driver)) return 0; /* it is being opened anew */
+  const nvmlReturn_t code = get_limit(driver, i, &limit_mw);
+  driver_leave(driver);
+  return code == NVML_SUCCESS ? limit_mw : 0;
+}
+
+nvmlReturn_t driver_probe(driver_t *driver, uint32_t i, uint32_t limit_mw) {
+  unsigned int present_mw = 0;
+  if (!driver_enter(driver)) return NVML_ERROR_UNINITIALIZED;
+  nvmlReturn_t code = get_limit(driver, i, &present_mw);
+  if (code == NVML_SUCCESS)
+    code = present_mw == limit_mw ? driver->nvml->limit_set(driver->gpu[i].handle, limit_mw) : NVML_ERROR_IN_USE;
+  driver_leave(driver);
+  return code;
+}
+
 /* Who can't have it at once finds it free at the next turn: until then nobody else begins with anything. */
 static int enter_alone(driver_t *driver) {
   const struct timespec pause = {.tv_nsec = TRY_NS};

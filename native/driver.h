@@ -81,7 +81,7 @@ void driver_destroy(driver_t *driver);
 /* Whether a call that used to work answers as if driver or GPU were gone. Of getters only. */
 int driver_is_void(nvmlReturn_t code);
 
-/* Take a share for some calls, if it can be had at once. Returns whether it was. Thread-safe, as the three that follow.
+/* Take a share for some calls, if it can be had at once. Returns whether it was. Thread-safe, as the five that follow.
  */
 int driver_enter(driver_t *driver);
 void driver_leave(driver_t *driver);
@@ -89,6 +89,11 @@ void driver_leave(driver_t *driver);
 void driver_count(driver_t *driver, uint32_t i, uint64_t energy_mj);
 /* A reading of a GPU was answered with this. */
 void driver_suspect(driver_t *driver, uint32_t i, nvmlReturn_t code);
+
+/* What a GPU's limit is now; 0: it is not told. */
+uint32_t driver_limit_mw(driver_t *driver, uint32_t i);
+/* Write a GPU's limit as it is now, which is this; NVML_ERROR_IN_USE: somebody has moved it. */
+nvmlReturn_t driver_probe(driver_t *driver, uint32_t i, uint32_t limit_mw);
 
 /* The rest is the actuator's. */
 

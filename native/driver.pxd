@@ -32,3 +32,5 @@ cdef extern from "driver.h" nogil:
     int driver_can_part(const driver_t *driver)
     int driver_enter(driver_t *driver)
     void driver_leave(driver_t *driver)
+    uint32_t driver_limit_mw(driver_t *driver, uint32_t i)
+    nvmlReturn_t driver_probe(driver_t *driver, uint32_t i, uint32_t limit_mw)

@@ -32,6 +32,7 @@ cdef extern from "hotloop.h" nogil:
         uint32_t forgets[64]
         uint8_t mode[64]
         uint8_t presence[64]
+        uint8_t capped[64]
         uint32_t limits_taken_back[64]
         uint32_t texts_taken_back
         uint32_t clocks_again[64]

@@ -340,14 +340,14 @@ cdef class Loop:
         actuator_told(&self._loop.actuator)
 
     def probe(self, uint32_t i, uint32_t limit_mw):
-        """Write a limit that is in force already; None if the driver took it, else the driver's reason.
+        """Write a limit that is in force already; None if the driver took it, else the driver's reason. Thread-safe.
 
-        A write that changes nothing is the only honest test of the privilege. Its value must be in the journal.
+        A write that changes nothing is the only honest test of the privilege. Its value must be in the journal. Where
+        somebody has moved the limit since, theirs is not written over.
         """
-        cdef nvmlDevice_t handle = self._loop.actuator.limits.devices[i].handle
         cdef nvmlReturn_t code
         with nogil:
-            code = self._loop.nvml.limit_set(handle, limit_mw)
+            code = driver_probe(&self._loop.driver, i, limit_mw)
         return reason(&self._loop.nvml, code)
 
     def lease(self, list limits_mw, list clocks_mhz, list texts, int64_t until_ns):
@@ -407,24 +407,20 @@ cdef class Loop:
         return done
 
     def cap(self, uint32_t i, bint capped):
-        """Say whether device `i` counts in the sum under the envelope. Before the loop runs."""
-        self._loop.actuator.limits.devices[i].capped = capped
+        """Say whether device `i` counts in the sum under the envelope: from when anything else is told. Thread-safe.
+
+        So the loop is never between two envelopes, one with the device and one without it.
+        """
+        pthread_mutex_lock(&self._loop.actuator.lock)
+        self._loop.actuator.told.capped[i] = capped
+        pthread_mutex_unlock(&self._loop.actuator.lock)
 
     def limit_now(self, uint32_t i):
         """Ask the driver what the limit of GPU `i` is in this moment, in mW; None if it does not tell."""
-        cdef unsigned int limit_mw = 0
-        cdef nvmlReturn_t code
-        cdef nvmlDevice_t handle
-        if not driver_enter(&self._loop.driver):  # it is being opened anew
-            return None
-        handle = self._loop.driver.gpu[i].handle
-        if handle == NULL:
-            driver_leave(&self._loop.driver)
-            return None
+        cdef uint32_t limit_mw
         with nogil:
-            code = self._loop.nvml.limit_get(handle, &limit_mw)
-        driver_leave(&self._loop.driver)
-        return limit_mw if code == NVML_SUCCESS else None
+            limit_mw = driver_limit_mw(&self._loop.driver, i)
+        return limit_mw or None
 
     def limits(self):
         """Per device, as last read back: requested and enforced mW, when somebody else changed it (ns), problem.

@@ -25,6 +25,7 @@ typedef struct setpoints {
   uint32_t forgets[LIMITS_MAX];               /* of GPUs: those that who tells this knows of, and has seen to */
   uint8_t mode[LIMITS_MAX];                   /* of GPUs: DRIVER_MODE_* */
   uint8_t presence[LIMITS_MAX];               /* of GPUs: PRESENCE_* */
+  uint8_t capped[LIMITS_MAX];                 /* whether the limit can be set at all */
   uint32_t limits_taken_back[LIMITS_MAX];     /* each counts how often a limit was taken back from somebody else ... */
   uint32_t texts_taken_back;                  /* ... and this all texts */
   uint32_t clocks_again[CEILINGS_MAX];        /* counts how often a ceiling was said not to be in force */

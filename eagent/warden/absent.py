@@ -72,6 +72,7 @@ class Outside:
         """At first those that an earlier warden had taken out."""
         self.gone: Mapping[str, Detachment] = absent.detached
         self.parting: frozenset[str] = frozenset()  # their knobs are still to go back
+        self.is_moving = False  # one is being taken out or in: nobody else is to know it as another one meanwhile
 
     def __contains__(self, uuid: str) -> bool:
         return uuid in self.gone or uuid in self.parting

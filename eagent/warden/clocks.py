@@ -45,6 +45,14 @@ class Clocks:
         if device.uuid in self._outside.gone:
             self._devices.append(device)
             return device
+        self._devices.append(self.judged(device))
+        return self._devices[-1]
+
+    def judged(self, device: Device) -> Device:
+        """The device with what is known of its clock knob beside such a power limit; what a boot has reset is retired.
+
+        Whose entry can't be is not written, because the one that stands says nothing of now.
+        """
         entry = self._journal.get(device.uuid, GPU_CLOCK)
         knob = self._knob(device)
         try:
@@ -52,9 +60,7 @@ class Clocks:
                 self._journal.retire(device.uuid, GPU_CLOCK)
         except OSError as problem:
             knob = Knob(False, f"the journal can't be written: {problem.strerror}")
-        device = replace(device, clock=knob)
-        self._devices.append(device)
-        return device
+        return replace(device, clock=knob)
 
     def rebind(self, i: int, device: Device) -> None:
         """Know GPU `i` as this from now on."""

@@ -105,6 +105,7 @@ class Detached:
             check_room(self._warden.budget, self._warden.devices, device, self._warden.left_alone_mw())
         detachment = Detachment(device, time_s, _line(by) or "somebody", _line(why) or "no reason was given")
         before = Absent(self._outside.gone, self._places())
+        self._outside.is_moving = True
         try:
             self._part(i, detachment, now_ns)
             records.store(self._path, replace(before, detached={**before.detached, uuid: detachment}), self._boot_id)
@@ -115,6 +116,8 @@ class Detached:
             self._stay(i, device)
             self._until(lambda: not self._lives.all()[i].is_gone, now_ns)
             raise RefusedError(f"{device.label} is not detached: {_reason(problem)}{self._unwrite(before)}") from None
+        finally:
+            self._outside.is_moving = False
         return {"why": detachment.told(), "already": False}
 
     def _unwrite(self, before: Absent) -> str:
@@ -176,6 +179,7 @@ class Detached:
         if detachment is None or self._path is None:
             return {"already": True}
         rest = {other: each for other, each in self._outside.gone.items() if other != uuid}
+        self._outside.is_moving = True
         try:
             self._come(i, detachment, rest, now_ns)
             records.store(self._path, Absent(rest, self._places()), self._boot_id)
@@ -185,6 +189,8 @@ class Detached:
             self._warden.tell()
             self._present(i, "gone")
             raise RefusedError(f"{detachment.device.label} stays detached: {_reason(problem)}") from None
+        finally:
+            self._outside.is_moving = False
         self._stay(i, detachment.device)
         return {"already": False}
 

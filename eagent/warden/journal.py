@@ -21,6 +21,8 @@ from eagent.warden import durable
 from eagent.warden.entry import Entry, Key, pack, unpack
 
 ALARMS_MAX = 16  # lines: whatever lies in the directory, a status must fit into its message
+ODD = {errno.EISDIR, errno.ENOTEMPTY, errno.EPERM}  # of what lies in a file's place, and not of the disk
+TRIAL = "trial"  # the name of a file that is there for a moment
 BY_HAND = "left as it is: set the knob by hand as it should be, remove the file and restart the warden"
 
 
@@ -47,6 +49,7 @@ class Journal:
         self._entries: dict[Key, Entry] = {}
         self._unsaved: set[Key] = set()
         self._troubles: dict[Key, str] = {}  # what could not be saved or removed, and why
+        self.problem: str | None = None  # why the disk took nothing at the last try; None: it did
         self.damaged: dict[Key, str] = {}  # what is wrong: such a knob must not be written
         self._strangers: list[str] = []  # files of no knob that is known here
         for path in sorted(directory.iterdir()):
@@ -138,7 +141,7 @@ class Journal:
             OSError: it could not be made durable; the one before stands.
         """
         entry = self._stamped(entry)
-        durable.store(self._path(*entry.key), pack(entry))  # not `_save`: what is there must stay if this fails
+        self._store(self._path(*entry.key), pack(entry))  # not `_save`: what is there must stay if this fails
         self._unsaved.discard(entry.key)
         self._troubles.pop(entry.key, None)
         self._entries[entry.key] = entry
@@ -167,6 +170,7 @@ class Journal:
             try:
                 durable.remove(path)
             except OSError as problem:
+                self.problem = self.problem if problem.errno in ODD else problem.strerror
                 self._troubles[key] = f"{durable.shown(path)} is done with, and can't be removed: {problem.strerror}"
                 raise
         self._forget(key)
@@ -190,7 +194,8 @@ class Journal:
 
     def alarms(self) -> list[str]:
         """What is wrong with it, a line each, and never so many that they don't fit into a message."""
-        lines = [*self.kept(), *self._strangers]
+        bad = f"the journal can't be written ({self.problem}): what has no entry in it is only observed until it can be"
+        lines = [*self.kept(), *([bad] if self.problem else []), *self._strangers]
         more = len(lines) - ALARMS_MAX
         return [*lines[:ALARMS_MAX], f"{durable.shown(self._directory)}: {more} files more"] if more > 0 else lines
 
@@ -203,7 +208,7 @@ class Journal:
         if entry.key in self.damaged:  # it stays for the operator
             raise OSError(errno.EEXIST, "a file that can't be used is in its place")
         try:
-            durable.store(path, pack(entry))
+            self._store(path, pack(entry))
         except OSError as problem:
             if entry.key in self._unsaved:
                 self._troubles[entry.key] = (
@@ -214,6 +219,23 @@ class Journal:
             raise
         self._unsaved.discard(entry.key)
         self._troubles.pop(entry.key, None)
+
+    def try_out(self) -> bool:
+        """Whether the disk takes anything now: what `problem` tells of is gone."""
+        path = self._directory / TRIAL
+        with contextlib.suppress(OSError):
+            self._store(path, {})
+            durable.remove(path)
+            return True
+        return False
+
+    def _store(self, path: Path, content: dict[str, object]) -> None:
+        try:
+            durable.store(path, content)
+        except OSError as problem:
+            self.problem = problem.strerror
+            raise
+        self.problem = None
 
     def _forget(self, key: Key) -> None:
         self._entries.pop(key, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -19,19 +19,20 @@ from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
 from eagent.warden.patience import Patience
 from eagent.warden.prior import vet_gpu, vet_package
+from eagent.warden.probing import Probing, unwritable
 from eagent.warden.terms import ceiling_mw, limits_uw, owner_uw_of, probe, texts_of
 from eagent.warden.yielded import Yielded
 from eagent.wire import Message, mw, watts
 
 POWER_LIMIT = KnobName.POWER_LIMIT
-PROBE = "a write of what is in force, to learn whether it can be set"
+GPU_NEEDS = "root (CAP_SYS_ADMIN)"
 
 
 class Limits:
     """The power limits of all devices of the host."""
 
     def __init__(
-        self, loop: Loop, journal: Journal, boot_id: str, outside: Outside, *, must_lower: bool = False
+        self, loop: Loop, journal: Journal, boot_id: str, outside: Outside, must_lower: Callable[[], bool]
     ) -> None:
         """Nothing is taken over yet.
 
@@ -40,9 +41,11 @@ class Limits:
             journal: What an earlier warden left.
             boot_id: This boot, which has reset whatever was written before it.
             outside: Which GPUs are taken out: nothing of theirs is set.
-            must_lower: A budget stands: limits are lowered for it also where the disk takes no entry.
+            must_lower: Whether a budget stands: limits are lowered for it also where the disk takes no entry.
         """
         self._must_lower = must_lower
+        self._probing = Probing(journal, boot_id, must_lower)
+        self._offered: set[str] = set()  # the UUIDs whose limit could be set, for all that is known without a try
         self._outside = outside
         self._loop = loop
         self._journal = journal
@@ -65,9 +68,8 @@ class Limits:
         limit_mw = facts["limit_mw"]
         if limit_mw is None:
             return self._took(device)
-        return self._took(
-            self._probed(device, limit_mw, {}, lambda: self._loop.probe(i, limit_mw), "root (CAP_SYS_ADMIN)")
-        )
+        self._offered |= {device.uuid} if device.power_limit.writable else set()
+        return self._took(self._probing.probed(device, limit_mw, {}, partial(self._loop.probe, i, limit_mw), GPU_NEEDS))
 
     def take_gone(self, i: int, gone: Detachment) -> Device:
         """Take GPU `i` in as an earlier warden has left it: detached, and not to be opened."""
@@ -75,11 +77,14 @@ class Limits:
         self._loop.assume(i, mw(device.max_limit_w), device.clocks_mhz[0] if device.clocks_mhz else 0)
         self._loop.cap(i, device.power_limit.writable)
         self._devices.append(gone.stand_in())
+        self._offered |= {device.uuid} if device.max_limit_w else set()
         return self._devices[i]
 
     def rebind(self, i: int, device: Device) -> None:
-        """Know GPU `i` as this from now on."""
+        """Know device `i` as this from now on; the loop does from when it is told what it falls back to."""
         self._devices[i] = device
+        if device.uuid not in self._outside:
+            self._loop.cap(i, device.power_limit.writable)
 
     def take_package(self, package: Package, index: int) -> Device:
         """Take a CPU package over, after all GPUs: it becomes the loop's next device.
@@ -102,7 +107,8 @@ class Limits:
         self._packages[package.uuid] = package
         device = packages.describe(package, index, owner_uw)
         texts = texts_of(package, owner_uw)
-        return self._took(self._probed(device, mw(device.max_limit_w), texts, lambda: probe(package), "root"))
+        self._offered |= {device.uuid} if device.power_limit.writable else set()
+        return self._took(self._probing.probed(device, mw(device.max_limit_w), texts, partial(probe, package), "root"))
 
     def _took(self, device: Device) -> Device:
         self._devices.append(device)
@@ -115,36 +121,65 @@ class Limits:
         entry = self._journal.get(uuid, POWER_LIMIT)
         return entry if entry and not self._journal.is_void(entry, self._boot_id) else None
 
-    def _probed(
-        self, device: Device, prior_mw: int, texts: Mapping[str, str], probe: Callable[[], str | None], needs: str
-    ) -> Device:
-        """The device, and whether a write of what is in force was taken. Its value is in the journal before."""
-        damage = self._journal.damaged.get((device.uuid, POWER_LIMIT))
-        if damage:
-            return _unwritable(device, damage)
-        if not device.power_limit.writable:
-            return device
-        standing = self._standing(device.uuid)
-        try:
-            self._enter_probed(Entry(device.uuid, POWER_LIMIT, prior_mw, self._boot_id, texts))
-            refusal = probe()
-            if refusal is None:
-                return device
-            if standing is None:
-                self._journal.retire(device.uuid, POWER_LIMIT)
-        except OSError as problem:
-            return _unwritable(device, f"the journal can't be written: {problem.strerror}")
-        return _unwritable(device, f"the driver refuses: {refusal}; setting it takes {needs} on the host itself")
+    # -- what could not be set ----------------------------------------------------------------------------------------
 
-    def _enter_probed(self, entry: Entry) -> None:
+    def again(self, devices: Sequence[Device], now_ns: int) -> dict[int, Device]:
+        """Try again the limits of these that could not be set at the last try, and whose time has come.
+
+        Nothing is tried of who is out, or whose limit the loop is to move: it may be what the loop is at.
+
+        Returns:
+            By their numbers, those of whom something else is known now.
+        """
+        tried = {}
+        for i, device in enumerate(devices):
+            if self._may_come_back(device) and not self._loop_has(device) and self._probing.is_due(device.uuid, now_ns):
+                found = self._tried_again(i, device)
+                if found != device:
+                    tried[i] = found
+                if found.power_limit.writable:
+                    self._probing.settled(device.uuid)
+        return tried
+
+    def _may_come_back(self, device: Device) -> bool:
+        is_usable = (device.uuid, POWER_LIMIT) not in self._journal.damaged
+        is_open = device.uuid in self._offered and device.uuid not in self._outside
+        return is_usable and is_open and not device.power_limit.writable
+
+    def _loop_has(self, device: Device) -> bool:
+        return not self._must_lower() and self._standing(device.uuid) is not None
+
+    def _tried_again(self, i: int, device: Device) -> Device:
+        self._patience.begin()
+        package = self._packages.get(device.uuid)
         try:
-            self._journal.enter(
-                entry.uuid, entry.knob, entry.prior, entry.boot_id, entry.texts, owner="probe", reason=PROBE
-            )
-        except OSError:
-            if not self._must_lower:
-                raise
-            self._journal.remember(replace(entry, owner="budget", reason="it stands, and the disk took no entry"))
+            if package is None:
+                return self._gpu_tried_again(i, device)
+            owner_uw = self._patience.ask(partial(limits_uw, package))
+            device = packages.describe(package, device.index, owner_uw)
+            if not device.power_limit.writable:
+                return device
+            self._loop.own(i, owner_uw)
+            ask = partial(self._patience.ask, partial(probe, package))
+            return self._probing.probed(device, ceiling_mw(owner_uw), texts_of(package, owner_uw), ask, "root")
+        except RefusedError as problem:
+            return unwritable(device, str(problem))
+
+    def _gpu_tried_again(self, i: int, device: Device) -> Device:
+        present_mw = self._patience.ask(partial(self._loop.limit_now, i))
+        if not present_mw:
+            return unwritable(device, "its power limit can't be read")
+        ask = partial(self._patience.ask, partial(self._loop.probe, i, present_mw))
+        return self._probing.probed(replace(device, power_limit=Knob(True)), present_mw, {}, ask, GPU_NEEDS)
+
+    def hurry(self) -> None:
+        """The journal can be written again: what could not be set is tried at once."""
+        self._probing.hurry()
+
+    def wait_ns(self, devices: Sequence[Device]) -> int | None:
+        """How long at most `again` may be put off for these; None: nothing of theirs is tried again."""
+        waits = [self._probing.wait_ns(device.uuid) for device in devices if self._may_come_back(device)]
+        return min(waits, default=None)
 
     # -- what stands -------------------------------------------------------------------------------------------------
 
@@ -348,10 +383,6 @@ class Limits:
                 }
             )
         return rows, alarms
-
-
-def _unwritable(device: Device, why: str) -> Device:
-    return replace(device, power_limit=Knob(False, why))
 
 
 def _whole(limit_mw: int, safe_mw: int) -> int:

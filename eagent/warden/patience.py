@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from eagent.errors import RefusedError
 from eagent.model import HANGS_AFTER_NS
@@ -72,14 +72,14 @@ class Patience:
 
     def __init__(self) -> None:
         """Nothing is asked yet."""
-        self._hanging: Call[int | None] | None = None
+        self._hanging: Call[Any] | None = None
         self._until_s = 0.0
 
     def begin(self) -> None:
         """A request begins: all that is asked for it must be answered within ANSWER_S."""
         self._until_s = time.monotonic() + ANSWER_S
 
-    def ask(self, call: Callable[[], int | None]) -> int | None:
+    def ask(self, call: Callable[[], Answer]) -> Answer:
         """The call's answer.
 
         Raises:
@@ -87,10 +87,11 @@ class Patience:
         """
         if self._hanging is not None and not self._hanging.ended:
             raise RefusedError("a call of the driver hangs, so nothing that needs one is begun")
-        self._hanging = Call(call, "asks the driver")
-        if not self._hanging.wait(max(0.0, self._until_s - time.monotonic())):
+        asked = Call(call, "asks the driver")
+        self._hanging = asked
+        if not asked.wait(max(0.0, self._until_s - time.monotonic())):
             raise RefusedError(f"the driver does not answer within {ANSWER_S:g} s, so nothing is begun")
-        return self._hanging.answer()
+        return asked.answer()
 
 
 def join(threads: list[threading.Thread], ring: Path) -> None:

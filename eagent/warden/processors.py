@@ -35,6 +35,7 @@ class _Group:
 
     device: Device
     knob: KnobName
+    offered: Knob  # for all that is known without the journal
     writable: Knob
     paths: tuple[Path, ...]
     first: int
@@ -77,8 +78,9 @@ class Processors:
         try:
             self._loop.add_settings([str(path) for path in paths])
         except DriverError as problem:  # too many, or too long: it must not cost the GPUs their warden
-            paths, usable = (), Knob(False, str(problem))
-        self._groups.append(_Group(device, knob, usable, paths, self._count, _read(shown)))
+            paths, found = (), Knob(False, str(problem))
+            usable = found
+        self._groups.append(_Group(device, knob, found, usable, paths, self._count, _read(shown)))
         self._count += len(paths)
         self._let_stand(self._groups[-1])
         return usable
@@ -92,6 +94,23 @@ class Processors:
             with contextlib.suppress(DriverError):
                 if name in entry.texts and sysfs.read(path) == entry.texts[name]:
                     self._loop.let_text_stand(group.first + i, entry.texts[name])
+
+    def judged(self, device: Device) -> Device:
+        """The device with its two knobs as they can be set with the journal as it is."""
+        usable = {
+            group.knob: self._usable(device.uuid, group.knob, group.offered)
+            for group in self._groups
+            if group.device.uuid == device.uuid
+        }
+        return replace(device, clock=usable[KnobName.CPU_CLOCK], preference=usable[KnobName.CPU_PREFERENCE])
+
+    def rebind(self, device: Device) -> None:
+        """Know a package's knobs as these from now on."""
+        writable = {KnobName.CPU_CLOCK: device.clock, KnobName.CPU_PREFERENCE: device.preference}
+        self._groups = [
+            replace(group, writable=writable[group.knob]) if group.device.uuid == device.uuid else group
+            for group in self._groups
+        ]
 
     def _usable(self, uuid: str, knob: KnobName, found: Knob) -> Knob:
         """The knob as found, unless its entry can't be used; one of another boot is retired."""

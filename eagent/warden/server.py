@@ -167,7 +167,7 @@ class Server:
         try:
             while not self._stopping:
                 # What is entered comes of a request: with nothing entered there is nothing to wake up for.
-                for key, _ in self._selector.select(TICK_S if self._warden.entered else self._turn_s):
+                for key, _ in self._selector.select(self._pause_s()):
                     if key.fileobj is self._listener:
                         self._accept()
                     elif key.fileobj is wakened:
@@ -183,6 +183,12 @@ class Server:
             signal.set_wakeup_fd(-1)
             waker.close()
             wakened.close()
+
+    def _pause_s(self) -> float | None:
+        """The longest time till the next turn; None: as long as nobody asks."""
+        if self._warden.entered:
+            return TICK_S
+        return min((each for each in (self._warden.wait_s, self._turn_s) if each is not None), default=None)
 
     def _end(self) -> None:
         self.told_to_end = True

@@ -14,6 +14,7 @@ class Waiting:
     """In the warden's place: refuses everything, with the reason, and says when there is nothing to wait for."""
 
     entered = True  # so that `tick` is called all the time
+    wait_s: float | None = None
 
     def __init__(self, has_ended: Callable[[], bool], since_ns: int, clock: Callable[[], int]) -> None:
         """Waits since `since_ns`, by `clock`, until `has_ended`."""

@@ -22,6 +22,7 @@ from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.warden import durable
+from eagent.warden.abilities import Abilities
 from eagent.warden.absent import NONE, Absent, Outside
 from eagent.warden.budget import check_budget, check_lease, load_budget, uncapped_mw
 from eagent.warden.clocks import Clocks
@@ -81,7 +82,7 @@ class Warden:
         self._settle = settle
         self._driver = driver
         self._outside = Outside(absent)
-        self._limits = Limits(loop, journal, boot_id, self._outside, must_lower=os.path.lexists(budget_file))
+        self._limits = Limits(loop, journal, boot_id, self._outside, lambda: os.path.lexists(budget_file))
         self._clocks = Clocks(loop, journal, boot_id, clock_baseline_mhz, self._outside)
         self._processors = Processors(loop, journal, boot_id)
         self._lives = Lives(loop)
@@ -93,6 +94,8 @@ class Warden:
         self._alarms: list[str] = []
         gpus = [self._take_gpu(i) for i in range(loop.gpus)]
         taken = (self._take_package(package, i) for i, package in enumerate(packages))
+        made = (self._limits, self._clocks, self._processors, self._outside)
+        self._abilities = Abilities(journal, boot_id, *made, lambda: self.budget is not None, self._rebind)
         self.devices = (*gpus, *(device for device in taken if device is not None))
         self._modes = Modes(loop, journal, boot_id, gpus, self._outside)
         kept = (absent_file, boot_id, is_open)
@@ -102,6 +105,7 @@ class Warden:
         self.budget, problem = load_budget(budget_file, self.devices)
         self._alarms += [problem] if problem else []
         self._tell_fallback()
+        self._abilities.begin(self.devices)
 
     # -- taking over -------------------------------------------------------------------------------------------------
 
@@ -158,14 +162,24 @@ class Warden:
             self._loop.lease(self._limits.wish(self._lease_mw), *wished, self._lease_until_ns)
 
     def rebind(self, i: int, device: Device) -> None:
-        """Know GPU `i` as this from now on."""
+        """Know GPU `i` as this from now on, if the journal can be written."""
+        self._rebind(i, self._abilities.found(i, device))
+
+    def _rebind(self, i: int, device: Device) -> None:
         self.devices = (*self.devices[:i], device, *self.devices[i + 1 :])
-        for knobs in (self._limits, self._clocks, self._modes):
-            knobs.rebind(i, device)
-        if not device.power_limit.writable:
-            self._lease_mw.pop(device.uuid, None)
-        if not device.clock.writable:
-            self._lease_mhz.pop(device.uuid, None)
+        self._limits.rebind(i, device)
+        if device.kind is DeviceKind.CPU:
+            self._processors.rebind(device)
+        else:
+            self._clocks.rebind(i, device)
+            self._modes.rebind(i, device)
+        for knob, leased in (
+            (device.power_limit, self._lease_mw),
+            (device.clock, self._lease_mhz),
+            (device.preference, self._lease_preferences),
+        ):
+            if not knob.writable:
+                leased.pop(device.uuid, None)
         self.tell()
 
     def enter_for_budget(self, uuid: str) -> None:
@@ -214,6 +228,7 @@ class Warden:
             self._tell_fallback()
         ours = {device.uuid for device in self.devices if self._is_held(device) and device.uuid not in self._outside}
         self._modes.follow(ours, self._lives.all())
+        self._abilities.follow(now_ns)
         return True
 
     def _heed(self) -> None:
@@ -239,6 +254,12 @@ class Warden:
     def entered(self) -> bool:
         """Whether the journal holds an entry, which `tick` may retire."""
         return next(iter(self._journal), None) is not None
+
+    @property
+    def wait_s(self) -> float | None:
+        """The longest time that `tick` may be put off where no entry stands; None: for as long as nobody asks."""
+        wait_ns = self._abilities.wait_ns
+        return None if wait_ns is None else wait_ns / 1e9
 
     def at_rest(self) -> bool:
         """Whether every writable knob is where it falls back to."""

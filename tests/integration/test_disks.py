@@ -162,6 +162,30 @@ def test_a_warden_that_dies_beside_a_read_only_disk_is_followed_by_one_that_puts
     assert host.await_true(lambda: "can't be removed" not in host.must("status"), NOTICED_S)
 
 
+def test_a_start_on_a_disk_that_takes_nothing_leaves_the_knobs_alone_only_until_it_takes_something(
+    on_disk: Callable[..., Any],
+) -> None:
+    host, disk = on_disk()
+    (disk.place / "journal").mkdir(mode=0o750)
+    disk.mount_again("ro")
+    host.up()
+    assert "observing only: the journal can't be written: Read-only file system" in host.log.read_text()
+    told = host.must("status")
+    assert "the journal can't be written (Read-only file system)" in told
+    refused = host.eagent("pin", "set", "gpu0", "250W")
+    assert refused.returncode == 1
+    assert "its power limit can't be set here: the journal can't be written" in refused.stderr
+    assert host.plant.limit_log() == []
+
+    disk.mount_again("rw")
+    assert host.await_true(lambda: host.eagent("pin", "set", "gpu0", "250W").returncode == 0, NOTICED_S)
+    assert host.await_true(lambda: host.limits_w() == [250, 400, 400, 400], 5)
+    assert "the journal can't be written" not in host.must("status")
+    host.must("budget", "set", "2000")
+    assert host.await_true(lambda: sum(host.limits_w()) <= 1000, 5)
+    assert host.stop() == 0
+
+
 def test_after_a_power_loss_a_full_disk_keeps_no_budget_from_being_kept(on_disk: Callable[..., Any]) -> None:
     host, disk = on_disk(boot_s=BOOT_S)
     host.up()

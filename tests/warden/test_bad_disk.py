@@ -9,9 +9,27 @@ from typing import Any
 import pytest
 
 from eagent.errors import RefusedError
+from eagent.model import Device
 
 MakeRig = Callable[..., Any]
 Journalled = Callable[[Path], int]
+
+
+RETRIED_S = 2.4  # in this time what the disk refused is tried again
+
+
+def live(host: Any, seconds: float) -> None:
+    for _ in range(round(seconds / 0.2)):
+        host.step(0.2)
+        host.warden.tick(host.now_ns)
+
+
+def knobs(device: Device) -> tuple[bool, bool]:
+    return device.power_limit.writable, device.clock.writable
+
+
+def alarms(host: Any) -> list[str]:
+    return list(host.warden.status(host.now_ns)["alarms"])
 
 
 class Disk:
@@ -46,8 +64,7 @@ def test_after_a_boot_onto_a_bad_disk_a_budget_is_kept_and_nothing_else_is_set(r
 
     disk.mend()
     host.warden.tick(host.now_ns)
-    alarms = host.warden.status(host.now_ns)["alarms"]
-    assert [alarm for alarm in alarms if "exposure" not in alarm] == []
+    assert [alarm for alarm in alarms(host) if "exposure" not in alarm] == []
     host.lease(300, 300, 200, 200)
     host.meanwhile = lambda: None
     host.start()
@@ -100,6 +117,67 @@ def test_a_clock_that_can_t_be_leased_on_a_bad_disk_goes_back_all_the_same(
     assert not host.warden.devices[0].clock.writable
     assert any("is done with, and can't be removed" in alarm for alarm in host.warden.status(host.now_ns)["alarms"])
     disk.mend()
-    host.warden.tick(host.now_ns)
+    live(host, RETRIED_S)
     assert journalled(host.state) == 0
+    assert host.warden.devices[0].clock.writable
     assert host.warden.status(host.now_ns)["alarms"] == []
+
+
+def test_what_a_start_on_a_bad_disk_left_alone_comes_back_by_itself(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig(sysfs=True)
+    disk = Disk(host)
+    host.meanwhile = disk.fail
+    host.start()
+    assert [knobs(device) for device in host.warden.devices] == [(False, False)] * len(host.warden.devices)
+    assert any("the journal can't be written (Not a directory)" in alarm for alarm in alarms(host))
+    disk.mend()
+    live(host, RETRIED_S)
+    assert [knobs(device) for device in host.warden.devices] == [(True, True)] * len(host.warden.devices)
+    live(host, 1)
+    assert journalled(host.state) == 0, "the tries have left nothing"
+    assert alarms(host) == []
+    host.warden.lease({host.warden.devices[0].uuid: 250_000}, 3, host.now_ns, {host.warden.devices[1].uuid: 705})
+    host.step(1.1)
+    assert (host.limits_w()[0], host.plant.view(1)["locked_max_mhz"]) == (250, 705)
+
+
+def test_a_try_writes_nothing_but_what_is_there_and_only_after_its_entry(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig(gpus=1)
+    disk = Disk(host)
+    host.meanwhile = disk.fail
+    host.start()
+    host.plant.set_power_limit(0, 380.0)  # somebody sets it meanwhile
+    disk.mend()
+    before = len(host.plant.limit_log())
+    live(host, RETRIED_S)
+    assert [(old_w, new_w) for _, _, old_w, new_w, _ in host.plant.limit_log()[before:]] == [(380, 380)]
+    live(host, 1)
+    assert (host.limits_w(), journalled(host.state)) == ([380], 0)
+    host.lease(250)
+    host.step()
+    host.warden.release()
+    live(host, 1)
+    assert host.limits_w() == [380]
+
+
+def test_what_has_no_entry_is_told_as_observed_while_the_disk_takes_none_and_what_has_one_is_held(rig: MakeRig) -> None:
+    host = rig(gpus=2)
+    disk = Disk(host)
+    first, second = (device.uuid for device in host.warden.devices)
+    host.warden.lease({first: 250_000}, 30, host.now_ns)
+    live(host, 1)
+    disk.fail()
+    with pytest.raises(RefusedError, match="the journal can't be written"):
+        host.warden.lease({first: 250_000, second: 250_000}, 30, host.now_ns)
+    live(host, 0.2)
+    told = host.warden.status(host.now_ns)
+    assert [row["writable"] for row in told["knobs"]] == [True, False]
+    assert told["knobs"][1]["why"] == "the journal can't be written: Not a directory"
+    host.warden.lease({first: 240_000}, 30, host.now_ns)  # it is in the journal, and held on
+    live(host, 1)
+    assert host.limits_w() == [240, 400]
+    disk.mend()
+    live(host, RETRIED_S)
+    host.warden.lease({first: 250_000, second: 250_000}, 30, host.now_ns)
+    live(host, 3)
+    assert host.limits_w() == [250, 250]

@@ -244,7 +244,7 @@ def test_what_is_only_remembered_is_told_and_put_on_the_disk_when_it_can_be(tmp_
     (tmp_path / "journal").touch()
     with pytest.raises(NotADirectoryError):
         journal.enter("GPU-a", LIMIT, 400_000, "boot")
-    assert (list(journal), journal.alarms()) == ([], [])
+    assert (list(journal), journal.kept(), journal.problem) == ([], [], "Not a directory")
     journal.remember(Entry("GPU-a", LIMIT, 400_000, "boot", owner="budget"))
     assert "the value is in memory alone" in journal.alarms()[0]
     assert journal.save() is False
