@@ -88,7 +88,7 @@ class Governor:
         self.reclaimed: set[str] = set()  # the UUIDs whose limits an operator wants governed, whoever has set them
         self.lease_until_ns: int | None = None
         self.budget: Budget | None = None  # as the warden holds it
-        self._reserved_w = 0.0  # of it, for GPUs that did not answer at the warden's start
+        self.reserved_w = 0.0  # of it, for GPUs that did not answer at the warden's start
         self.writing_hangs = False  # the half of the warden that writes knobs and reads them back, as of the last read
         self.waiting: str | None = None  # for what, before anything may be asked of the warden; None: for nothing
         self.widest_w: float | None = None  # an envelope above it must not stand: no lease then; None: any may
@@ -243,7 +243,7 @@ class Governor:
         self._questions.asked(changes, now_ns)
         self.told = status.told()
         self.budget = status.budget
-        self._reserved_w = watts(status.reserved_mw)
+        self.reserved_w = watts(status.reserved_mw)
         self._warden_alarms = status.alarms
         self.kept = status.kept
         devices = tuple(as_told(device, self.told.get(device.uuid, UNTOLD)) for device in self.devices)
@@ -282,7 +282,7 @@ class Governor:
         with self._problems.minding("warden"):
             self.hello = await self.warden.connect()
             self._reconnect.succeeded()
-            self.budget = self.hello.budget
+            self.budget, self.reserved_w = self.hello.budget, watts(self.hello.reserved_mw)
             self._rebind(self.hello.devices)
             self._gangs, problem = resolve_gangs(self.hello.devices, self._config.gangs)
             self._problems.mind("gangs", problem)
@@ -358,7 +358,7 @@ class Governor:
     def _gather(self, now_ns: int) -> None:
         devices = tuple(self._with_knobs(state) for state in self._fold.states(now_ns))
         progress = self._look_at_progress(now_ns)
-        self.state = HostState(devices, self.budget, self._gangs, self._busy, self._reserved_w, progress)
+        self.state = HostState(devices, self.budget, self._gangs, self._busy, self.reserved_w, progress)
 
     def _with_knobs(self, state: DeviceState) -> DeviceState:
         uuid = state.device.uuid

@@ -31,6 +31,7 @@ class Hello:
     simulated: bool
     ttl_max_s: float
     budget: Budget | None
+    reserved_mw: int = 0  # of a budget's envelope, for GPUs that did not answer at its start
     role: str = "operator"  # what the warden takes us for: an "agent" that is none sets no budget
 
 
@@ -359,6 +360,7 @@ def _hello(reply: wire.Message) -> Hello:
             simulated=bool(reply["simulated"]),
             ttl_max_s=float(reply["ttl_max_s"]),
             budget=_budget(reply["budget"]),
+            reserved_mw=int(reply.get("reserved_mw", 0)),
             role=str(reply.get("role", "operator")),
         )
 

@@ -28,8 +28,18 @@ def uncapped_mw(budget: Budget, devices: Sequence[Device]) -> int:
     return sum(mw(budget.uncapped_w(device)) for device in devices) + mw(budget.absent_w(devices))
 
 
-def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
+def left_alone_mw(count: int, devices: Sequence[Device]) -> int:
+    """What so many GPUs may draw that did not answer at the start, as far as those tell that did."""
+    return count * max((mw(device.max_limit_w) for device in devices), default=0)
+
+
+def check_budget(budget: Budget, devices: Sequence[Device], left_alone: int = 0) -> None:
     """Refuse a budget that could not be kept when nobody governs: safe caps, what can't be capped, and fixed draw.
+
+    Args:
+        budget: The budget.
+        devices: All that are governed.
+        left_alone: What GPUs may draw that are not, because they did not answer, in mW.
 
     Raises:
         RefusedError: one line with what is wrong and what would be right.
@@ -40,7 +50,7 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
             f"the fixed draw at least 0, and neither above {BUDGET_MAX_W:g} W"
         )
     strangers = budget.safe_caps_w.keys() - {device.uuid for device in devices}
-    if strangers:
+    if strangers and not left_alone:  # they may be those that do not answer
         raise RefusedError(f"safe caps for {len(strangers)} devices that are not here, such as {min(strangers)[:80]!r}")
     writable = [device for device in devices if device.power_limit.writable]
     if not writable:
@@ -56,18 +66,23 @@ def check_budget(budget: Budget, devices: Sequence[Device]) -> None:
             check_range(device, mw(budget.safe_caps_w[device.uuid]), "safe cap")
     safe_w = watts(sum(safe_cap_mw(budget, device) for device in writable))
     uncapped_w = sum(budget.uncapped_w(device) for device in devices)
-    least_w = safe_w + uncapped_w + budget.fixed_w
+    least_w = safe_w + uncapped_w + watts(left_alone) + budget.fixed_w
     if mw(budget.budget_w) < mw(least_w):  # to the milliwatt: sums of floats are off by less
         parts = f"{safe_w:g} W of safe caps + {budget.fixed_w:g} W fixed draw"
         if uncapped_w:
             parts += f" + {uncapped_w:g} W of devices that can't be capped"
+        if left_alone:
+            parts += f" + {watts(left_alone):g} W of GPUs that do not answer"
         raise RefusedError(
             f"a budget of {budget.budget_w:g} W can't be kept: {parts} are {least_w:g} W; set at least that"
         )
 
 
-def load_budget(path: Path, devices: Sequence[Device]) -> tuple[Budget | None, str]:
-    """The budget that stands on the disk, None if there is none; and what is wrong with it, "" if nothing is."""
+def load_budget(path: Path, devices: Sequence[Device], left_alone: int = 0) -> tuple[Budget | None, str]:
+    """The budget that stands on the disk, None if there is none; and what is wrong with it, "" if nothing is.
+
+    `left_alone` is as in `check_budget`.
+    """
     try:
         content = durable.load(path)
         if content is None:
@@ -76,12 +91,12 @@ def load_budget(path: Path, devices: Sequence[Device]) -> tuple[Budget | None, s
     except (ProtocolError, OSError) as problem:
         # What was promised is unknown: the least that the devices can be held at keeps whatever it was.
         least = Budget(0.0, 0.0, {each.uuid: each.min_limit_w for each in devices if each.power_limit.writable})
-        least_w = sum(least.safe_caps_w.values()) + watts(uncapped_mw(least, devices))
+        least_w = sum(least.safe_caps_w.values()) + watts(uncapped_mw(least, devices) + left_alone)
         return replace(least, budget_w=least_w), (
             f"the budget can't be read, all limits are held at their minimum: {problem}"
         )
     try:
-        check_budget(budget, devices)
+        check_budget(budget, devices, left_alone)
     except RefusedError as problem:  # it was set when it could be kept: what can be is, and it is said
         return budget, f"the budget that stands can't be kept as it is: {problem}"
     return budget, ""

@@ -14,7 +14,7 @@ from eagent.hardware.package import Package
 from eagent.model import Budget, Device, Knob, KnobName
 from eagent.warden import foreign as foreigners
 from eagent.warden.absent import Detachment, Outside
-from eagent.warden.budget import safe_cap_mw, uncapped_mw
+from eagent.warden.budget import left_alone_mw, safe_cap_mw, uncapped_mw
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
 from eagent.warden.patience import Patience
@@ -262,7 +262,8 @@ class Limits:
         }
         counted_mw = [theirs.get(i, counted) if counted else 0 for i, counted in enumerate(counted_mw)]
         floor_mw = [theirs.get(i, safe) for i, safe in enumerate(safe_mw)]
-        held_mw = scaled(counted_mw, floor_mw, max(envelope_mw - uncapped_mw(budget, self._devices), 0))
+        reserved_mw = uncapped_mw(budget, self._devices) + self.left_alone_mw()
+        held_mw = scaled(counted_mw, floor_mw, max(envelope_mw - reserved_mw, 0))
         return [
             asked
             if i in theirs
@@ -292,7 +293,11 @@ class Limits:
         """The sum of limits in force as last read back; what can't be set, or can't be read, counts in full."""
         found = zip(self._devices, self._loop.limits(), strict=True)
         capped_mw = sum(limit[0] or mw(device.max_limit_w) for device, limit in found if device.power_limit.writable)
-        return capped_mw + (uncapped_mw(budget, self._devices) if budget else 0)
+        return capped_mw + (uncapped_mw(budget, self._devices) + self.left_alone_mw() if budget else 0)
+
+    def left_alone_mw(self) -> int:
+        """What GPUs may draw that did not answer at the start: nobody knows, so the most that the others may."""
+        return left_alone_mw(len(self._loop.left_alone), self._devices)
 
     def tick(self, leased: Collection[str]) -> bool:
         """Retire the entries of limits that are back, but of those `leased`; not under a budget. Whether one was."""

@@ -102,7 +102,7 @@ class Warden:
         detached = Detached(self, loop, journal, self._lives, self._outside, settle, *kept)
         self.detach, self.attach = detached.detach, detached.attach
         self._retire_absent()
-        self.budget, problem = load_budget(budget_file, self.devices)
+        self.budget, problem = load_budget(budget_file, self.devices, self.left_alone_mw())
         self._alarms += [problem] if problem else []
         self._tell_fallback()
         self._abilities.begin(self.devices)
@@ -191,7 +191,7 @@ class Warden:
 
     def left_alone_mw(self) -> int:
         """What GPUs that did not answer at the start may draw, as far as those tell that did."""
-        return len(self._loop.left_alone) * max((mw(device.max_limit_w) for device in self.devices), default=0)
+        return self._limits.left_alone_mw()
 
     def in_force(self) -> bool:
         """Whether the limits were read back under the budget, by all that was said; True where there is none."""
@@ -293,6 +293,7 @@ class Warden:
             "simulated": self._loop.simulated_host is not None,
             "ttl_max_s": TTL_MAX_S,
             "budget": pack_budget(self.budget) if self.budget else None,
+            "reserved_mw": self.left_alone_mw(),
         }
 
     def status(self, now_ns: int) -> Message:
@@ -410,7 +411,7 @@ class Warden:
         Raises:
             RefusedError: it could not be kept, or not be stored. Nothing has changed then.
         """
-        check_budget(budget, self.devices)
+        check_budget(budget, self.devices, self.left_alone_mw())
         self._follow_driver()
         try:
             self._limits.enter(self._limits.writable().keys(), "budget", f"{budget.budget_w:g} W for the host")

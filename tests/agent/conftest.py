@@ -54,6 +54,7 @@ class FakeWarden:
         self.in_force = True
         self.simulated = False
         self.ttl_max_s = 60.0
+        self.reserved_mw = 0
         self.clocks_mhz: dict[str, int] = {}
         self.foreign: dict[str, ForeignWrite] = {}  # per UUID, of power limits
         self.preferences: dict[str, str] = {}
@@ -78,7 +79,7 @@ class FakeWarden:
         self.log.append(("connect",))
         self._reach()
         self.connected = True
-        return Hello(self.devices, "boot-1", self.simulated, self.ttl_max_s, self.budget)
+        return Hello(self.devices, "boot-1", self.simulated, self.ttl_max_s, self.budget, self.reserved_mw)
 
     async def status(self) -> WardenStatus:
         self._reach()
@@ -88,6 +89,7 @@ class FakeWarden:
             tuple(self._preference(device) for device in self.devices if device.kind is DeviceKind.CPU),
             self.budget,
             self.alarms,
+            reserved_mw=self.reserved_mw,
         )
 
     def _limit(self, device: Device) -> KnobStatus:

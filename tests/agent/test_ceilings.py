@@ -150,6 +150,13 @@ def test_a_device_that_can_not_be_capped_counts_in_full(new_host: Any, new_devic
         World(new_host(*devices, fixed_w=FIXED_W, safe_cap_w=SAFE_W), tmp_path)
 
 
+def test_a_gpu_that_does_not_answer_counts_at_what_the_warden_keeps_back_for_it(new_host: Any, tmp_path: Path) -> None:
+    host = new_host(fixed_w=FIXED_W, safe_cap_w=SAFE_W)
+    host.warden.reserved_mw = 400 * W
+    with pytest.raises(RefusedError, match="may draw 1100 W"):
+        World(host, tmp_path)
+
+
 # --- One step after the other ---
 
 

@@ -97,6 +97,31 @@ def test_a_lost_gpu_leaves_the_others_governed_and_is_governed_again_when_it_is_
     assert over_s(budgeted, back_s)[0] == 0
 
 
+def test_the_watts_of_a_gpu_that_does_not_answer_are_told_and_nobodys_until_it_does(budgeted: Any) -> None:
+    number = budgeted.faults.inject("gpu-lost", "gpu", 2)
+    budgeted.kill("warden")
+    assert budgeted.await_true(lambda: any("gpu2 is left alone" in each for each in told(budgeted)["alarms"]), 15)
+    since_s = budgeted.plant.time_s
+    left_w = ENVELOPE_W - DEFAULT_W
+
+    def shared_w() -> float:
+        return sum(budgeted.limits_w()[gpu] for gpu in (0, 1, 3))
+
+    assert budgeted.await_true(lambda: 3 * SAFE_W < shared_w() <= left_w, 10), told(budgeted)["budget"]
+    assert not budgeted.await_true(lambda: shared_w() > left_w, 2)
+    assert budgeted.await_true(lambda: told(budgeted)["budget"]["reserved_w"] == shared_w() + DEFAULT_W, 10)
+    assert not any("can't be kept" in alarm for alarm in told(budgeted)["alarms"])
+    refused = budgeted.eagent("budget", "set", "1000")
+    assert "W of GPUs that do not answer" in refused.stderr
+    budgeted.faults.clear(number)
+    budgeted.pids["warden"] = int((budgeted.made.dir / "run" / "warden.lock").read_text())
+    budgeted.kill("warden")  # who answers now is taken in by the next one
+    assert budgeted.await_true(lambda: len(told(budgeted)["devices"]) == 4, 15)
+    assert budgeted.await_true(lambda: sum(budgeted.limits_w()) > left_w + 2 * SAFE_W, 15), budgeted.limits_w()
+    assert told(budgeted)["budget"]["reserved_w"] <= ENVELOPE_W
+    assert over_s(budgeted, since_s)[0] == 0
+
+
 def test_a_pin_goes_back_to_the_drivers_default_after_a_reload_and_not_to_what_it_forgot(
     site: Callable[..., Any],
 ) -> None:
