@@ -30,17 +30,6 @@ from eagent.errors import DriverError, RingError
 cdef extern from "clock.h" nogil:
     int64_t clock_now_ns()
 
-cdef extern from *:
-    """
-    #include <stddef.h>
-    #ifdef __GLIBC__
-    #include <malloc.h>
-    #else
-    #define malloc_trim(pad) 0
-    #endif
-    """
-    int malloc_trim(size_t pad) nogil
-
 cdef enum:
     TEXT_MAX = 512
 
@@ -54,12 +43,6 @@ CLOCK_FREE = CEILING_FREE  # as a clock: not locked
 POLICIES = ("overrule", "respect", "report")
 PRESENCES = ("here", "parting", "gone")  # by presence.h's numbers
 FATES = (None, "stands", "overruled", "moved back", "taken back", "forgotten by the driver")
-
-
-def trim():
-    """Give the kernel back what loading programs has left in the C library's heap: a megabyte of a warden's twenty."""
-    with nogil:
-        malloc_trim(0)
 
 
 def scaled(list limits_mw, list safe_mw, uint64_t envelope_mw):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eagent import access
-from eagent.access import Needs, Rights
+from eagent.access import Needs, Rights, Role
 from eagent.audit import Audit
 from eagent.bucket import Bucket
 from eagent.config import Groups
@@ -80,6 +80,10 @@ class Gate:
     def exempts(self, peer: Peer) -> bool:
         """Whether a peer is counted nowhere: it could do to this process what it wants in any case."""
         return peer.uid in self.rights.owners
+
+    def is_operator(self, peer: Peer) -> bool:
+        """Whether a peer may do everything here."""
+        return self.rights.role(peer) is Role.OPERATOR
 
     def refusal(self, peer: Peer, method: str, template: str) -> str | None:
         """Why a peer may not ask for a route, in a line; None: it may."""

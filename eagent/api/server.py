@@ -19,6 +19,7 @@ from eagent.api.gate import Gate
 from eagent.api.listening import SOCKET_MODE, Place, SocketFile
 from eagent.api.route import Reply, Routes, reply_error
 from eagent.api.routes import ROUTES, answer
+from eagent.peer import Peer
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Bounds:
 
     connections: int = 64
     of_one_user: int = 32  # of those connections; root and our own user may have them all
+    for_operators: int = 8  # beside those connections, when they are taken
     header_bytes: int = 16_384
     body_bytes: int = 65_536
     idle_s: float = 60.0  # between two requests
@@ -103,10 +105,9 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         connection = _Connection(self._service, self._routes, self._bounds, self._gate, self._place, reader, writer)
-        of_user = sum(each.peer.uid == connection.peer.uid for each in self._connections.values())
-        most_of_user = self._bounds.connections if self._gate.exempts(connection.peer) else self._bounds.of_one_user
-        full = len(self._connections) >= self._bounds.connections or of_user >= most_of_user
+        full = self._is_full_for(connection.peer)
         self._connections[task] = connection
+        connection.turned_away = full
         connection.last = self._closing or full
         try:
             if full:
@@ -122,6 +123,13 @@ class Server:
         finally:
             del self._connections[task]
             writer.transport.abort()  # all that was answered has left (see _write): what is left is not wanted
+
+    def _is_full_for(self, peer: Peer) -> bool:
+        """Whether there is no room for one more. Who is turned away is gone soon, and takes nobody's place."""
+        heard = [each.peer.uid for each in self._connections.values() if not each.turned_away]
+        most = self._bounds.connections + (self._bounds.for_operators if self._gate.is_operator(peer) else 0)
+        most_of_user = most if self._gate.exempts(peer) else self._bounds.of_one_user
+        return len(heard) >= most or heard.count(peer.uid) >= most_of_user
 
 
 class _Connection:
@@ -150,6 +158,7 @@ class _Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=bounds.header_bytes)
         self.idle = True  # nothing of a request has arrived
         self.last = False  # close after the next response
+        self.turned_away = False
         self._is_head = False  # whose response has no body, a refusal neither
 
     async def serve(self) -> None:

@@ -20,7 +20,6 @@ POLICIES: tuple[str, ...]
 PRESENCES: tuple[str, ...]
 FATES: tuple[str | None, ...]
 
-def trim() -> None: ...
 def scaled(limits_mw: list[int], safe_mw: list[int], envelope_mw: int) -> list[int]: ...
 
 class Loop:

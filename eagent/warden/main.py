@@ -23,7 +23,7 @@ from eagent.audit import Audit
 from eagent.config import Config
 from eagent.errors import DriverError, ProtocolError, RefusedError, RingError, UnavailableError
 from eagent.hardware import package
-from eagent.hardware._loop import Loop, trim
+from eagent.hardware._loop import Loop
 from eagent.hardware.package import Package
 from eagent.model import KnobName
 from eagent.notify import Notifier
@@ -258,7 +258,6 @@ def _be(paths: Paths, config: Config, check: Callable[[], object]) -> Message | 
         packages = len(host.warden.devices) - host.loop.gpus
         kind = "simulated" if host.loop.simulated_host else "real"
         log.info("ready: %d GPUs, %s, and %d CPU packages", host.loop.gpus, kind, packages)
-        trim()
         try:
             server.serve()
         finally:

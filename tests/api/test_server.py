@@ -19,6 +19,7 @@ from eagent.access import Rights
 from eagent.api.gate import Gate, Rate
 from eagent.api.server import Bounds, Server
 from eagent.audit import Audit, read
+from eagent.peer import Peer
 
 STATUS = b"GET /v1/status HTTP/1.1\r\nHost: eagent\r\n\r\n"
 LAST_STATUS = b"GET /v1/status HTTP/1.1\r\nHost: eagent\r\nConnection: close\r\n\r\n"
@@ -240,7 +241,11 @@ async def wait_until_turned_away_no_more(path: Path) -> None:
 
 def test_a_connection_too_many_is_told_so(service: Any, path: Path) -> None:
     async def run() -> None:
-        async with serving(service, path, Bounds(connections=2)), talking(path) as one, talking(path) as two:
+        async with (
+            serving(service, path, Bounds(connections=2, for_operators=0)),
+            talking(path) as one,
+            talking(path) as two,
+        ):
             await one.ask(STATUS)
             await two.ask(STATUS)
             async with talking(path) as three:
@@ -249,6 +254,32 @@ def test_a_connection_too_many_is_told_so(service: Any, path: Path) -> None:
                 assert "all 2 connections" in json.loads(body)["error"]
                 assert await three.closed()
             assert (await one.ask(STATUS))[0].status_code == 200
+
+    asyncio.run(run())
+
+
+def test_an_operator_is_heard_while_others_hold_all_connections(service: Any, path: Path) -> None:
+    class Scripted(Gate):
+        operators = False
+
+        def is_operator(self, peer: Peer) -> bool:  # noqa: ARG002  # all peers of this test are one
+            return self.operators
+
+    async def run() -> None:
+        gate = Scripted()
+        server = Server(service, path, Bounds(connections=2, for_operators=1), gate=gate)
+        await server.start()
+        async with talking(path) as one, talking(path) as two:
+            await one.ask(STATUS)
+            await two.ask(STATUS)
+            for _ in range(3):  # who is turned away takes no place
+                async with talking(path) as three:
+                    assert (await three.answer())[0].status_code == 429
+            gate.operators = True
+            async with talking(path) as four, talking(path) as five:
+                assert (await four.ask(STATUS))[0].status_code == 200
+                assert (await five.answer())[0].status_code == 429
+        await server.close()
 
     asyncio.run(run())
 

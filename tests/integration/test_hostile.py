@@ -195,3 +195,37 @@ def test_a_job_owner_lowers_what_it_holds_and_nothing_else(host: Any) -> None:
         "done",
         "not done",
     }
+
+
+HOLD = """
+import json, os, socket, sys
+uid, gid, path, count = json.loads(sys.argv[1])
+os.setgroups([]); os.setgid(gid); os.setuid(uid)
+held = []
+for _ in range(count):
+    made = socket.socket(socket.AF_UNIX)
+    made.connect(path)
+    held.append(made)
+print(len(held), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_operator_is_heard_while_observers_hold_all_connections(host: Any) -> None:
+    holders = []
+    try:
+        for user in range(3):
+            task = json.dumps([NOBODY - user, gid(OBSERVERS), str(host.run / "api.sock"), 32])
+            command = [sys.executable, "-c", HOLD, task]
+            holders.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            assert holders[-1].stdout is not None
+            assert holders[-1].stdout.readline() == b"32\n"
+        status = [("GET /v1/status", None)]
+        assert tried(NOBODY - 3, gid(OBSERVERS), "api", host.run / "api.sock", status) != [200], (
+            "one observer more is not"
+        )
+        assert tried(NOBODY - 3, gid(OPERATORS), "api", host.run / "api.sock", status) == [200]
+        assert "gpu0" in host.must("status")
+    finally:
+        for holder in holders:
+            holder.communicate()
