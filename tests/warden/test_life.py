@@ -407,7 +407,6 @@ def test_the_watts_kept_for_a_gpu_that_does_not_answer_are_told(struck: Callable
     assert one.status()["reserved_mw"] == 400_000
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("looks", [0, 2])
 def test_a_limit_that_a_warden_found_where_the_one_before_had_it_is_ours_whatever_the_counter_says(
     struck: Callable[..., Struck], looks: int
@@ -424,7 +423,8 @@ def test_a_limit_that_a_warden_found_where_the_one_before_had_it_is_ours_whateve
     life.host.warden.budget_clear()
     life.live(3)
     assert life.host.limits_w() == [400, PRIOR_W, 400, 400]
-=======
+
+
 def test_a_gpu_that_does_not_answer_counts_at_its_greatest_wherever_limits_are_summed(
     struck: Callable[..., Struck],
 ) -> None:
@@ -459,4 +459,3 @@ def test_a_budget_that_can_t_be_read_leaves_what_does_not_answer_its_greatest(st
     assert warden.budget is not None
     assert warden.budget.envelope_w == 700  # three at their least, and one that may be at its greatest
     assert warden.in_force()
->>>>>>> fb3e311 (Count a GPU that does not answer at its greatest limit wherever limits are summed)
