@@ -21,7 +21,7 @@ from eagent.agent.names import find_device
 from eagent.agent.warden import UNTOLD, Told
 from eagent.config import Config
 from eagent.errors import InputError, NotFoundError, RefusedError, UnavailableError
-from eagent.model import Budget, Device, DeviceKind
+from eagent.model import Budget, Device, DeviceKind, KnobName
 from eagent.policy.goals import Pin
 
 if TYPE_CHECKING:
@@ -182,28 +182,36 @@ class Agent:
         self._refuse_without_right()
         await orders.clear_budget(self._governor, self._clock())
 
-    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
-        """Hold the limit of `device` at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
+    def set_pin(self, device: str, limit_w: float | None, for_s: float | None, clock_mhz: float | None = None) -> Json:
+        """Hold the limit of `device`, its clock ceiling, or both, for `for_s` seconds or until cleared.
+
+        A budget may keep the limit lower. A pin takes the place of the one before; None: the pin does not speak of it.
 
         Raises:
             NotFoundError: no such device.
-            InputError: a limit or time it can't have.
-            RefusedError: its limit can't be set here.
+            InputError: nothing to hold, or a value or time it can't have.
+            RefusedError: the limit or the ceiling can't be set here.
         """
         found = self._find(device)
-        if not found.power_limit.writable:
-            raise RefusedError(f"{found.label}: its power limit can't be set here: {found.power_limit.why}")
-        if not found.min_limit_w <= limit_w <= found.max_limit_w:
-            raise InputError(
-                f"{limit_w:g} W: {found.label} takes limits from {found.min_limit_w:g} to {found.max_limit_w:g} W"
-            )
+        if limit_w is None and clock_mhz is None:
+            raise InputError("a pin names limit_w, clock_mhz, or both")
+        if limit_w is not None:
+            _check_can_have(found, KnobName.POWER_LIMIT, limit_w)
+        if clock_mhz is not None:
+            _check_can_have(found, found.clock_knob, clock_mhz)
         if for_s is not None and not (math.isfinite(for_s) and for_s > 0):
             raise InputError(f"for {for_s} s: a pin lasts for a number of seconds above 0")
         until_ns = None if for_s is None else self._clock() + int(for_s * 1e9)
-        self._governor.pins[found.uuid] = Pin(found.uuid, limit_w, until_ns)
+        self._governor.pins[found.uuid] = Pin(found.uuid, limit_w, until_ns, clock_mhz)
         self._governor.reclaimed.add(found.uuid)
         self._governor.wake()
-        return {"device": found.label, "uuid": found.uuid, "limit_w": limit_w, "until_s": for_s}
+        return {
+            "device": found.label,
+            "uuid": found.uuid,
+            "limit_w": limit_w,
+            "clock_mhz": clock_mhz,
+            "until_s": for_s,
+        }
 
     def clear_pin(self, device: str) -> None:
         """Drop the pin of `device`, if it has one.
@@ -269,7 +277,11 @@ class Agent:
         found: Json = {"budget": None if governor.budget is None else asdict(governor.budget)}
         for uuid, pin in governor.pins.items():
             left_s = None if pin.until_ns is None else round((pin.until_ns - self._clock()) / 1e9, 1)
-            found[f"pin of {labels.get(uuid, uuid)}"] = {"limit_w": pin.limit_w, "for_s": left_s}
+            found[f"pin of {labels.get(uuid, uuid)}"] = {
+                "limit_w": pin.limit_w,
+                "clock_mhz": pin.clock_mhz,
+                "for_s": left_s,
+            }
         return found
 
     def _processes(self, now_ns: int) -> Mapping[str, Footprint | None]:
@@ -315,3 +327,16 @@ class Agent:
         if not self._governor.warden.connected:
             raise UnavailableError("the warden does not answer; is `eagent warden` running?")
         return self._governor.devices
+
+
+def _check_can_have(device: Device, knob: KnobName, value: float) -> None:
+    limits = knob is KnobName.POWER_LIMIT
+    name, plural = ("power limit", "limits") if limits else ("clock ceiling", "ceilings")
+    span = device.span(knob)
+    if span is None:
+        why = device.power_limit.why if limits else device.clock.why
+        raise RefusedError(f"{device.label}: its {name} can't be set here: {why or 'it tells no clocks'}")
+    if not span[0] <= value <= span[1]:
+        raise InputError(
+            f"{value:g} {knob.unit}: {device.label} takes {plural} from {span[0]:g} to {span[1]:g} {knob.unit}"
+        )

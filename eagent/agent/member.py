@@ -224,9 +224,8 @@ class Member:
         governor = self._governor
         if self._config.mode_budget != "act":
             return self._reserve_mw  # nobody leases, so more than the safe caps would lie unused here
-        return ceilings.wall_mw(
-            [need.need_w(governor.state, {uuid: pin.limit_w for uuid, pin in governor.pins.items()})]
-        )
+        pins_w = {uuid: pin.limit_w for uuid, pin in governor.pins.items() if pin.limit_w is not None}
+        return ceilings.wall_mw([need.need_w(governor.state, pins_w)])
 
     def _resting_goals(self) -> Resting:
         config = self._config

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 HOST_MAX_W = 1_000_000.0
 TEXT_MAX = 200
 PIN_MAX_S = 366 * 86_400.0
+CLOCK_MAX_MHZ = 10_000.0
 
 BUDGET = {
     "budget_w": Number("watts", HOST_MAX_W, required=True, what="The most that the host may draw", example=6000),
@@ -34,7 +35,8 @@ BUDGET = {
     "safe_cap_w": Number("watts", HOST_MAX_W, what="What a GPU falls to when nobody governs it; else configured"),
 }
 PIN = {
-    "limit_w": Number("watts", HOST_MAX_W, required=True, what="Where the power limit is held", example=250),
+    "limit_w": Number("watts", HOST_MAX_W, what="Where the power limit is held", example=250),
+    "clock_mhz": Number("MHz", CLOCK_MAX_MHZ, what="Where the clock ceiling is held", example=1200),
     "for_s": Number("seconds", PIN_MAX_S, what="How long; else until it is cleared"),
 }
 WHY = {"why": Line(TEXT_MAX, least=0, what="What for")}
@@ -79,9 +81,9 @@ async def delete_budget(service: Service, call: Call) -> Reply:
 
 
 async def put_pin(service: Service, call: Call) -> Reply:
-    """Pin one device's power limit."""
-    numbers = read_fields(call.body, PIN)
-    return reply_json(service.set_pin(call.path["device"], numbers["limit_w"], numbers["for_s"]))
+    """Pin one device's power limit, its clock ceiling, or both."""
+    numbers, device = read_fields(call.body, PIN), call.path["device"]
+    return reply_json(service.set_pin(device, numbers["limit_w"], numbers["for_s"], numbers["clock_mhz"]))
 
 
 async def delete_pin(service: Service, call: Call) -> Reply:

@@ -54,13 +54,15 @@ class Service(Protocol):
             UnavailableError: no warden.
         """
 
-    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> Json:
-        """Hold one device's power limit at `limit_w`, as far as a budget lets it, for `for_s` seconds or until cleared.
+    def set_pin(self, device: str, limit_w: float | None, for_s: float | None, clock_mhz: float | None) -> Json:
+        """Hold one device's power limit, as far as a budget lets it, its clock ceiling, or both.
+
+        For `for_s` seconds, or until cleared. None: the pin does not speak of it.
 
         Raises:
             NotFoundError: no such device.
-            InputError: a limit it cannot have.
-            RefusedError: the limit may not be written.
+            InputError: nothing to hold, or a value it cannot have.
+            RefusedError: the limit or the ceiling may not be written.
         """
 
     def clear_pin(self, device: str) -> None:

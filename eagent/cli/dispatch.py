@@ -72,7 +72,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "halt": ("eagent.cli.halt", "freeze all policies but the budget, at once"),
     "budget": ("eagent.cli.budget", "show, set or clear the budget of this host"),
     "mesh": ("eagent.cli.mesh", "show this host's part in the mesh, its peers and their budgets"),
-    "pin": ("eagent.cli.pin", "hold one device's power limit by hand"),
+    "pin": ("eagent.cli.pin", "hold one device's power limit or clock ceiling by hand"),
     "detach": ("eagent.cli.detach", "give a GPU up, so that it can be reset"),
     "attach": ("eagent.cli.attach", "take a GPU again that was given up"),
     "hint": ("eagent.cli.hint", "ask for less power on a GPU that your own processes hold; for anybody"),

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from eagent.cli.arguments import duration, watts
+from eagent.cli.arguments import duration, megahertz, watts
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
 from eagent.client import Client, device_target
@@ -28,7 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ask = actions.add_parser("set", help="ask for less")
     ask.add_argument("device", metavar="DEVICE", help="gpu0, a UUID or the start of one, a PCI address")
     ask.add_argument("--cap", metavar="WATTS", dest="limit_w", type=watts, help="the most that its limit is to be")
-    ask.add_argument("--clock", metavar="MHZ", dest="clock_mhz", type=float, help="the most that its clock is to be")
+    ask.add_argument(
+        "--clock", metavar="MHZ", dest="clock_mhz", type=megahertz, help="the most that its clock is to be"
+    )
     ask.add_argument("--for", metavar="TIME", dest="for_s", type=duration, help="90s, 10m, 2h; else an hour")
     drop = actions.add_parser("clear", help="ask no more")
     drop.add_argument("device", metavar="DEVICE")

@@ -1,4 +1,4 @@
-"""Watts and durations as people type and read them."""
+"""Watts, clocks and durations as people type and read them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 from eagent.errors import InputError
 
 _WATTS = re.compile(r"(\d+(?:\.\d+)?) ?(k?w)?", re.ASCII | re.IGNORECASE)
+_MEGAHERTZ = re.compile(r"(\d+(?:\.\d+)?) ?(?:mhz)?", re.ASCII | re.IGNORECASE)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?|{_NUMBER}ms", re.ASCII)
 
 MOST_W = 1_000_000
 MOST_OF_SITE_W = 1_000_000_000
+MOST_MHZ = 10_000
 MOST_S = 366 * 86_400
 
 
@@ -46,6 +48,21 @@ def format_watts(watts: float | None) -> str:
         return "—"
     shown = f"{watts:.1f}"
     return f"{shown.removesuffix('.0')} W"
+
+
+def parse_megahertz(text: str) -> float:
+    """Megahertz from `1200` or `1200MHz`.
+
+    Raises:
+        InputError: anything else, zero, or more than any clock.
+    """
+    match = _MEGAHERTZ.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"{_shown(text)} is not a number of MHz: write it as 1200 or 1200MHz")
+    mhz = float(match[1])
+    if not 0 < mhz <= MOST_MHZ:
+        raise InputError(f"{_shown(text)}: MHz must be more than 0 and at most {MOST_MHZ}")
+    return mhz
 
 
 def parse_duration(text: str) -> float:

@@ -129,7 +129,7 @@ def _total(units: Sequence[_Unit], milliwatts: Sequence[int]) -> int:
 
 def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
     assert state.budget is not None
-    pins = {pin.uuid: pin.limit_w for pin in goals.pins if pin.stands(now_ns)}
+    pins = {pin.uuid: pin.limit_w for pin in goals.pins if pin.limit_w is not None and pin.stands(now_ns)}
     units = []
     for members in _grouped(state):
         floor_mw = max(_mw(member.device.min_limit_w) for member in members)

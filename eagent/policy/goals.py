@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """An operator's wish to hold one device's power limit at a value."""
+    """An operator's wish to hold one device's power limit, its clock ceiling, or both at a value."""
 
     uuid: str
-    limit_w: float
+    limit_w: float | None  # None: the pin does not speak of it
     until_ns: int | None = None  # monotonic; None: until it is cleared
+    clock_mhz: float | None = None  # the ceiling; None: likewise
 
     def stands(self, now_ns: int) -> bool:
         """Whether it has not run out."""

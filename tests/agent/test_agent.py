@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 from eagent.agent.agent import Agent
 from eagent.agent.footprint import PAGE_B, Footprints
 from eagent.errors import InputError, RefusedError, UnavailableError
-from eagent.model import Budget
+from eagent.model import Budget, Knob
+from eagent.policy.goals import Hint
 
 SECOND_NS = 1_000_000_000
 FIRST, SECOND = "GPU-00aa", "GPU-01aa"
@@ -266,7 +268,8 @@ def test_a_pin_is_held_until_its_time(host: Any) -> None:
     clock = Clock()
     agent = agent_of(host, clock)
     asyncio.run(host.turn(2))
-    assert agent.set_pin("gpu1", 220, 5) == {"device": "gpu1", "uuid": SECOND, "limit_w": 220, "until_s": 5}
+    told = {"device": "gpu1", "uuid": SECOND, "limit_w": 220, "clock_mhz": None, "until_s": 5}
+    assert agent.set_pin("gpu1", 220, 5) == told
     asyncio.run(host.turn(3))
     assert host.warden.leases[-1] == {SECOND: 220_000}
     asyncio.run(host.turn(7))
@@ -310,6 +313,58 @@ def test_a_pin_the_device_cannot_have_is_an_error(host: Any, limit_w: float, for
     with pytest.raises(InputError):
         agent_of(host).set_pin("gpu0", limit_w, for_s)
     assert host.governor.pins == {}
+
+
+def with_clocks(new_host: Any, new_device: Any, **changes: Any) -> Any:
+    clocks = {"clock": Knob(True), "clocks_mhz": tuple(range(210, 1411, 15)), **changes}
+    return new_host(replace(new_device(0), **clocks), new_device(1))
+
+
+def test_a_pinned_ceiling_is_leased_in_steps_of_the_device_and_explained(new_host: Any, new_device: Any) -> None:
+    host = with_clocks(new_host, new_device)
+    agent = agent_of(host)
+    asyncio.run(host.turn(2))
+    agent.set_pin("gpu0", None, 60, 1007)
+    asyncio.run(host.turn(3))
+    assert (host.warden.leases[-1], host.warden.clocks_mhz) == ({}, {FIRST: 1005})
+    limit, clock = agent.explain("gpu0")["knobs"]
+    assert limit["winner"] is None
+    assert (clock["decided"], clock["winner"]["policy"], clock["winner"]["reason"]) == (
+        *(1007, "pin", "pinned by an operator"),
+    )
+    assert agent.standing()["pin of gpu0"] == {"limit_w": None, "clock_mhz": 1007, "for_s": 60.0}
+    agent.set_pin("gpu0", 250, None)
+    asyncio.run(host.turn(4))
+    assert (host.warden.leases[-1], host.warden.clocks_mhz) == ({FIRST: 250_000}, {}), "it takes the other's place"
+
+
+def test_a_pin_at_the_highest_clock_keeps_others_from_lowering_it(new_host: Any, new_device: Any) -> None:
+    host = with_clocks(new_host, new_device)
+    agent = agent_of(host)
+    host.governor.hints = lambda now_ns: (Hint(FIRST, None, 900, "its job asks for no more", now_ns + SECOND_NS),)
+    host.governor._modes["hint"] = "act"
+    asyncio.run(host.turn(2))
+    assert host.warden.clocks_mhz == {FIRST: 900}
+    agent.set_pin("gpu0", None, None, 1410)
+    asyncio.run(host.turn(3))
+    assert host.warden.log[-1] == ("release",)
+
+
+@pytest.mark.parametrize("clock_mhz", [209, 1411, float("nan")])
+def test_a_ceiling_the_device_cannot_have_is_an_error(new_host: Any, new_device: Any, clock_mhz: float) -> None:
+    host = with_clocks(new_host, new_device)
+    asyncio.run(host.turn(2))
+    with pytest.raises(InputError, match="MHz: gpu0 takes ceilings from 210 to 1410 MHz"):
+        agent_of(host).set_pin("gpu0", None, None, clock_mhz)
+    with pytest.raises(InputError, match="a pin names limit_w, clock_mhz, or both"):
+        agent_of(host).set_pin("gpu0", None, 60)
+
+
+def test_a_ceiling_that_cannot_be_set_is_refused(new_host: Any, new_device: Any) -> None:
+    host = with_clocks(new_host, new_device, clock=Knob(False, "needs root"))
+    asyncio.run(host.turn(2))
+    with pytest.raises(RefusedError, match="gpu0: its clock ceiling can't be set here: needs root"):
+        agent_of(host).set_pin("gpu0", None, None, 1200)
 
 
 def test_a_pin_where_nothing_can_be_set_is_refused(new_host: Any, new_device: Any) -> None:

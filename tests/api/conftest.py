@@ -196,9 +196,11 @@ class FakeService:
     async def clear_budget(self) -> None:
         self._note("clear_budget")
 
-    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+    def set_pin(
+        self, device: str, limit_w: float | None, for_s: float | None, clock_mhz: float | None
+    ) -> dict[str, Any]:
         self._known(device)
-        self._note("set_pin", device, limit_w, for_s)
+        self._note("set_pin", device, limit_w, for_s, clock_mhz)
         return {"device": device}
 
     def clear_pin(self, device: str) -> None:

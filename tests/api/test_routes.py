@@ -36,7 +36,12 @@ def test_a_budget_is_cleared(service: Any) -> None:
 def test_a_pin_is_set_and_cleared(service: Any) -> None:
     assert ask(service, "PUT", "/v1/devices/gpu1/pin", b'{"limit_w": 250.5, "for_s": 600}')[0] == 200
     assert ask(service, "DELETE", "/v1/devices/gpu1/pin")[0] == 200
-    assert service.asked == [("set_pin", "gpu1", 250.5, 600.0), ("clear_pin", "gpu1")]
+    assert service.asked == [("set_pin", "gpu1", 250.5, 600.0, None), ("clear_pin", "gpu1")]
+
+
+def test_a_pin_may_name_a_clock_ceiling_alone(service: Any) -> None:
+    assert ask(service, "PUT", "/v1/devices/gpu1/pin", b'{"clock_mhz": 1200}')[0] == 200
+    assert service.asked == [("set_pin", "gpu1", None, None, 1200.0)]
 
 
 def test_a_gpu_is_detached_by_whom_the_kernel_says_and_attached(service: Any) -> None:

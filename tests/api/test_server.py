@@ -398,8 +398,10 @@ def test_no_bytes_bring_the_server_down(sent: bytes) -> None:
         def explain(self, device: str) -> dict[str, Any]:
             return {"device": device}
 
-        def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
-            return {"device": device, "limit_w": limit_w, "for_s": for_s}
+        def set_pin(
+            self, device: str, limit_w: float | None, for_s: float | None, clock_mhz: float | None
+        ) -> dict[str, Any]:
+            return {"device": device, "limit_w": limit_w, "for_s": for_s, "clock_mhz": clock_mhz}
 
     async def run(path: Path) -> None:
         async with serving(Service(), path, Bounds(request_s=2, drain_s=0)):

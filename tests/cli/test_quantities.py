@@ -6,6 +6,7 @@ from eagent.cli.quantities import (
     format_duration,
     format_watts,
     parse_duration,
+    parse_megahertz,
     parse_watts,
     parse_watts_or_none,
 )
@@ -129,3 +130,10 @@ def test_durations_are_shown_with_their_unit(seconds: float | None, text: str) -
 @pytest.mark.parametrize(("watts", "text"), [(None, "—"), (0, "0 W"), (312.44, "312.4 W"), (260.0, "260 W")])
 def test_watts_are_shown_with_their_unit_and_a_missing_one_as_a_dash(watts: float | None, text: str) -> None:
     assert format_watts(watts) == text
+
+
+def test_megahertz_are_read_with_and_without_their_unit() -> None:
+    assert [parse_megahertz(text) for text in ("1200", "1200MHz", " 1200.5 mhz ")] == [1200, 1200, 1200.5]
+    for text in ("fast", "-3", "0", "1e3", "1.2GHz", "10001", "nan"):
+        with pytest.raises(InputError, match="MHz"):
+            parse_megahertz(text)

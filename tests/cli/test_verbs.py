@@ -53,7 +53,27 @@ def test_pin_set_and_clear_reach_the_device(eagent: Run, agent: Any) -> None:
     assert "gpu0 is pinned to 250 W for 10m." in eagent("pin", "set", "gpu0", "250W", "--for", "10m").out
     assert "until `eagent pin clear`" in eagent("pin", "set", "gpu0", "0.25kW").out
     assert eagent("pin", "clear", "gpu0").code == 0
-    assert agent.asked == [("set_pin", "gpu0", 250.0, 600.0), ("set_pin", "gpu0", 250.0, None), ("clear_pin", "gpu0")]
+    assert agent.asked == [
+        ("set_pin", "gpu0", 250.0, 600.0, None),
+        ("set_pin", "gpu0", 250.0, None, None),
+        ("clear_pin", "gpu0"),
+    ]
+
+
+def test_pin_holds_a_clock_ceiling_alone_or_with_a_limit(eagent: Run, agent: Any) -> None:
+    assert (
+        "gpu0 is pinned to at most 1200 MHz for 10m."
+        in eagent("pin", "set", "gpu0", "--clock", "1200", "--for", "10m").out
+    )
+    assert "gpu0 is pinned to 250 W and at most 1200 MHz" in eagent("pin", "set", "gpu0", "250W", "--clock", "1200").out
+    assert agent.asked == [
+        ("set_pin", "gpu0", None, 600.0, 1200.0),
+        ("set_pin", "gpu0", 250.0, None, 1200.0),
+    ]
+    assert eagent("pin", "set", "gpu0") == (1, "", "eagent: a pin needs WATTS, --clock MHZ, or both\n")
+    refused = eagent("pin", "set", "gpu0", "--clock", "fast")
+    assert (refused.code, refused.out) == (2, "")
+    assert "'fast' is not a number of MHz: write it as 1200 or 1200MHz" in refused.err
 
 
 def test_detach_and_attach_reach_each_gpu_that_is_named(eagent: Run, agent: Any) -> None:

@@ -43,9 +43,12 @@ class Service:
     async def clear_budget(self) -> None:
         pass
 
-    def set_pin(self, device: str, limit_w: float, for_s: float | None) -> dict[str, Any]:
+    def set_pin(
+        self, device: str, limit_w: float | None, for_s: float | None, clock_mhz: float | None
+    ) -> dict[str, Any]:
         self.explain(device)
-        assert 0 < limit_w <= 1e6
+        assert limit_w is None or 0 < limit_w <= 1e6
+        assert clock_mhz is None or 0 < clock_mhz <= 1e4
         assert for_s is None or for_s > 0
         return {}
 

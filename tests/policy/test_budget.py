@@ -161,6 +161,8 @@ def test_what_a_pin_leaves_is_shared_among_the_others(gpus: Any) -> None:
 def test_a_pin_above_the_load_claims_its_watts(gpus: Any) -> None:
     states = [gpus.state(gpus.device(0), 60), gpus.state(gpus.device(1), 295, capped=1.0)]
     assert shares(host(states, 600), replace(PLAIN, pins=(Pin("GPU-00", 250),))) == [250, 350]
+    of_its_clock = replace(PLAIN, pins=(Pin("GPU-00", None, clock_mhz=1200),))
+    assert shares(host(states, 600), of_its_clock) == shares(host(states, 600), PLAIN)
 
 
 def test_proposals_are_upper_bounds_of_the_budget_and_say_why(gpus: Any) -> None:

@@ -17,7 +17,8 @@ PINNED = made(
     "The pin that was set.",
     device=text("gpu0, cpu1"),
     uuid=text("The device's"),
-    limit_w=number("Where it is held, as far as a budget lets it, in watts"),
+    limit_w=number("Where its limit is held, as far as a budget lets it, in watts; null: the pin leaves it", null=True),
+    clock_mhz=number("Where its clock ceiling is held, in MHz; null: the pin leaves it", null=True),
     until_s=number("Seconds that it lasts; null: until it is cleared", null=True),
 )
 DETACHED = made(
