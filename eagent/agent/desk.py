@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from eagent.agent.explanation import brief
 from eagent.agent.hints import Hints
 from eagent.agent.windows import Span, Windows
 
@@ -14,8 +15,9 @@ Json = dict[str, Any]
 class Desk:
     """The service behind the jobs' socket."""
 
-    def __init__(self, windows: Windows, hints: Hints) -> None:
-        """A desk that asks these."""
+    def __init__(self, windows: Windows, hints: Hints, explain: Callable[[str], Json]) -> None:
+        """A desk that asks these; `explain` says why the knobs of a device stand where they stand."""
+        self._explain = explain
         self._windows = windows
         self._hints = hints
 
@@ -26,8 +28,9 @@ class Desk:
     def set_hint(
         self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
     ) -> Json:
-        """Ask for less; see `Hints.set`."""
-        return self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s)
+        """Ask for less; see `Hints.set`. `knobs` is how they stand now, and who has set them so."""
+        told = self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s)
+        return {**told, "knobs": brief(self._explain(told["uuid"]))}
 
     def clear_hint(self, uid: int, device: str) -> None:
         """Ask no more; see `Hints.clear`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from eagent.agent import report
 from eagent.agent.envelope import limit_mw
-from eagent.agent.plan import Plan
+from eagent.agent.plan import Plan, ceiling_mhz
 from eagent.agent.warden import Told
 from eagent.model import Budget, Decision, Device, DeviceKind, DeviceState, KnobName, Proposal
 from eagent.policy.arbiter import fate
@@ -57,8 +57,12 @@ def _power_limit(state: DeviceState, told: Told, plan: Plan, held: Budget | None
 
 
 def _clock(device: Device, told: Told, plan: Plan, now_ns: int, inferred: Inference | None) -> Json:
-    """A GPU's ceiling can't be read from the driver: the value is what it took from us."""
+    """A GPU's ceiling can't be read from the driver: the value is what it took from us.
+
+    `ceiling` is what the decided clock comes to in the device's steps; None: no ceiling.
+    """
     ceiling = report.clock(device, told.clock, now_ns, inferred)
+    decision = plan.decisions.get((device.uuid, device.clock_knob))
     return {
         "knob": str(device.clock_knob),
         "unit": device.clock_knob.unit,
@@ -67,7 +71,8 @@ def _clock(device: Device, told: Told, plan: Plan, now_ns: int, inferred: Infere
         "baseline": ceiling["baseline_mhz"],
         "foreign": ceiling["foreign"],
         **({"inferred": ceiling["inferred"]} if "inferred" in ceiling else {}),
-        **_decided(plan.decisions.get((device.uuid, device.clock_knob)), now_ns),
+        **_decided(decision, now_ns),
+        "ceiling": ceiling_mhz(device, decision.value) if decision else None,
         "note": ceiling["why"],
     }
 
@@ -93,6 +98,18 @@ def _preference(device: Device, told: Told, plan: Plan, now_ns: int) -> Json:
         "losers": [],
         "note": preference["why"],
     }
+
+
+def brief(explained: Json) -> list[Json]:
+    """Of an explanation what those may know whose job runs there: what stands and who set it, not what others want."""
+    return [
+        {
+            **{key: knob[key] for key in ("knob", "unit", "value", "ours", "baseline", "decided")},
+            "ceiling": knob.get("ceiling"),
+            "winner": knob["winner"] and {key: knob["winner"][key] for key in ("policy", "reason")},
+        }
+        for knob in explained["knobs"]
+    ]
 
 
 def proposal(made: Proposal, now_ns: int) -> Json:

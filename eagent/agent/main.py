@@ -138,9 +138,10 @@ async def _run(
     handover.heed_signals()
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
-        server = api(Agent(governor, config, member=member, footprints=Footprints()), paths.api_socket)
+        agent = Agent(governor, config, member=member, footprints=Footprints())
+        server = api(agent, paths.api_socket)
         await server.start()
-        job_server = await _open_to_jobs(jobs, Desk(windows, hints), paths)
+        job_server = await _open_to_jobs(jobs, Desk(windows, hints, agent.explain), paths)
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         notifier.ready(_status(governor))

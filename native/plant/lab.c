@@ -187,13 +187,19 @@ int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_reque
   return session_end(&session, 0);
 }
 
-int plant_host_stop(plant_host_t *host) {
+int plant_host_stop(plant_host_t *host, uint32_t gpus) {
   session_t session;
   int error = session_change(host, &session);
   if (error) return error;
-  for (uint32_t i = 0; i < LOADS_MAX; i++) session.draft->loads[i].progress.running = 0;
-  for (uint32_t i = 0; i < PLANT_GPUS_MAX; i++) session.draft->gpus[i].load = session.draft->gpus[i].resident = 0;
-  cores_update(session.spec, &session.draft->cpus, 0, session.now_ns);
+  state_t *draft = session.draft;
+  for (uint32_t i = 0; i < LOADS_MAX; i++) {
+    if (!(draft->loads[i].progress.gpus & gpus)) continue;
+    draft->loads[i].progress.running = 0;
+    for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
+      if (draft->gpus[gpu].load == i + 1) draft->gpus[gpu].load = draft->gpus[gpu].resident = 0;
+    }
+  }
+  cores_update(session.spec, &draft->cpus, state_resident(draft), session.now_ns);
   return session_end(&session, 0);
 }
 

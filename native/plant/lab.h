@@ -121,7 +121,8 @@ int plant_host_start_serving(plant_host_t *host, uint32_t gpus, int64_t at_ns, u
 /* More requests for engines that run, behind those that they have; they come from at_ns (or now) on. -ENOENT: a GPU has
  * no engine. */
 int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_request_t *requests, uint32_t count);
-int plant_host_stop(plant_host_t *host);
+/* End all loads that have one of `gpus`, on all of theirs. */
+int plant_host_stop(plant_host_t *host, uint32_t gpus);
 
 enum plant_load_kind { PLANT_LOAD_NONE = 0, PLANT_LOAD_SQUARE = 1, PLANT_LOAD_GANG = 2, PLANT_LOAD_SERVING = 3 };
 

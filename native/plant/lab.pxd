@@ -77,7 +77,7 @@ cdef extern from "plant/lab.h" nogil:
     int plant_host_start_serving(plant_host_t *host, uint32_t gpus, int64_t at_ns, uint32_t pid,
                                  const plant_serving_t *serving, const plant_request_t *requests, uint32_t count)
     int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_request_t *requests, uint32_t count)
-    int plant_host_stop(plant_host_t *host)
+    int plant_host_stop(plant_host_t *host, uint32_t gpus)
 
     ctypedef enum plant_load_kind "enum plant_load_kind":
         PLANT_LOAD_SQUARE

@@ -295,9 +295,9 @@ cdef class Host(Handle):
             last = table[i].arrival_ns
         return 0
 
-    def stop_load(self):
-        """End all loads, also those that have not begun."""
-        check(plant_host_stop(self.open_host()), self.path)
+    def stop_load(self, gpus=None):
+        """End all loads, also those that have not begun; with `gpus` only those that are on one of them."""
+        check(plant_host_stop(self.open_host(), 0xFFFFFFFF if gpus is None else self.mask(gpus)), self.path)
 
     cdef uint32_t mask(self, gpus) except 0:
         cdef uint32_t bits = 0, count = plant_host_gpu_count(self.open_host())

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eagent.agent.desk import Desk
 from eagent.agent.hints import GONE_NS, Hints
 from eagent.errors import InputError, RefusedError
 from eagent.model import Device, DeviceKind, Knob
@@ -104,3 +105,21 @@ def test_a_shared_device_is_lowered_only_as_far_as_all_its_users_ask(
     bounds = [limit_w for limit_w, _ in world.bounds()]
     agree = [asked.get(uid) for uid in later]
     assert bounds == ([] if not agree or None in agree else [max(each for each in agree if each is not None)])
+
+
+def test_who_asks_is_told_how_the_knobs_stand_and_not_what_others_want() -> None:
+    stands: dict[str, Any] = {"knob": "power_limit", "unit": "W", "value": 250, "ours": 250, "baseline": 400}
+    stands["decided"] = 250
+    winner = {"policy": "pin", "priority": "pin", "reason": "pinned by an operator", "until_s": None}
+    loser = {"policy": "hint", "reason": "its job asks for no more", "fate": "lost"}
+    explained = {"device": "gpu0", "knobs": [{**stands, "note": "", "winner": winner, "losers": [loser]}]}
+    asked: list[str] = []
+
+    def explain(uuid: str) -> dict[str, Any]:
+        asked.append(uuid)
+        return explained
+
+    told = Desk(None, World().hints, explain).set_hint(7, ALICE, "gpu0", 200.0, None, 60.0)  # type: ignore[arg-type]
+    assert (told["limit_w"], asked) == (200.0, ["GPU-0"])
+    short = {"policy": "pin", "reason": "pinned by an operator"}
+    assert told["knobs"] == [{**stands, "ceiling": None, "winner": short}]

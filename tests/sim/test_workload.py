@@ -51,6 +51,11 @@ def test_each_load_starts_with_its_defaults_at_the_time_that_it_is_told(tmp_path
         assert [host.view(gpu)["pids"] for gpu in range(4)] == [(11,), (12,), (12,), ()]
         host.advance(10.0)
         square, gang, serving = host.progress()
+        host.stop_load([1])
+        host.advance(12.0)
+        assert [host.view(gpu)["pids"] for gpu in range(4)] == [(11,), (), (), (13,)]
+        assert [load["running"] for load in host.progress()] == [True, False, True]
+        Gang().start(host, [2])
     assert 0 < square["units"][0] < 4.5
     assert 13 <= gang["steps"] <= 16
     assert (serving["tokens"], serving["requests_done"]) == (100, 1)

@@ -12,6 +12,7 @@ Examples:
   eagent sim load lab gang --gpus 0-3         a training job on four of them
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
   eagent sim load lab none                    end all load
+  eagent sim work lab --units 300             a job in small: 300 units of 10 ms on GPU 0, then it ends
   eagent sim fault lab gpu-lost --gpu 3       what may go wrong: `eagent sim fault --help`
   eagent sim list
   eagent sim watch lab                        live: the truth beside what its sensors say
@@ -31,7 +32,7 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from eagent.cli.dispatch import Context
-from eagent.cli.sim import boot, create, delete, describe, env, fault, load, power, sysfs, watch
+from eagent.cli.sim import boot, create, delete, describe, env, fault, load, power, sysfs, watch, work
 from eagent.cli.sim import list as list_
 
 
@@ -61,6 +62,7 @@ ACTIONS: Mapping[str, Action] = {
         "env": env,
         "sysfs": sysfs,
         "load": load,
+        "work": work,
         "fault": fault,
         "power": power,
         "boot": boot,
