@@ -79,6 +79,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
     "top": ("eagent.cli.top", "watch power and limits, live"),
     "measure": ("eagent.cli.measure", "run a command and tell what it drew; for anybody"),
+    "sweep": ("eagent.cli.sweep", "find the clock, limit and values that need least energy for your command"),
     "verify": ("eagent.cli.verify", "compare the live knobs with what eagent says it holds"),
     "doctor": ("eagent.cli.doctor", "find what is missing or wrong here, and what to do about it"),
     "audit": ("eagent.cli.audit", "show who did what, and who was refused"),
