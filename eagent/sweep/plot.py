@@ -31,8 +31,10 @@ def svg(points: Sequence[Point], default: Setting, title: str, unit: str, *, sim
         simulated: Whether to say so.
     """
     front = front_of(points)
-    across = _scale([point.time_s for point in points], LEFT, WIDTH - RIGHT)
-    upward = _scale([point.energy_j for point in points], HEIGHT - BOTTOM, TOP)
+    across = _scale([end for point in points for end in _ends(point.time_s, point.time_error)], LEFT, WIDTH - RIGHT)
+    upward = _scale(
+        [end for point in points for end in _ends(point.energy_j, point.energy_error)], HEIGHT - BOTTOM, TOP
+    )
     energy = "simulated joules" if simulated else "joules"
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">',
@@ -49,6 +51,12 @@ def svg(points: Sequence[Point], default: Setting, title: str, unit: str, *, sim
     for point in points:
         lines += _dot(point, across[1], upward[1], on=point in front, base=point.setting == default)
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _ends(value: float, error: float) -> tuple[float, float]:
+    """Of an error bar, as far as it is drawn."""
+    error = min(error, 1.0) if math.isfinite(error) else 0.0
+    return value * (1 - error), value * (1 + error)
 
 
 def _scale(values: Sequence[float], begin: float, end: float) -> tuple[tuple[float, float], Scale]:
@@ -84,12 +92,14 @@ def _dot(point: Point, across: Scale, upward: Scale, *, on: bool, base: bool) ->
     x, y = across(point.time_s), upward(point.energy_j)
     lines = [f"<g><title>{escape(point.setting.label())}</title>"]
     if math.isfinite(point.time_error) and math.isfinite(point.energy_error):
-        left, right = (across(point.time_s * (1 + sign * point.time_error)) for sign in (-1, 1))
-        lower, upper = (upward(point.energy_j * (1 + sign * point.energy_error)) for sign in (-1, 1))
+        left, right = map(across, _ends(point.time_s, point.time_error))
+        lower, upper = map(upward, _ends(point.energy_j, point.energy_error))
         lines.append(f'<line class="error" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         lines.append(f'<line class="error" x1="{x:.1f}" x2="{x:.1f}" y1="{lower:.1f}" y2="{upper:.1f}"/>')
     lines.append(f'<circle class="{"on" if on else "off"}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
     if base:
         lines.append(f'<circle class="base" cx="{x:.1f}" cy="{y:.1f}" r="8"/>')
-    lines.append(f'<text x="{x + 7:.1f}" y="{y - 6:.1f}">{escape(point.setting.label())}</text></g>')
+    aside, anchor = (7, "start") if x < WIDTH * 0.7 else (-7, "end")  # so that it stays in the picture
+    name = escape(point.setting.label())
+    lines.append(f'<text x="{x + aside:.1f}" y="{y - 6:.1f}" text-anchor="{anchor}">{name}</text></g>')
     return lines

@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--unit", type=duration, default=UNIT_S, metavar="TIME", help="that one takes at full clock; default 10ms"
     )
     parser.add_argument("--gpus", metavar="LIST", help="such as 0-3,6; default 0")
+    parser.add_argument(
+        "--prepare", type=duration, metavar="TIME", help="hold the GPUs for so long before, as who loads a model does"
+    )
     parser.add_argument("--compute", type=float, metavar="SHARE", help="how busy the cores are, 0 to 1; default 1")
     parser.add_argument("--memory", type=float, metavar="SHARE", help="how busy the memory is, 0 to 1; default 0.3")
     parser.add_argument(
@@ -78,6 +81,8 @@ def _hold(found: SimulatedHost, args: argparse.Namespace, load: Square, work_s: 
             raise InputError(f"{found.name} has a clock that nobody moves on: only a host of real time can work")
         gpus = of_host(parse_gpus(args.gpus or "0"), opened.gpu_count)
         _let_dead_ones_go(opened)
+        if args.prepare is not None:
+            _hold_only(opened, gpus, args.prepare)
         begun_s = opened.time_s
         _work(opened, load, gpus, work_s)
         return opened.time_s - begun_s
@@ -94,6 +99,16 @@ def _work(opened: Host, load: Square, gpus: tuple[int, ...], work_s: float) -> N
                 return
             left_s = (work_s - done_s) * (opened.time_s - before_s) / done_s if done_s else LOOK_S
             time.sleep(min(LOOK_S, max(0.001, left_s)))
+    finally:
+        opened.stop_load(gpus)
+
+
+def _hold_only(opened: Host, gpus: tuple[int, ...], seconds: float) -> None:
+    from eagent.sim.workload import Square
+
+    Square(period_s=1e6, duty=0.0).start(opened, gpus, pid=os.getpid())
+    try:
+        time.sleep(seconds)
     finally:
         opened.stop_load(gpus)
 

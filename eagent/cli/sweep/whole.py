@@ -138,8 +138,10 @@ def plan_lines(sweep: Sweep) -> list[str]:
     """What is going to happen, before it does."""
     order, space = sweep.order, sweep.order.space
     remaining = len(sweep.remaining())
+    often = "once" if order.repeat == 1 else f"{order.repeat} times"
     lines = [
-        f"eagent: {remaining} runs of the command, each setting {order.repeat} times, on {', '.join(order.devices)}"
+        f"eagent: {remaining} runs of the command, each setting {often}, on {', '.join(order.devices)}; how long that "
+        "takes is told after the first"
     ]
     if order.refined:
         ladder = ", ".join(f"{value:g}" for value in space.clocks_mhz or space.caps_w)
