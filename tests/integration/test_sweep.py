@@ -77,30 +77,11 @@ Truth = dict[int | None, tuple[float, float]]
 
 
 def begin(site: Site, gpu: int, load: Square, clocks: Sequence[int], target: Path, *how: str) -> subprocess.Popen[str]:
-    options = [
-        "--gpu",
-        f"gpu{gpu}",
-        "--clocks",
-        ",".join(map(str, clocks)),
-        "--begin",
-        "working",
-        "--warmup",
-        "0",
-        *how,
-    ]
-    options += [
-        "--units-from",
-        "^([0-9.]+) units in",
-        "--unit",
-        "step",
-        "--json",
-        str(target),
-        "--plot",
-        f"{target}.svg",
-    ]
+    options = ["--gpu", f"gpu{gpu}", "--clocks", ",".join(map(str, clocks)), "--warmup", "0", *how]
+    options += ["--begin", "working", "--end", "units in", "--units-from", "^([0-9.]+) units in", "--unit", "step"]
     prepare = ["--prepare", "3s"] if "hint" in how else []
     work = words(load, site.made.name, "--units", str(WORK_S * 100), "--gpus", str(gpu), *prepare)
-    return sweep(site, *options, "--", *work)
+    return sweep(site, *options, "--json", str(target), "--plot", f"{target}.svg", "--", *work)
 
 
 def check_points(told: dict[str, Any], true: Truth, out: str) -> None:
@@ -108,10 +89,16 @@ def check_points(told: dict[str, Any], true: Truth, out: str) -> None:
     assert {run["units"] for run in told["runs"]} == {WORK_S * 100}
     for point in told["points"]:
         seconds, joules = true[point["setting"]["clock_mhz"]]
-        # A process is told to begin, and seen to end, hundredths of a second late on a busy machine.
+        # A line is seen hundredths of a second late on a busy machine; a board's sensor speaks ten times a second.
         assert point["slowdown"] == pytest.approx(seconds / true[None][0] - 1, abs=0.06), out
-        assert point["saved"] == pytest.approx(1 - joules / true[None][1], abs=0.05), out
+        assert point["saved"] == pytest.approx(1 - joules / true[None][1], abs=0.09), out
         assert point["energy_j"] * WORK_S * 100 == pytest.approx(joules, rel=0.15), "the board's own error"
+
+
+def check_no_advice_breaks_its_bound(told: dict[str, Any], true: Truth) -> None:
+    for each in told["advice"]:
+        slowdown = true[each["setting"]["clock_mhz"]][0] / true[None][0] - 1
+        assert slowdown <= each["bound"] + 0.04, "beyond what runs of seconds can't tell"
 
 
 def check_said_to_be_simulated(told: dict[str, Any], out: str, progress: str, picture: str) -> None:
@@ -142,11 +129,11 @@ def test_the_found_fronts_are_the_plants_own_by_pins_and_by_hints(site: Callable
         told, (of_memory, of_compute, of_memory), said, targets, strict=True
     ):
         check_points(each, true, out)
+        check_no_advice_breaks_its_bound(each, true)
         check_said_to_be_simulated(each, out, progress, Path(f"{target}.svg").read_text())
     assert [each["order"]["by"] for each in told] == ["pin", "pin", "hint"]
     assert advised(told[0])[0.1] == best(of_memory, 0.1) == 1005, said[0]
     assert advised(told[1])[0.1] == best(of_compute, 0.1) == 1305, said[1]
-    assert advised(told[1])[0.02] is best(of_compute, 0.02) is None, "what computes is slowed by any ceiling"
     assert "eagent pin set gpu0 --clock 1005" in said[0][0]
     assert one.await_true(lambda: all(unlocked(one, gpu) for gpu in range(3)), 10)
 
