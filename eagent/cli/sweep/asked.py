@@ -123,13 +123,16 @@ def _list(text: str | None, option: str, parse: Any) -> tuple[float, ...]:
 def _devices(names: tuple[str, ...], by: str, client: Client) -> tuple[tuple[str, ...], list[Json]]:
     """The labels of the devices, and what the agent tells of them; nothing where it tells us nothing."""
     try:
-        told = [] if by == "hint" else client.request("GET", "/v1/status")["devices"]
+        status = {"devices": []} if by == "hint" else client.request("GET", "/v1/status")
+        told = status["devices"]
     except InputError:
         raise
     except Exception:  # not ours to look at: the job's socket is asked next
         if by == "pin":
             raise
-        told = []
+        status, told = {}, []
+    if why := status.get("halted"):
+        raise RefusedError(f"nothing may be set here: {why}; `eagent halt --end` ends that")
     gpus = [device for device in told if device["kind"] == "gpu"]
     if not names and len(gpus) != 1:
         raise InputError("which GPUs? --gpu gpu0, or --gpu gpu0,gpu1" + (f"; there are {len(gpus)}" if gpus else ""))

@@ -17,6 +17,7 @@ from eagent.sweep.setting import Setting
 
 BAR = 20
 AGAIN_S = 0.5
+NOISY = 0.05
 WIDTH = 110
 SIMULATED = "SIMULATED: no hardware is behind these numbers; every joule and watt is simulated."
 CLEAR, TO_END = "\r\x1b[K", "\x1b[K"
@@ -85,6 +86,7 @@ def report(sweep: Sweep) -> list[str]:
         return [*lines, "Nothing is advised: no run of the default counts, and without one there is no slowdown."]
     if (drift := drift_of(sweep.runs, order.space.default)) is not None:
         lines.append(f"Drift of the default from first to last: time {drift.time:+.1%}, energy {drift.energy:+.1%}.")
+    lines += _noise(base)
     return [*lines, "", *advice_lines(order, advise(points, order.space.default))]
 
 
@@ -122,6 +124,14 @@ def _table(sweep: Sweep, points: Sequence[Point], base: Point | None, *, simulat
             ]
         )
     return table(headings, range(2 + len(names), len(headings) - 1), rows)
+
+
+def _noise(base: Point) -> list[str]:
+    """A word where so much is noise that little can be told apart."""
+    if max(base.time_error, base.energy_error) <= NOISY:
+        return []
+    known = f"+- {_share(base.time_error)} in time and +- {_share(base.energy_error)} in energy for the default"
+    return [f"The noise is {known}: longer runs, or a higher --repeat, tell more apart."]
 
 
 def _not_counted(runs: Sequence[Run]) -> list[str]:

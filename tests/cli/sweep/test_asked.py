@@ -92,3 +92,10 @@ def test_without_an_agent_nothing_is_run(eagent: Run, tmp_path: Path) -> None:
     assert said.code == 1
     assert said.err.count("\n") == 1
     assert not (tmp_path / "touched").exists()
+
+
+def test_on_a_halted_host_nothing_is_run(eagent: Run, ready: Any) -> None:
+    ready.said["halted"] = "halted by root: maintenance"
+    said = eagent("sweep", "--", "x")
+    assert (said.code, said.out) == (1, "")
+    assert "halted by root: maintenance; `eagent halt --end` ends that" in said.err
