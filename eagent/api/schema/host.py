@@ -132,7 +132,10 @@ def schemas() -> Json:
         ),
         "Knob": made(
             "One knob; values are in `unit`, or texts.",
-            {"inferred": ref("InferredLock", "Of a GPU's clock; null: nothing is", null=True)},
+            {
+                "inferred": ref("InferredLock", "Of a GPU's clock; null: nothing is", null=True),
+                "ceiling": number("Of a clock: what `decided` is in the device's steps; null: no ceiling", null=True),
+            },
             knob=one_of(list(KnobName), "Which"),
             unit=text("W, MHz, or empty: a text"),
             value=_value("What stands; null: not known"),

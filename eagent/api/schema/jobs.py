@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eagent.api.schema.form import listed, made, number, one_of, text, truth, whole
+from eagent.model import KnobName
 
 FLAGS = ("stuck", "aliasing", "disagreement", "gap", "reset")
 
@@ -41,4 +42,21 @@ HINTED = made(
     for_s=number("Seconds that it lasts, if the job does not end before"),
     acts=truth("Whether hints are acted on here"),
     waits_for=whole("How many users hold the device, too, and have not asked"),
+    knobs=listed(
+        made(
+            "A knob of the device, as it stands",
+            knob=one_of(list(KnobName), "Which"),
+            unit=text("W or MHz"),
+            value=number("What stands; null: not known", null=True),
+            ours=number("What eagent holds; null: nothing", null=True),
+            baseline=number("What it goes back to; null: nothing, or not known", null=True),
+            decided=number("What was decided last; null: nothing", null=True),
+            ceiling=number("Of a clock: what `decided` is in the device's steps; null: no ceiling", null=True),
+            winner={
+                **made("Who asked for that; null: nobody", policy=text("A policy"), reason=text("Why")),
+                "type": ["object", "null"],
+            },
+        ),
+        "How the knobs of the device stand, and who has set them so",
+    ),
 )
