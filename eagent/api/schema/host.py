@@ -134,7 +134,7 @@ def schemas() -> Json:
             "One knob; values are in `unit`, or texts.",
             {
                 "inferred": ref("InferredLock", "Of a GPU's clock; null: nothing is", null=True),
-                "ceiling": number("Of a clock: what `decided` is in the device's steps; null: no ceiling", null=True),
+                "ceiling": number("Of a clock: what is decided, in MHz, in the device's steps; null: none", null=True),
             },
             knob=one_of(list(KnobName), "Which"),
             unit=text("W, MHz, or empty: a text"),
