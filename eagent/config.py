@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from eagent.endpoint import Endpoint, Endpoints
 from eagent.errors import ConfigError
 from eagent.options import (
     Address,
@@ -92,6 +93,7 @@ class Config:
     sleep_cpus: float = 1.0
     sleep_consent: tuple[str, ...] = ()
     mode_hint: str = "observe"
+    metrics: tuple[Endpoint, ...] = ()
     operator_groups: tuple[str, ...] = Groups().operators
     observer_groups: tuple[str, ...] = Groups().observers
     agent_group: str = Groups().agent
@@ -134,6 +136,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "sleep_consent": Devices(),
         "mode_hint": Mode(),
     },
+    "progress": {"metrics": Endpoints()},
     "access": {
         "operator_groups": GroupNames(),
         "observer_groups": GroupNames(),

@@ -117,6 +117,11 @@ class Paths(NamedTuple):
         return self.jobs / "ask.sock"
 
     @property
+    def beat_socket(self) -> Path:
+        """Where jobs say how far they have come: datagrams, from anybody."""
+        return self.jobs / "beat.sock"
+
+    @property
     def power_socket(self) -> Path:
         """The power role's HTTP socket, on a management host."""
         return self.run / "power.sock"

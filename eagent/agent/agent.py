@@ -42,6 +42,7 @@ class Agent:
         host: str | None = None,
         member: Member | None = None,
         footprints: Footprints | None = None,
+        jobs: Callable[[int], list[Json]] = lambda _: [],
     ) -> None:
         """A service over `governor`.
 
@@ -53,11 +54,13 @@ class Agent:
             host: This host's name; its own by default.
             member: This host's part in the mesh; None: there is none.
             footprints: Tells what the processes of eagent use; None: that is not told.
+            jobs: Tells how far the jobs have come, at a monotonic time.
         """
         self._governor = governor
         self._config = config
         self._member = member
         self._footprints = footprints
+        self._jobs = jobs
         self._clock = clock
         self._calendar = calendar
         self._host = host or socket.gethostname()
@@ -94,6 +97,7 @@ class Agent:
             ],
             "mesh": self._member.summary() if self._member is not None else None,
             "busy_cpus": report.reading(state.busy_cpus, "CPUs"),
+            "jobs": self._jobs(now_ns),
             "devices": [
                 report.device(
                     each,
@@ -116,7 +120,8 @@ class Agent:
         governor.read(now_ns)
         state = next(each for each in governor.state.devices if each.device.uuid == uuid)
         told, inferred = self._told().get(uuid, UNTOLD), governor.inferred.get(uuid)
-        return explanation(state, told, governor.plan, governor.budget, now_ns, inferred)
+        jobs = [job for job in self._jobs(now_ns) if state.device.label in job["devices"]]
+        return {**explanation(state, told, governor.plan, governor.budget, now_ns, inferred), "jobs": jobs}
 
     def plan(self) -> Json:
         """What every policy asks for, whether it acts or only observes."""

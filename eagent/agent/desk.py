@@ -15,9 +15,23 @@ Json = dict[str, Any]
 class Desk:
     """The service behind the jobs' socket."""
 
-    def __init__(self, windows: Windows, hints: Hints, explain: Callable[[str], Json]) -> None:
-        """A desk that asks these; `explain` says why the knobs of a device stand where they stand."""
+    def __init__(
+        self,
+        windows: Windows,
+        hints: Hints,
+        explain: Callable[[str], Json],
+        count: Callable[[float, str, str, int, int], bool] = lambda *_: False,
+    ) -> None:
+        """A desk that asks these.
+
+        Args:
+            windows: What was drawn.
+            hints: What is asked for.
+            explain: Says why the knobs of a device stand where they stand.
+            count: Takes a beat, and says whether it counts for a job.
+        """
         self._explain = explain
+        self._count = count
         self._windows = windows
         self._hints = hints
 
@@ -35,6 +49,10 @@ class Desk:
     def clear_hint(self, uid: int, device: str) -> None:
         """Ask no more; see `Hints.clear`."""
         self._hints.clear(uid, device)
+
+    def beat(self, pid: int, uid: int, units: float, unit: str, name: str) -> Json:
+        """Note that a job has done more; `counts`: it is one that holds a GPU here."""
+        return {"counts": self._count(units, unit, name, pid, uid)}
 
     def standing(self) -> Json:
         """What jobs ask for, for the audit log."""

@@ -150,11 +150,18 @@ class Holders:
 
     def users(self, uuid: str, now_ns: int) -> frozenset[int] | None:
         """The users whose processes hold a device now; None where that is not known of all of them, or not fresh."""
+        processes = self.processes(uuid, now_ns)
+        if processes is None:
+            return None
+        users = frozenset(process.uid for process in processes)
+        return None if NOBODY in users else users
+
+    def processes(self, uuid: str, now_ns: int) -> tuple[Process, ...] | None:
+        """The processes that hold a device now; None where that is not known, or not fresh."""
         place = self._places.get(uuid)
         if place is None or place.refused or place.due or now_ns - place.looked_ns > FRESH_NS:
             return None
-        users = frozenset(holding.process.uid for holding in place.now.values())
-        return None if NOBODY in users else users
+        return tuple(holding.process for holding in place.now.values())
 
     def held(self, uuid: str, caller: Process, begin_ns: int, end_ns: int, *, of_all_users: bool = False) -> Held:
         """Whether a process of the caller's held the device in the window, and how many others did.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eagent.paths import PROC
@@ -16,6 +16,7 @@ GENERATIONS_MAX = 64
 KNOWN_MAX = 4096
 REMEMBER_NS = 600_000_000_000  # the dead: nobody asks of what was so long ago, but jobs come and go without end
 CAP_SYS_ADMIN = 1 << 21
+COMMAND_MAX = 4096  # bytes of a command line
 
 Identity = tuple[int, int]  # pid, and when it started in clock ticks since boot
 
@@ -27,6 +28,8 @@ class Process:
     identity: Identity
     uid: int
     ancestors: frozenset[Identity] = frozenset()
+    parent: int = field(default=0, compare=False)  # its pid when it was first looked at
+    session: int = field(default=0, compare=False)
 
     def descends_from(self, other: Identity) -> bool:
         """Whether it is `other`, or was started by it, or by one that was."""
@@ -78,7 +81,9 @@ class Lineage:
             if status is not None and status.uid != known.uid:  # a launcher that has become its user
                 return replace(known, uid=status.uid)
             return known
-        return None if status is None else Process((pid, stat[1]), status.uid, self._ancestors(stat[0]))
+        if status is None:
+            return None
+        return Process((pid, stat[1]), status.uid, self._ancestors(stat[0]), stat[0], stat[2])
 
     def _forget(self, at_ns: int) -> None:
         """Those who are dead for long, and of too many those who were looked at longest ago.
@@ -105,6 +110,18 @@ class Lineage:
             return False
         return theirs.uid == uid and (uid != 0 or bool(theirs.capabilities & CAP_SYS_ADMIN))
 
+    def command(self, pid: int) -> tuple[str, ...]:
+        """The arguments that a process was started with, as far as it tells; its name alone where it tells nothing."""
+        for name, separator in (("cmdline", b"\0"), ("comm", b"\n")):
+            try:
+                with (self._proc / str(pid) / name).open("rb") as file:
+                    parts = file.read(COMMAND_MAX).split(separator)
+            except OSError:
+                continue
+            if told := tuple(part.decode("utf-8", "replace") for part in parts if part):
+                return told
+        return ()
+
     def _ancestors(self, pid: int) -> frozenset[Identity]:
         found: list[Identity] = []
         while pid > 0 and len(found) < GENERATIONS_MAX:
@@ -115,12 +132,12 @@ class Lineage:
             pid = stat[0]
         return frozenset(found)
 
-    def _stat(self, pid: int) -> tuple[int, int] | None:
-        """Parent and start of a process."""
+    def _stat(self, pid: int) -> tuple[int, int, int] | None:
+        """Parent, start and session of a process."""
         try:
             data = (self._proc / str(pid) / "stat").read_bytes()
             fields = data[data.rindex(b")") + 2 :].split()  # its name may hold anything
-            return int(fields[1]), int(fields[19])
+            return int(fields[1]), int(fields[19]), int(fields[3])
         except (OSError, ValueError, IndexError):
             return None
 

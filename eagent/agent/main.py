@@ -15,14 +15,18 @@ import psutil
 
 from eagent import handover
 from eagent.agent.agent import Agent
+from eagent.agent.beat_socket import BeatSocket
 from eagent.agent.desk import Desk
+from eagent.agent.endpoints import Followers
 from eagent.agent.feed import Feed
 from eagent.agent.footprint import Footprints
 from eagent.agent.frequency import Frequencies
 from eagent.agent.hints import Hints
+from eagent.agent.jobs import Jobs as Running
 from eagent.agent.lineage import Lineage
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
+from eagent.agent.progressing import Progressing
 from eagent.agent.successor import Successor
 from eagent.agent.warden import Warden
 from eagent.agent.windows import Windows
@@ -32,6 +36,7 @@ from eagent.errors import EagentError
 from eagent.notify import Notifier
 from eagent.paths import JOBS_MODE, RUN_MODE, Paths
 from eagent.process import allow_descriptors, follow_parent, halt_reason, hold_lock, make_directory
+from eagent.progress.beats import Beats
 from eagent.telemetry._ring import RingReader
 
 if TYPE_CHECKING:
@@ -100,6 +105,8 @@ async def _run(
     stopping = asyncio.Event()
     lineage = Lineage()
     windows = Windows(lineage, time.monotonic_ns, shift_ns=clock_offset_ns())
+    running = Running(windows.holders, lineage, lambda: governor.devices)
+    progressing = Progressing(running, Beats(running.place), time.monotonic_ns, others=[windows])
     governor = Governor(
         Warden(paths.warden_socket),
         Feed(lambda: RingReader(paths.ring)),
@@ -107,8 +114,11 @@ async def _run(
         halted=lambda: halt_reason(paths.halt),
         busy_cpus=Processors().busy,
         frequencies=frequencies.look,
-        tap=windows,
+        progress=progressing.look,
+        tap=progressing,
     )
+    followers = Followers(config.metrics, running, lambda: governor.devices, time.monotonic_ns)
+    progressing.followers = followers
     governor.pins.update(successor.pins())
     hints = Hints(
         windows.holders,
@@ -138,10 +148,11 @@ async def _run(
     handover.heed_signals()
     await governor.step(time.monotonic_ns())  # so that the first request finds more than nothing
     try:
-        agent = Agent(governor, config, member=member, footprints=Footprints())
+        agent = Agent(governor, config, member=member, footprints=Footprints(), jobs=progressing.told)
         server = api(agent, paths.api_socket)
         await server.start()
-        job_server = await _open_to_jobs(jobs, Desk(windows, hints, agent.explain), paths)
+        job_server = await _open_to_jobs(jobs, Desk(windows, hints, agent.explain, progressing.count), paths)
+        beats = _hear_beats(progressing.beats, paths)
         gpus, cpus = len(governor.state.gpus), len(governor.state.cpus)
         log.info("ready: %d GPUs, %d CPU packages, API at %s", gpus, cpus, paths.api_socket)
         notifier.ready(_status(governor))
@@ -152,6 +163,7 @@ async def _run(
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(governor.run(time.monotonic_ns, stopping, turned))
+                tasks.create_task(followers.run(stopping))
                 if member is not None:
                     tasks.create_task(member.run(stopping))
         finally:
@@ -159,6 +171,7 @@ async def _run(
             await server.close()
             if job_server is not None:
                 await job_server.close()
+            beats.close()
     finally:
         if successor.follows:
             successor.leave(governor.pins.values())
@@ -184,6 +197,16 @@ async def _open_to_jobs(jobs: Jobs, desk: Desk, paths: Paths) -> ApiServer | Non
         log.warning("jobs can't measure what they draw: %s", problem)
         return None
     return server
+
+
+def _hear_beats(beats: Beats, paths: Paths) -> BeatSocket:
+    """Hear how far jobs are. That they can't say is no reason not to govern, either."""
+    listener = BeatSocket(paths.beat_socket, beats, time.monotonic_ns, clock_offset_ns())
+    try:
+        listener.open()
+    except EagentError as problem:
+        log.warning("%s", problem)
+    return listener
 
 
 def _member(governor: Governor, config: Config, paths: Paths) -> Member | None:

@@ -93,7 +93,7 @@ class Line:
 
     def schema(self) -> Json:
         return {
-            "type": "string",
+            "type": "string" if self.required else ["string", "null"],
             "minLength": self.least,
             "maxLength": self.most,
             "description": f"{self.what}, a line of printable characters.",

@@ -1,6 +1,6 @@
 """What anybody on the host may ask the agent: what their own windows drew, and for less power on what they hold.
 
-Nothing else is answered at this socket.
+They may tell it how far their jobs are, too. Nothing else is answered at this socket.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eagent.access import JOBS, of_jobs
-from eagent.api.body import Number, read_fields, read_object, schema_of
+from eagent.api.body import Line, Number, read_fields, read_object, schema_of
 from eagent.api.gate import Gate, Rate
 from eagent.api.route import SEGMENT_MAX, Call, Reply, Route, Routes, no_body, reply_error, reply_json
 from eagent.api.schema import answers
@@ -69,6 +69,12 @@ WINDOWS = {
     "additionalProperties": False,
 }
 
+BEAT = {
+    "n": Number("units", 1e15, zero=True, what="How many more units of work are done; else one", example=1),
+    "unit": Line(16, what="What they are, such as token; else step", required=False),
+    "name": Line(64, 0, "What the job is called, so that it is known again in its next run", required=False),
+}
+
 Span = tuple[int, int]
 
 
@@ -83,6 +89,9 @@ class JobService(Protocol):
     ) -> Json:
         """Note that a caller wants no more of a device that its processes hold."""
 
+    def beat(self, pid: int, uid: int, units: float, unit: str, name: str) -> Json:
+        """Note how much more a caller's job has done."""
+
     def clear_hint(self, uid: int, device: str) -> None:
         """Drop what a caller wanted of a device."""
 
@@ -91,6 +100,13 @@ async def post_windows(service: JobService, call: Call) -> Reply:
     """The joules of windows."""
     spans, names = read_windows(call.body)
     return reply_json(await service.windows(call.peer.pid, call.peer.uid, spans, names))
+
+
+async def post_beat(service: JobService, call: Call) -> Reply:
+    """Tell that more is done."""
+    told, peer = read_fields(call.body, BEAT), call.peer
+    units = 1.0 if told["n"] is None else told["n"]
+    return reply_json(service.beat(peer.pid, peer.uid, units, told["unit"] or "step", told["name"] or ""))
 
 
 async def put_hint(service: JobService, call: Call) -> Reply:
@@ -122,6 +138,7 @@ ROUTES: Routes = with_document(
     DOOR,
     (
         Route("POST", "/v1/windows", post_windows, schema.WINDOWS, WINDOWS, may=(404, 409)),
+        Route("POST", "/v1/beat", post_beat, schema.BEATEN, schema_of(BEAT)),
         Route("PUT", "/v1/devices/{device}/hint", put_hint, schema.HINTED, schema_of(HINT)),
         Route("DELETE", "/v1/devices/{device}/hint", delete_hint, answers.EMPTY, may=(409,)),
     ),

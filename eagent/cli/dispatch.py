@@ -76,6 +76,7 @@ VERBS: Mapping[str, tuple[str, str]] = {
     "detach": ("eagent.cli.detach", "give a GPU up, so that it can be reset"),
     "attach": ("eagent.cli.attach", "take a GPU again that was given up"),
     "hint": ("eagent.cli.hint", "ask for less power on a GPU that your own processes hold; for anybody"),
+    "beat": ("eagent.cli.beat", "tell how far your job is, from a shell's loop; for anybody"),
     "restore": ("eagent.cli.restore", "put every knob back to what it was before eagent"),
     "top": ("eagent.cli.top", "watch power and limits, live"),
     "measure": ("eagent.cli.measure", "run a command and tell what it drew; for anybody"),

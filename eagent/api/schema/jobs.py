@@ -60,3 +60,4 @@ HINTED = made(
         "How the knobs of the device stand, and who has set them so",
     ),
 )
+BEATEN = made("Whether the beat counts.", counts=truth("Whether the caller is of a job that holds a GPU here"))
