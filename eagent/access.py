@@ -57,11 +57,13 @@ API: Needs = {
 TCP: Needs = {route: role for route, role in API.items() if route.startswith("GET ") and role <= Role.OBSERVER}
 JOBS: Needs = {
     "POST /v1/windows": Role.JOB,
+    "POST /v1/beat": Role.JOB,
     "PUT /v1/devices/{device}/hint": Role.JOB,
     "DELETE /v1/devices/{device}/hint": Role.JOB,
     "GET /openapi.json": Role.JOB,
 }
-QUESTIONS = frozenset({"POST /v1/windows"})  # that change nothing, whatever their method says
+# They change nothing that stays, whatever their method says.
+QUESTIONS = frozenset({"POST /v1/windows", "POST /v1/beat"})
 POWER: Needs = {
     "GET /v1/status": Role.OBSERVER,
     "GET /v1/plan": Role.OBSERVER,

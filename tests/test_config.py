@@ -42,7 +42,7 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
     [
         ("[host]\nfixed = 3", "x.toml: [host] has no key 'fixed'; did you mean 'fixed_w'?"),
         ("[hosts]\nfixed_w = 3", "x.toml: unknown section [hosts]; did you mean 'host'?"),
-        ("fixed_w = 3", "x.toml: unknown section [fixed_w]; known are host, policy, access, api, mesh, driver, agent"),
+        ("fixed_w = 3", "[fixed_w]; known are host, policy, progress, access, api, mesh, driver, agent"),
         ("[host]\nfixed_w = '3'", "x.toml: [host] fixed_w = '3': must be a number from 0 to 1e+06 watts"),
         ("[host]\nfixed_w = nan", "x.toml: [host] fixed_w = nan: must be a number from 0 to 1e+06 watts"),
         ("[host]\nfixed_w = true", "x.toml: [host] fixed_w = True: must be a number from 0 to 1e+06 watts"),

@@ -14,12 +14,14 @@ def test_paths_come_from_the_environment_first() -> None:
 
 def test_what_jobs_may_open_lies_in_a_directory_of_its_own() -> None:
     paths = Paths.from_environment({"EAGENT_RUN_DIR": "/somewhere/run", "EAGENT_STATE_DIR": "/somewhere/state"})
-    assert (paths.jobs, paths.measure_socket) == (
+    assert (paths.jobs, paths.measure_socket, paths.beat_socket) == (
         Path("/somewhere/run/jobs"),
         Path("/somewhere/run/jobs/ask.sock"),
+        Path("/somewhere/run/jobs/beat.sock"),
     )
     names = (name for name in dir(Paths) if not name.startswith("_"))
-    others = {value for name in names if isinstance(value := getattr(paths, name), Path)} - {paths.measure_socket}
+    others = {value for name in names if isinstance(value := getattr(paths, name), Path)}
+    others -= {paths.measure_socket, paths.beat_socket}
     assert not [each for each in others if each.parent == paths.jobs]
     assert RUN_MODE & 0o007 == 0o001, "others may pass, and neither list nor write"
 

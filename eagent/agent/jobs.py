@@ -142,6 +142,8 @@ class Jobs:
         launcher = self._processes.look(key[1], now_ns)
         is_own = launcher is not None and launcher.identity == key[1:] and launcher.uid == key[0]
         command = self._processes.command(key[1] if is_own else holder)
-        words = [PurePath(each).name for each in command if each and not each.startswith("-")][:2]
+        words = [PurePath(command[0]).name] if command else []
+        first = command[2:3] if command[1:2] == ("-m",) else command[1:2]
+        words += [PurePath(each).name for each in first if not each.startswith("-")]
         digest = hashlib.blake2b("\0".join(command).encode("utf-8", "replace"), digest_size=4).hexdigest()
         return f"{key[0]} {cleaned(' '.join(words), NAME_MAX)} {digest}"

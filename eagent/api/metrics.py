@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from eagent.api import cost_metrics, mesh_metrics
+from eagent.api import cost_metrics, job_metrics, mesh_metrics
 from eagent.api.health import unhealthy
 from eagent.api.service import Json
 
@@ -120,6 +120,7 @@ class _StatusCollector(Collector):
         yield from self._budget(self._status["budget"])
         yield from self._warden(self._status["warden"])
         yield from cost_metrics.families(self._status["cost"], self._gauge, self._mark)
+        yield from job_metrics.families(self._status.get("jobs", []), self._gauge, self._mark)
         yield from mesh_metrics.families(self._status["mesh"], self._gauge, self._mark)
 
     def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:

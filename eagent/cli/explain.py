@@ -16,6 +16,7 @@ from typing import Any
 from eagent.cli.arguments import add_json, print_json
 from eagent.cli.dispatch import Context
 from eagent.cli.quantities import format_duration, format_watts
+from eagent.cli.status import job_line
 from eagent.client import device_target
 
 Json = dict[str, Any]
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def sentences(explanation: Json) -> list[str]:
     """The explanation as a person would give it."""
     lines = [str(explanation["device"])]
+    lines += [f"  job: {job_line(job)}" for job in explanation.get("jobs", [])]
     for knob in explanation["knobs"]:
         lines.append(f"  {knob['knob'].replace('_', ' ')}: {_now(knob)}")
         if knob["winner"] is not None:

@@ -68,7 +68,24 @@ def report(status: Json) -> list[str]:
     if packages:
         rows = [_package_row(package) for package in packages]
         lines += ["", *table(_marked(PACKAGE_HEADINGS, status), PACKAGE_RIGHT, rows)]
-    return lines
+    return lines + job_lines(status.get("jobs", []))
+
+
+def job_lines(jobs: Sequence[Json]) -> list[str]:
+    """How far the jobs have come, a line each, and by what that is known."""
+    return ["", *(f"job      {job_line(job)}" for job in jobs)] if jobs else []
+
+
+def job_line(job: Json) -> str:
+    """How far one job has come."""
+    what = f"{job['job']} on {', '.join(job['devices'])}"
+    if job["source"] == "none":
+        return f"{what}: how far it is is not known: {job['why']}"
+    rate = f", {job['rate_per_s']:.4g} a second" if job["rate_per_s"] is not None else ""
+    why = f"; {job['why']}" if job["why"] else ""
+    return (
+        f"{what}: {job['units']:.1f} {job['unit']}s by {job['source']}{rate}, {format_duration(job['age_s'])} ago{why}"
+    )
 
 
 def of_kind(status: Json, kind: str) -> list[Json]:

@@ -155,6 +155,28 @@ def status() -> dict[str, Any]:
         "lease": {"until_s": 2.5},
         "mesh": None,
         "alarms": [],
+        "jobs": [
+            {
+                "job": "1000 python train.py 0a1b2c3d",
+                "devices": ["gpu0"],
+                "source": "beats",
+                "units": 1234.0,
+                "unit": "step",
+                "rate_per_s": 2.5,
+                "age_s": 0.05,
+                "why": None,
+            },
+            {
+                "job": "1001 serve 4d5e6f70",
+                "devices": ["gpu1"],
+                "source": "none",
+                "units": None,
+                "unit": None,
+                "rate_per_s": None,
+                "age_s": None,
+                "why": "it says nothing, and shows no rhythm",
+            },
+        ],
         "busy_cpus": reading(3.5, "CPUs", sensor="kernel cpu times", window_s=1.0),
         "devices": [
             device(0, reading(312.4, "W", sensor="nvml instant", window_s=0.025), reading(61, "°C")),

@@ -29,7 +29,7 @@ def escaped(text: str) -> str:
 @st.composite
 def lines(draw: st.DrawFn) -> str:
     if draw(st.integers(0, 4)) == 0:
-        return draw(st.sampled_from(["", "# HELP a something", "# TYPE a counter", "#", "# a 3"]))
+        return draw(st.sampled_from(["", "# HELP a something", "#", "# a 3"]))
     labels = draw(st.dictionaries(st.sampled_from(["le", "engine", "model_name", "x"]), TEXTS, max_size=3))
     escaped = {
         name: text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for name, text in labels.items()

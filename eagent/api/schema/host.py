@@ -141,6 +141,7 @@ def schemas() -> Json:
             "Why the knobs of one device stand where they stand.",
             device=text("gpu0, cpu1"),
             knobs=listed(ref("Knob"), "Each of its knobs"),
+            jobs=listed(ref("Job"), "What runs on it, and how far it is"),
         ),
         "Knob": made(
             "One knob; values are in `unit`, or texts.",
