@@ -1,7 +1,7 @@
 """Which processes on this host's GPUs are one job, what it is called, and whose job another process is of.
 
-The ranks of a job are begun by one launcher, and by that they are told from other jobs of the same user. What a shell
-begins is not one job: its children are told apart.
+The ranks of a job are begun by one launcher at one time, and by that they are told from other jobs of the same user.
+What a shell begins is not one job: its children are told apart.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from pathlib import PurePath
 from typing import Protocol
 
 from eagent.agent.holders import NOBODY
-from eagent.agent.lineage import Process
+from eagent.agent.lineage import TICK_NS, Process
 from eagent.model import Device, DeviceKind
 from eagent.progress.beats import cleaned
 from eagent.progress.jobs import Job, Key
 
 LOOK_NS = 1_000_000_000  # holders are looked for once a second
 GENERATIONS_MAX = 16
+TOGETHER_TICKS = 10_000_000_000 // TICK_NS  # ranks begin no farther apart, one to the next
 JOBS_OF_ONE_PROCESS = 16
 NAME_MAX = 40
 
@@ -53,6 +54,7 @@ class Jobs:
         self._jobs: tuple[Job, ...] = ()
         self._holders: dict[Process, Key] = {}
         self._names: dict[Key, str] = {}
+        self._launchers: dict[Key, Process | None] = {}
 
     def look(self, now_ns: int) -> tuple[Job, ...]:
         """The jobs at a monotonic time."""
@@ -100,7 +102,8 @@ class Jobs:
         for uid, inode in listeners(port):
             keys = [job.key for job in self._jobs if job.key[0] == uid]
             found = {key for process, key in self._holders.items() if key in keys and holds(process.identity[0], inode)}
-            found |= {key for key in keys if holds(key[1], inode)}
+            above = {key: launcher for key in keys if (launcher := self._launchers[key]) is not None}
+            found |= {key for key, launcher in above.items() if holds(launcher.identity[0], inode)}
             if found or len(keys) == 1:
                 return sorted(found) or keys
         return ()
@@ -111,37 +114,54 @@ class Jobs:
             found = self._holding.processes(device.uuid, now_ns) if device.kind is DeviceKind.GPU else None
             if found:
                 held[device.uuid] = found
-        self._holders = {process: self._key(process, now_ns) for found in held.values() for process in found}
+        self._holders = self._keys({process for found in held.values() for process in found}, now_ns)
         gpus: dict[Key, set[str]] = defaultdict(set)
         owners = {uuid: {self._holders[process] for process in found} for uuid, found in held.items()}
         for uuid, keys in owners.items():
             for key in keys:
                 gpus[key].add(uuid)
-        speakers = {key: min(process.identity[0] for process, of in self._holders.items() if of == key) for key in gpus}
-        self._names = {key: self._names.get(key) or self._name(key, speakers[key], now_ns) for key in gpus}
+        self._launchers = {key: self._launchers.get(key) for key in gpus}
+        self._names = {key: self._names.get(key) or self._name(key) for key in gpus}
         self._jobs = tuple(
             Job(key, self._names[key], frozenset(uuids), frozenset(uuid for uuid in uuids if len(owners[uuid]) > 1))
             for key, uuids in sorted(gpus.items())
         )
 
-    def _key(self, process: Process, now_ns: int) -> Key:
-        """That of the launcher, if it has one."""
+    def _keys(self, holders: Iterable[Process], now_ns: int) -> dict[Process, Key]:
+        """Each process's job; its key is that of the first of the job's processes."""
+        families: dict[Key, list[Process]] = defaultdict(list)
+        launchers: dict[Key, Process | None] = {}
+        for process in holders:
+            launcher = self._launcher(process, now_ns)
+            family = (process.uid, *(launcher or process).identity)
+            families[family].append(process)
+            launchers[family] = launcher
+        keys: dict[Process, Key] = {}
+        for family, processes in families.items():
+            before: Process | None = None
+            for process in sorted(processes, key=lambda each: each.identity[::-1]):
+                is_late = before is not None and process.identity[1] - before.identity[1] > TOGETHER_TICKS
+                begins = before is None or is_late
+                keys[process] = key = (process.uid, *process.identity) if begins or before is None else keys[before]
+                self._launchers[key] = launchers[family]
+                before = process
+        return keys
+
+    def _launcher(self, process: Process, now_ns: int) -> Process | None:
         parent = self._processes.look(process.parent, now_ns) if process.parent > 1 else None
-        if parent is not None and parent.identity in process.ancestors and not self._is_beginner(parent):
-            return (process.uid, *parent.identity)
-        return (process.uid, *process.identity)
+        if parent is None or parent.identity not in process.ancestors:
+            return None
+        command = self._processes.command(parent.identity[0])
+        is_beginner = not command or PurePath(command[0]).name.lstrip("-").rstrip(":") in BEGINNERS
+        return None if is_beginner else parent
 
-    def _is_beginner(self, process: Process) -> bool:
-        command = self._processes.command(process.identity[0])
-        return not command or PurePath(command[0]).name.lstrip("-").rstrip(":") in BEGINNERS
-
-    def _name(self, key: Key, holder: int, now_ns: int) -> str:
+    def _name(self, key: Key) -> str:
         """User and program for a person, and what tells its command line from others: that may hold secrets."""
         if key[0] == NOBODY:
             return "unknown"
-        launcher = self._processes.look(key[1], now_ns)
-        is_own = launcher is not None and launcher.identity == key[1:] and launcher.uid == key[0]
-        command = self._processes.command(key[1] if is_own else holder)
+        launcher = self._launchers[key]
+        is_own = launcher is not None and launcher.uid == key[0]
+        command = self._processes.command(launcher.identity[0] if launcher is not None and is_own else key[1])
         words = [PurePath(command[0]).name] if command else []
         first = command[2:3] if command[1:2] == ("-m",) else command[1:2]
         words += [PurePath(each).name for each in first if not each.startswith("-")]

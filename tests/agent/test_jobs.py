@@ -19,8 +19,9 @@ COMMANDS = {
     91: ("python3", "a.py"),
     92: ("python3", "a.py"),
 }
-PARENTS = {10: 1, 11: 10, 20: 10, 21: 20, 22: 20, 23: 21, 30: 10, 31: 30, 40: 1, 41: 40, 90: 1, 91: 90, 92: 90}
+PARENTS = {10: 1, 11: 10, 20: 10, 21: 20, 22: 20, 23: 21, 24: 20, 30: 10, 31: 30, 40: 1, 41: 40, 90: 1, 91: 90, 92: 90}
 SESSIONS = {40: 40, 41: 40, 91: 91, 92: 92}
+STARTS = {24: 24 + 10**6}
 USERS = {1: 0, 90: 0, 40: 1000, 41: 1000}
 
 
@@ -29,7 +30,9 @@ def process(pid: int) -> Process:
     at = pid
     while at := PARENTS.get(at, 0):
         above.append((at, at))
-    return Process((pid, pid), USERS.get(pid, 1000), frozenset(above), PARENTS.get(pid, 0), SESSIONS.get(pid, 10))
+    return Process(
+        (pid, STARTS.get(pid, pid)), USERS.get(pid, 1000), frozenset(above), PARENTS.get(pid, 0), SESSIONS.get(pid, 10)
+    )
 
 
 class World:
@@ -56,7 +59,7 @@ class World:
 def test_the_ranks_of_one_launcher_are_one_job_and_what_a_shell_began_is_not() -> None:
     found = World(gpu0=(21,), gpu1=(22,), gpu2=(30,)).jobs().look(S)
     assert [(job.key, job.uuids) for job in found] == [
-        ((1000, 20, 20), {"GPU-0", "GPU-1"}),
+        ((1000, 21, 21), {"GPU-0", "GPU-1"}),
         ((1000, 30, 30), {"GPU-2"}),
     ]
 
@@ -82,9 +85,9 @@ def test_two_jobs_on_a_gpu_share_it() -> None:
 def test_a_beat_is_of_the_job_that_its_process_is_in_or_has_begun() -> None:
     jobs = World(gpu0=(21,), gpu1=(22,), gpu2=(30,)).jobs()
     for pid in (20, 21, 22, 23):  # the launcher, the ranks, a worker of a rank
-        assert list(jobs.place(pid, 1000, S)) == [(1000, 20, 20)]
+        assert list(jobs.place(pid, 1000, S)) == [(1000, 21, 21)]
     assert list(jobs.place(31, 1000, S)) == [(1000, 30, 30)]
-    assert list(jobs.place(11, 1000, S)) == [(1000, 20, 20), (1000, 30, 30)], "`eagent beat` in the shell of both"
+    assert list(jobs.place(11, 1000, S)) == [(1000, 21, 21), (1000, 30, 30)], "`eagent beat` in the shell of both"
 
 
 def test_a_beat_of_another_session_user_or_nobody_is_of_no_job() -> None:
@@ -106,7 +109,12 @@ def test_who_listens_is_the_process_that_has_the_socket_or_the_only_job_of_its_u
         return [(1000, 777)]
 
     assert list(two.listening(8000, listeners, lambda pid, inode: pid == 30 and inode == 777)) == [(1000, 30, 30)]
-    assert list(two.listening(8000, listeners, lambda pid, _: pid == 20)) == [(1000, 20, 20)], "the launcher serves"
+    assert list(two.listening(8000, listeners, lambda pid, _: pid == 20)) == [(1000, 21, 21)], "the launcher serves"
     assert list(two.listening(8000, listeners, lambda *_: None)) == []
-    assert list(one.listening(8000, listeners, lambda *_: None)) == [(1000, 20, 20)]
+    assert list(one.listening(8000, listeners, lambda *_: None)) == [(1000, 21, 21)]
     assert list(one.listening(8000, lambda _: [(2000, 777)], lambda *_: None)) == []
+
+
+def test_what_a_launcher_begins_later_is_another_job() -> None:
+    found = World(gpu0=(21,), gpu1=(22,), gpu2=(24,)).jobs().look(S)
+    assert [job.uuids for job in found] == [{"GPU-0", "GPU-1"}, {"GPU-2"}]

@@ -99,6 +99,10 @@ class FakeJobs:
         self.go_on = asyncio.Event()
         self.go_on.set()
 
+    def beat(self, *asked: Any) -> dict[str, Any]:
+        self.asked.append(asked)
+        return {"counts": True}
+
     async def windows(self, *asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
         await self.go_on.wait()
@@ -218,3 +222,26 @@ def test_the_peer_is_the_one_who_connected_and_not_who_writes(tmp_path: Path) ->
         assert jobs.asked[0][0] == os.getpid()
 
     with_jobs(path, work)
+
+
+def test_a_beat_is_told_with_the_kernels_word_on_who_told_it(tmp_path: Path) -> None:
+    async def work(jobs: FakeJobs) -> None:
+        path = tmp_path / "ask.sock"
+        answer = await talk(path, request("/v1/beat", data=b'{"n": 512, "unit": "image", "name": "resnet"}'))
+        assert b'{"counts": true}' in answer or b'{"counts":true}' in answer
+        await talk(path, request("/v1/beat", data=b"{}"))
+        who = os.getpid(), os.getuid()
+        assert jobs.asked == [(*who, 512.0, "image", "resnet"), (*who, 1.0, "step", "")]
+
+    with_jobs(tmp_path / "ask.sock", work)
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b'{"n": -1}', b'{"n": NaN}', b'{"n": 1e300}', b'{"m": 1}', b'{"name": "a\\n"}']
+)
+def test_a_beat_that_is_none_is_refused_in_one_line(tmp_path: Path, data: bytes) -> None:
+    async def work(jobs: FakeJobs) -> None:
+        assert b" 400 " in await talk(tmp_path / "ask.sock", request("/v1/beat", data=data))
+        assert jobs.asked == []
+
+    with_jobs(tmp_path / "ask.sock", work)
