@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from eagent.config import PROC
+from eagent.paths import PROC
 
 LISTENING = "0A"
 LINES_MAX = 65_536

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from eagent.access import JOBS, of_jobs
-from eagent.api.body import Line, Number, read_fields, read_object, schema_of
+from eagent.api.body import Fields, Line, Number, read_fields, read_object, schema_of
 from eagent.api.gate import Gate, Rate
 from eagent.api.route import SEGMENT_MAX, Call, Reply, Route, Routes, no_body, reply_error, reply_json
 from eagent.api.schema import answers
@@ -69,7 +69,7 @@ WINDOWS = {
     "additionalProperties": False,
 }
 
-BEAT = {
+BEAT: Fields = {
     "n": Number("units", 1e15, zero=True, what="How many more units of work are done; else one", example=1),
     "unit": Line(16, what="What they are, such as token; else step", required=False),
     "name": Line(64, 0, "What the job is called, so that it is known again in its next run", required=False),
