@@ -1,0 +1,188 @@
+"""The least energy for the work that a job does, with no more of its time lost than the operator allows.
+
+A job that tells or shows how far it comes is tried at lower clocks, a little at a time: what it draws for each unit of
+work there, and how much longer that takes. It is left at the clock that costs the least energy within the bound on its
+whole time, the search included. How, and what that may cost, is in the room `search`.
+
+The knob is the ceiling of the SM clock, where that can't be written the power limit. All GPUs of a job get the same.
+Left alone are GPUs on which nothing tells how far it comes, and those that several jobs or processes share: a job may
+slow itself, and nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from eagent.model import DeviceKind, DeviceState, HostState, KnobName, Priority, Progress, Proposal
+from eagent.policy.goals import Goals
+from eagent.policy.search.curve import Curve
+from eagent.policy.search.job import Job, begin, step
+from eagent.policy.search.trial import SECOND_NS, Look
+
+NAME = "efficiency"
+GONE_NS = 60 * SECOND_NS  # a job that is not told of for so long has ended
+LIMIT_STEPS = 40  # of a power limit
+CURVES = 3  # of the phases of one job that are remembered for its next run
+KEPT_S = 30.0  # of work in a phase at least
+
+Curves = Mapping[str, tuple[Curve, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the policy knows of the past. Plain data."""
+
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    curves: Curves = field(default_factory=dict)  # of jobs that have ended, or from runs before; by the job's name
+    left_alone: Mapping[str, str] = field(default_factory=dict)  # per UUID: why
+
+
+@dataclass(frozen=True, slots=True)
+class _Team:
+    """A job and the GPUs that it runs on."""
+
+    progress: Progress
+    members: tuple[DeviceState, ...]
+    knob: KnobName
+    settings: tuple[float, ...]  # ascending; the last is the top
+
+
+def decide(
+    state: HostState, goals: Goals, now_ns: int, memory: Memory | None = None
+) -> tuple[list[Proposal], Memory]:
+    """A ceiling for the GPUs of each job that can be told about; and what is to be remembered."""
+    memory = memory or Memory()
+    left_alone = dict(_unknown(state))
+    jobs: dict[str, Job] = {}
+    proposals: list[Proposal] = []
+    for progress in state.progress:
+        members = _members(progress, state)
+        why, team = _team(progress, members, state, goals)
+        look = None if team is None else _look(team, now_ns)
+        if team is None or look is None:
+            left_alone |= {each.device.uuid: why or "the energy that it draws can't be read" for each in members}
+            continue
+        job = memory.jobs.get(progress.job)
+        job = _same(job, team, goals) or _begun(team, goals, memory.curves.get(progress.job, ()), now_ns)
+        held = all(_held(each, team, job.choice.setting) for each in members)
+        jobs[progress.job] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
+        proposals += _proposals(job, team)
+    return proposals, _remembered(memory, jobs, left_alone, now_ns)
+
+
+def _unknown(state: HostState) -> Iterator[tuple[str, str]]:
+    told = {uuid for progress in state.progress for uuid in progress.uuids}
+    for each in state.gpus:
+        busy = each.busy_share.ok and each.busy_share.value
+        if each.device.uuid not in told and busy:
+            yield each.device.uuid, "nothing tells how far what runs on it comes: its clocks are left alone"
+
+
+def _members(progress: Progress, state: HostState) -> tuple[DeviceState, ...]:
+    """The GPUs of a job, and those of all gangs that any of them belongs to."""
+    uuids = set(progress.uuids)
+    for gang in state.gangs:
+        if uuids & gang:
+            uuids |= gang
+    return tuple(each for each in state.gpus if each.device.uuid in uuids)
+
+
+def _team(
+    progress: Progress, members: Sequence[DeviceState], state: HostState, goals: Goals
+) -> tuple[str, _Team | None]:
+    """The GPUs of a job with their knob; else why they are left alone."""
+    if not members or not progress.uuids <= {each.device.uuid for each in members}:
+        return "not all GPUs of its job are known here: its clocks are left alone", None
+    uuids = {each.device.uuid for each in members}
+    if any(other.job != progress.job and other.uuids & uuids for other in state.progress):
+        return "several jobs share it, and one must not slow another: its clocks are left alone", None
+    for each in members:
+        if not each.compute_processes.ok or each.compute_processes.value is None:
+            return "nobody knows whether others share it: its clocks are left alone", None
+        if each.compute_processes.value > 1:
+            return "several processes share it, and one must not slow another: its clocks are left alone", None
+    if all(each.device.clock.writable and each.device.clocks_mhz for each in members):
+        return "", _Team(progress, tuple(members), KnobName.GPU_CLOCK, _clocks(members, goals))
+    if all(each.device.power_limit.writable for each in members):
+        return "", _Team(progress, tuple(members), KnobName.POWER_LIMIT, _limits(members))
+    return "neither clocks nor power limits can be set", None
+
+
+def _clocks(members: Sequence[DeviceState], goals: Goals) -> tuple[float, ...]:
+    """The ceilings that all of them have, none below the operator's floor; the top is what the site locks them to."""
+    shared = set(members[0].device.clocks_mhz).intersection(*(each.device.clocks_mhz for each in members))
+    top = min([float(each.device.clocks_mhz[-1]) for each in members] + [goals.clock_baseline_mhz or float("inf")])
+    floor = goals.efficiency.least_clock_mhz
+    return (*sorted(float(clock) for clock in shared if floor <= clock < top), top)
+
+
+def _limits(members: Sequence[DeviceState]) -> tuple[float, ...]:
+    low = max(each.device.min_limit_w for each in members)
+    top = min(
+        each.device.default_limit_w if each.prior_limit_w is None else each.prior_limit_w for each in members
+    )
+    step_w = (top - low) / LIMIT_STEPS
+    return (*(low + number * step_w for number in range(LIMIT_STEPS)), top) if step_w > 0 else (top,)
+
+
+def _look(team: _Team, now_ns: int) -> Look | None:
+    energy = [each.energy_j for each in team.members]
+    joules = [each.value for each in energy if each.ok and each.value is not None]
+    if len(joules) < len(energy):
+        return None
+    age_s = sum(each.age_s for each in energy) / len(energy)
+    return Look(team.progress.units, team.progress.at_ns, sum(joules), now_ns - round(age_s * SECOND_NS))
+
+
+def _held(state: DeviceState, team: _Team, setting: float) -> bool:
+    if team.knob is KnobName.GPU_CLOCK:
+        return state.clock_held
+    return state.limit_w.ok and state.limit_w.value is not None and state.limit_w.value <= setting + 0.5
+
+
+def _same(job: Job | None, team: _Team, goals: Goals) -> Job | None:
+    """The job as it was known; None: what is known does not speak about it any more."""
+    if job is None or job.top != team.settings[-1] or job.uuids != _uuids(team):
+        return None
+    return replace(job, bound=goals.efficiency.slowdown)
+
+
+def _begun(team: _Team, goals: Goals, known: Sequence[Curve], now_ns: int) -> Job:
+    progress, bound = team.progress, goals.efficiency.slowdown
+    return begin(progress.job, _uuids(team), progress.unit, team.settings[-1], bound, known, now_ns)
+
+
+def _uuids(team: _Team) -> frozenset[str]:
+    return frozenset(each.device.uuid for each in team.members)
+
+
+def _proposals(job: Job, team: _Team) -> list[Proposal]:
+    """None at the top: nothing is asked for there."""
+    if job.choice.setting >= job.top:
+        return []
+    high = max(job.choice.setting, team.settings[0])
+    reason = f"{job.name}: {job.choice.why}"
+    return [
+        Proposal(NAME, Priority.EFFICIENCY, each.device.uuid, team.knob, high, reason) for each in team.members
+    ]
+
+
+def _remembered(memory: Memory, jobs: Mapping[str, Job], left_alone: Mapping[str, str], now_ns: int) -> Memory:
+    """With jobs that were not told of this time, for a while, and the curves of those that have ended."""
+    curves = dict(memory.curves)
+    kept = dict(jobs)
+    for name, job in memory.jobs.items():
+        if name in jobs:
+            continue
+        if job.last is not None and now_ns - job.last.energy_ns < GONE_NS:
+            kept[name] = job
+        elif worth := learnt(job):
+            curves[name] = worth
+    return Memory(kept, curves, left_alone)
+
+
+def learnt(job: Job) -> tuple[Curve, ...]:
+    """What a next run of the job has use for: its phases with something tried below the top, the longest first."""
+    tried = [each for each in job.phases if len(each.curve.points) > 1 and each.held.seconds >= KEPT_S]
+    return tuple(each.curve for each in sorted(tried, key=lambda each: -each.held.seconds)[:CURVES])

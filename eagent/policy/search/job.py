@@ -1,0 +1,252 @@
+"""What is known of one job, and how it changes with each look at its counters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from eagent.policy.search.account import CAUTION, Account, Held
+from eagent.policy.search.curve import Curve
+from eagent.policy.search.phases import match, oddness, rescaled
+from eagent.policy.search.searcher import Choice, Stage, next_choice
+from eagent.policy.search.trial import BLOCK_S, LONGEST_S, MOST, SECOND_NS, WORDS, Block, Look, between
+
+SETTLE_NS = 2 * SECOND_NS  # from a word of ours until it is in force, and shows
+STALL_S, STALL_WORDS = 8.0, 6.0  # no word for so long, and for so many times the usual, is a stall
+UNKNOWN_BLOCKS = 2  # at the top, before a phase is known
+PHASES = 6
+WRITE_NS = SECOND_NS  # clocks are written no more often
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One thing that a job does, and what was done of it below the top in this run."""
+
+    curve: Curve
+    held: Held = field(default_factory=Held)
+    is_of_this_run: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job at one time. Plain data; `step` makes the next."""
+
+    name: str
+    uuids: frozenset[str]
+    unit: str
+    top: float
+    bound: float
+    choice: Choice
+    asked_ns: int  # when the setting in force changed last
+    chosen_ns: int  # when it was chosen last, changed or not
+    base_ns: int  # when the top was measured last
+    phases: tuple[Phase, ...] = ()
+    now: int | None = None  # which of them it is in; None: not known yet
+    account: Account = field(default_factory=Account)
+    last: Look | None = None
+    begin: Look | None = None  # of the block that is open
+    words: int = 0  # of the job since then
+    gap_s: float = 1.0  # usual time between two words
+    low: float = 0.0  # the lowest setting that may have been in force since `booked_ns`
+    booked_ns: int | None = None  # up to here the account is made
+    odd: tuple[tuple[int, Block], ...] = ()
+    strange: Curve | None = None  # what was measured at the top while no phase is known
+    in_force: float = 0.0
+    stalled: bool = False
+    said: str = ""  # what happened last, for a person
+    changes: int = 0
+
+    @property
+    def curve(self) -> Curve | None:
+        """That of the phase it is in."""
+        return None if self.now is None else self.phases[self.now].curve
+
+    def slack_s(self, now_ns: int) -> float:
+        """What may still be lost; what is not booked yet counts as lost as far as it can be."""
+        held = tuple(
+            (phase.held, phase.curve.base.rate, phase.curve.base_error)
+            for phase in self.phases
+            if phase.held.seconds and phase.curve.base is not None
+        )
+        pending_s = 0.0 if self.booked_ns is None else max(0, now_ns - self.booked_ns) / SECOND_NS
+        return self.account.lose(pending_s, self.lost_share()).slack_s(self.bound, held)
+
+    def lost_share(self) -> float:
+        """The most that is lost of time that is set against no work; all that the clock can cost where no phase is known."""
+        worst = 1 - self.low / self.top
+        curve = self.curve
+        if curve is None or curve.base is None or self.odd or worst <= 0:
+            return worst
+        longer, error = curve.slowdown(self.low, curve.fit())
+        likely = max(0.0, longer) + CAUTION * error
+        return min(worst, likely / (1 + likely))
+
+
+def begin(name: str, uuids: frozenset[str], unit: str, top: float, bound: float, known: Sequence[Curve], now_ns: int) -> Job:
+    """A job that has just been seen, with the curves of its runs before."""
+    phases = tuple(Phase(curve, is_of_this_run=False) for curve in known if curve.top == top and curve.base is not None)
+    why = "it has just been seen: its pace at full clock is measured first"
+    choice = Choice(top, Stage.BASE, 0.0, why)
+    return Job(name, uuids, unit, top, bound, choice, now_ns - SETTLE_NS, now_ns, now_ns, phases, low=top, in_force=top)
+
+
+def step(job: Job, look: Look, *, held: bool, settings: Sequence[float], now_ns: int) -> Job:
+    """The job after one more look.
+
+    Args:
+        job: As it was.
+        look: Its counters now.
+        held: Whether a ceiling of ours is in force on all of its GPUs.
+        settings: Those that there are, ascending, the last the top; none below the operator's floor.
+        now_ns: Monotonic time.
+    """
+    in_force = job.choice.setting if held or job.choice.setting == job.top else job.top
+    if in_force != job.in_force:
+        job = replace(_broken(job), in_force=in_force, low=min(job.low, in_force), asked_ns=now_ns)
+    elif in_force == job.top and job.choice.setting == job.top and job.booked_ns is None:
+        job = replace(job, booked_ns=look.at_ns)
+    job = _listen(job, look, now_ns)
+    return _choose(job, settings, now_ns)
+
+
+def _broken(job: Job) -> Job:
+    """With no block open: what was counted in it belongs to no setting."""
+    return replace(job, begin=None, words=0, odd=())
+
+
+def _listen(job: Job, look: Look, now_ns: int) -> Job:
+    before = job.last
+    if before is None or look.units < before.units or look.joules < before.joules or look.units > MOST:
+        return replace(_broken(job), last=look, booked_ns=job.booked_ns or look.at_ns)
+    is_word = look.at_ns > before.at_ns and look.units > before.units
+    if not is_word:
+        silent_s = (now_ns - before.at_ns) / SECOND_NS
+        if not job.stalled and silent_s > max(STALL_S, STALL_WORDS * job.gap_s):
+            job = replace(_broken(job), stalled=True, said=f"no progress for {silent_s:.0f} s")
+        return job
+    if job.stalled:
+        return replace(_booked(job, look), stalled=False, last=look, begin=look, odd=())
+    gap_s = (look.at_ns - before.at_ns) / SECOND_NS
+    job = replace(job, last=look, gap_s=0.9 * job.gap_s + 0.1 * min(gap_s, 60.0))
+    if job.begin is None:
+        settled = look.at_ns >= job.asked_ns + SETTLE_NS
+        return replace(_booked(job, look), begin=look, words=0, low=job.in_force) if settled else job
+    job = replace(job, words=job.words + 1)
+    seconds = (look.at_ns - job.begin.at_ns) / SECOND_NS
+    if not ((seconds >= BLOCK_S and job.words >= WORDS) or seconds >= LONGEST_S):
+        return job
+    block = between(job.begin, look)
+    if block is None:
+        return replace(_booked(job, look), begin=look, words=0)
+    return replace(_block(job, block, look, now_ns), begin=look, words=0)
+
+
+def _booked(job: Job, look: Look) -> Job:
+    """With the time up to a look booked as lost, as far as it may be, or as free."""
+    since_s = 0.0 if job.booked_ns is None else max(0, look.at_ns - job.booked_ns) / SECOND_NS
+    account = job.account.free(since_s) if job.low >= job.top else job.account.lose(since_s, job.lost_share())
+    return replace(job, account=account, booked_ns=look.at_ns, low=job.in_force)
+
+
+def _block(job: Job, block: Block, look: Look, now_ns: int) -> Job:
+    if job.now is None:
+        return _unknown(_booked(job, look), block, now_ns)
+    phase = job.phases[job.now]
+    side, sure = oddness(phase.curve, job.in_force, block)
+    if side:
+        odd = (*job.odd, (side, block))
+        if sure or (len(odd) > 1 and odd[-2][0] == side):
+            return _changed(_booked(replace(job, odd=odd), look), [each for _, each in odd])
+        return replace(job, odd=odd)  # not booked: the next block tells what it was
+    if job.odd:
+        job = _booked(replace(job, odd=()), replace(look, at_ns=look.at_ns - round(block.seconds * SECOND_NS)))
+    curve = phase.curve.add(job.in_force, block)
+    if job.in_force == job.top:
+        job = replace(_booked(job, look), base_ns=now_ns)
+        phase = replace(phase, curve=curve, is_of_this_run=True)
+    else:
+        held = Held(phase.held.seconds + block.seconds, phase.held.units + block.units)
+        phase = replace(phase, curve=curve, held=held)
+        job = replace(job, booked_ns=look.at_ns, low=job.in_force)
+    phases = list(job.phases)
+    phases[job.now] = phase
+    return replace(job, phases=tuple(phases))
+
+
+def _changed(job: Job, odd: Sequence[Block]) -> Job:
+    """In another phase: what was odd is the first that is known of it, if it was at the top."""
+    strange = Curve(job.top)
+    if job.in_force == job.top:
+        for block in odd[-1:]:
+            strange = strange.add(job.top, block)
+    said = "it does something else than before: back at full clock"
+    return replace(job, now=None, odd=(), strange=strange, said=said, changes=job.changes + 1)
+
+
+def _unknown(job: Job, block: Block, now_ns: int) -> Job:
+    if job.in_force != job.top:
+        return job
+    strange = job.strange or Curve(job.top)
+    if strange.base is not None and oddness(strange, job.top, block)[1]:
+        strange = Curve(job.top)
+    strange = strange.add(job.top, block)
+    base = strange.base
+    assert base is not None
+    if base.blocks < UNKNOWN_BLOCKS:
+        return replace(job, strange=strange)
+    phases = list(job.phases)
+    place = match([phase.curve for phase in phases], base)
+    if place is None:
+        phases.append(Phase(strange))
+        if len(phases) > PHASES:
+            spare = next((i for i, each in enumerate(phases) if not each.held.seconds), None)
+            if spare is None or spare == len(phases) - 1:
+                return replace(job, strange=None, said=f"it has done more than {PHASES} different things: it is left alone")
+            del phases[spare]
+        place = len(phases) - 1
+        said = "it does what has not been measured yet"
+    else:
+        known = phases[place]
+        if not known.is_of_this_run:
+            phases[place] = replace(known, curve=rescaled(known.curve, base), is_of_this_run=True)
+        said = "it does what was measured before"
+    return replace(job, phases=tuple(phases), now=place, strange=None, base_ns=now_ns, said=said)
+
+
+def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
+    """Look whether another setting is due, and choose it."""
+    if now_ns - job.asked_ns < WRITE_NS:
+        return job
+    if job.stalled or job.now is None or job.curve is None:
+        why = job.said or "its pace at full clock is measured first"
+        return _asked(job, Choice(job.top, Stage.SAFE, 0.0, why), now_ns)
+    choice, curve, slack_s = job.choice, job.curve, job.slack_s(now_ns)
+    point = curve.at(choice.setting)
+    in_trial_s = (now_ns - job.chosen_ns) / SECOND_NS
+    floored = choice.setting < settings[0]
+    if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < choice.for_s + SETTLE_NS / SECOND_NS:
+        return job
+    if choice.setting == job.top and (in_trial_s < choice.for_s or point is None):
+        return job
+    age_s = (now_ns - job.base_ns) / SECOND_NS
+    return _asked(job, next_choice(curve, choice.setting, settings, job.bound, slack_s, age_s, job.unit), now_ns)
+
+
+def _asked(job: Job, choice: Choice, now_ns: int) -> Job:
+    if choice.setting == job.choice.setting:
+        return replace(job, choice=choice, chosen_ns=now_ns)
+    job = _broken(_left(job))
+    return replace(job, choice=choice, asked_ns=now_ns, chosen_ns=now_ns, low=min(job.low, choice.setting))
+
+
+def _left(job: Job) -> Job:
+    """With what was done in the block that is open: it is too short to be measured by, and counts."""
+    block = None if job.begin is None or job.last is None else between(job.begin, job.last)
+    if job.last is None or job.booked_ns is None or block is None or job.odd:
+        return job
+    if job.in_force == job.top or job.now is None:
+        return _booked(job, job.last)
+    phase = job.phases[job.now]
+    phase = replace(phase, held=Held(phase.held.seconds + block.seconds, phase.held.units + block.units))
+    phases = (*job.phases[: job.now], phase, *job.phases[job.now + 1 :])
+    return replace(job, phases=phases, booked_ns=job.last.at_ns, low=job.in_force)

@@ -1,0 +1,141 @@
+"""What is tried next, and why: down the curve in steps that the account can pay, to the least energy that it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from eagent.policy.search.account import CAUTION
+from eagent.policy.search.curve import Curve, Fit
+
+BASE_S, BASE_MOST_S = 20.0, 90.0  # of work at the top before anything is tried: by its noise
+BASE_PART = 0.10  # of the bound: a standard error so small is good enough to begin with ...
+BASE_FINE = 0.05  # ... and so small for good
+POOR = 0.45  # of the bound: a standard error above leaves nothing to spend
+AROUND_S = 6.0  # before and after a trial: what a setting costs that is not measured there
+TRIAL_S = 12.0  # of work at a setting, before it is judged
+JUDGED_S = 30.0  # of work at a setting, before it is judged less often
+HOLD_S = 30.0
+AGAIN_S, AGAIN_FINE_S = 240.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
+AGAIN_FOR_S, AGAIN_FINE_FOR_S = 20.0, 10.0
+STEP = 0.88  # of the lowest setting measured: how far down the next may be
+FIRST = 0.93
+SPEND = 0.7  # of what may be lost: how much one trial may cost
+RESERVE_S = 30.0  # times the bound: what is kept to pay for what is not booked yet
+HORIZON_S = 300.0  # in which what may be lost is spent
+WORTH = 0.002  # of the energy: less is not worth a change
+
+
+class Stage(StrEnum):
+    """What a job's setting is for."""
+
+    BASE = "base"  # the rate at the top is measured
+    TRIAL = "trial"
+    HOLD = "hold"
+    SAFE = "safe"  # the top, for want of anything better
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A setting, what for, how long until the next choice, and why, for a person."""
+
+    setting: float
+    stage: Stage
+    for_s: float
+    why: str
+
+
+def base_first(curve: Curve, bound: float, unit: str) -> Choice | None:
+    """Whether the top is to be measured (on) before anything else; None: it is known well enough to begin."""
+    seconds = 0.0 if curve.base is None else curve.base.seconds
+    if seconds >= BASE_S and (curve.base_error <= BASE_PART * bound or seconds >= BASE_MOST_S):
+        return None
+    return Choice(curve.top, Stage.BASE, 0.0, f"its pace at full clock is measured first, in {unit}s a second")
+
+
+def next_choice(
+    curve: Curve, now: float, settings: Sequence[float], bound: float, slack_s: float, base_age_s: float, unit: str
+) -> Choice:
+    """The next setting.
+
+    Args:
+        curve: What is known of the phase.
+        now: The setting that stands.
+        settings: Those that there are, ascending, none below the operator's floor; the last is the top.
+        bound: The share of time that may be lost.
+        slack_s: What may be lost now.
+        base_age_s: How long ago the top was measured.
+        unit: What the job counts.
+    """
+    first = base_first(curve, bound, unit)
+    if first is not None:
+        return first
+    if curve.base_error > POOR * bound:
+        why = f"how fast it goes varies too much to tell {bound:.1%}: +-{curve.base_error:.1%} so far"
+        return Choice(curve.top, Stage.BASE, AGAIN_FOR_S, why)
+    if slack_s <= 0:
+        return Choice(curve.top, Stage.SAFE, TRIAL_S, f"{-slack_s:.1f} s more than the bound allows are to be made up")
+    fine = curve.base_error <= BASE_FINE * bound
+    if base_age_s > (AGAIN_FINE_S if fine else AGAIN_S):
+        for_s = AGAIN_FINE_FOR_S if fine else AGAIN_FOR_S
+        return Choice(curve.top, Stage.BASE, for_s, "its pace at full clock is measured again")
+    fit = curve.fit()
+    allowed = _allowed(bound - CAUTION * curve.base_error, bound, slack_s)
+    low = max(settings[0], fit.floor)
+    near = [each for each in settings if each >= max(low, STEP * curve.lowest) and each < curve.top]
+    if curve.lowest == curve.top:
+        near = [each for each in settings if FIRST * curve.top <= each < curve.top]
+    wanted = _best(curve, fit, near, now, allowed)
+    if wanted < curve.lowest:
+        probe = _probe(curve, fit, [each for each in near if wanted <= each < curve.lowest], slack_s)
+        if probe is not None:
+            return probe
+        wanted = _best(curve, fit, [each for each in near if each >= curve.lowest], now, allowed)
+        if wanted == curve.top:
+            return Choice(curve.top, Stage.SAFE, TRIAL_S, f"time for a trial is earned first: {slack_s:.1f} s so far")
+    if wanted == curve.top:
+        return Choice(curve.top, Stage.SAFE, HOLD_S, f"nothing lower costs less time than {allowed:.1%} and saves")
+    return _hold(curve, fit, wanted, allowed)
+
+
+def _allowed(steady: float, bound: float, slack_s: float) -> float:
+    """The slowdown of a setting that may be held now: less while little is earned, more while there is some to spend."""
+    reserve_s = RESERVE_S * bound
+    return steady * min(1.0, slack_s / reserve_s) + max(0.0, slack_s - reserve_s) / HORIZON_S
+
+
+def _best(curve: Curve, fit: Fit, near: Sequence[float], now: float, allowed: float) -> float:
+    """The setting with the least energy of those that cost no more time than is allowed; the top if none does."""
+    best, best_energy = curve.top, 1.0
+    is_first = curve.lowest == curve.top
+    for each in near:
+        energy = curve.energy(each, fit) - (WORTH if each == now else 0.0)
+        if energy < best_energy and (is_first or curve.slowdown(each, fit)[0] <= allowed):
+            best, best_energy = each, energy
+    return best
+
+
+def _hold(curve: Curve, fit: Fit, best: float, allowed: float) -> Choice:
+    point = curve.at(best)
+    longer, error = curve.slowdown(best, fit)
+    saves = 1 - curve.energy(best, fit)
+    why = (
+        f"it saves {saves:.1%} of the energy for each unit and takes {longer:.1%} +-{error:.1%} longer, "
+        f"{allowed:.1%} may be"
+    )
+    if point is None or point.seconds < JUDGED_S:
+        return Choice(best, Stage.TRIAL, TRIAL_S, why)
+    return Choice(best, Stage.HOLD, HOLD_S, why)
+
+
+def _probe(curve: Curve, fit: Fit, near: Sequence[float], slack_s: float) -> Choice | None:
+    """The lowest of some settings that the account can pay for, whatever comes of it; None: none that is worth it."""
+    least = (near[0] + min(curve.lowest, curve.top)) / 2
+    for each in near:
+        longer, error = curve.slowdown(each, fit)
+        worst = min(curve.top / each - 1, max(0.0, longer) + CAUTION * error)
+        cost_s = (TRIAL_S + AROUND_S) * worst / (1 + worst)
+        if each <= least and cost_s <= SPEND * slack_s:
+            return Choice(each, Stage.TRIAL, TRIAL_S, f"not tried yet; it may cost {cost_s:.1f} of {slack_s:.1f} s")
+    return None
