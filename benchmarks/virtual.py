@@ -20,7 +20,7 @@ from eagent.agent.warden import Warden as Client
 from eagent.config import Config
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
-from eagent.model import Budget
+from eagent.model import Budget, Progress
 from eagent.policy.goals import Goals
 from eagent.sim import host as simulated
 from eagent.sim import sysfs
@@ -114,6 +114,7 @@ class Governed(Ungoverned):
         psutil.PROCFS_PATH = str(self.made.procfs)
         ring = self.made.run / "ring"
         self._cpus = cpus
+        self._progress: Callable[[int], tuple[Progress, ...]] = lambda _: ()
         ramp_mw_per_s = round(config.ramp_w_per_s * 1000) if config else 0
         library = str(self.made.lib / "libnvidia-ml.so.1")
         self._loop = Loop(library, str(ring), round(PERIOD_S * 1000), True, ramp_mw_per_s)
@@ -124,9 +125,18 @@ class Governed(Ungoverned):
         )
         self._client = Direct(self.warden)
         self.governor = Governor(
-            self._client, Feed(lambda: RingReader(ring)), config or Config(), goals, busy_cpus=Processors().busy
+            self._client,
+            Feed(lambda: RingReader(ring)),
+            config or Config(),
+            goals,
+            busy_cpus=Processors().busy,
+            progress=lambda now_ns: self._progress(now_ns),
         )
         self._asyncio = asyncio.new_event_loop()
+
+    def tell(self, progress: Callable[[int], tuple[Progress, ...]]) -> None:
+        """Have the agent told how far jobs have come, at a monotonic time."""
+        self._progress = progress
 
     def set_budget(self, envelope_w: float, safe_w: float) -> None:
         """Put the GPUs under a budget."""

@@ -88,6 +88,9 @@ class Config:
     mode_cpu: str = "observe"
     cpu_slowdown: float = 0.03
     cpu_safe_cap_w: float | None = None
+    mode_efficiency: str = "observe"
+    efficiency_slowdown: float = 0.02
+    efficiency_least_clock_mhz: int = 0
     mode_sleep: str = "observe"
     sleep_after_s: float = 600.0
     sleep_cpus: float = 1.0
@@ -130,6 +133,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "idle_consent": Devices(),
         "mode_cpu": Mode(),
         "cpu_slowdown": Number(0, 0.2, "of the time that work takes"),
+        "mode_efficiency": Mode(),
+        "efficiency_slowdown": Number(0, 0.5, "of the time that a job takes"),
+        "efficiency_least_clock_mhz": Number(0, 10_000, "MHz", whole=True),
         "mode_sleep": Mode(),
         "sleep_after_s": Number(1, 86_400, "seconds"),
         "sleep_cpus": Number(0, 1024, "CPUs"),

@@ -182,6 +182,11 @@ class Paths(NamedTuple):
         return self.state / "audit/power"
 
     @property
+    def curves(self) -> Path:
+        """What the agent has learnt of jobs, for their next runs: its own."""
+        return self.state / "curves.sqlite"
+
+    @property
     def halt(self) -> Path:
         """While this file is there, no policy acts but the budget's. Its text says why."""
         return self.state / "halt"

@@ -2,9 +2,10 @@
 
     python -m benchmarks.efficiency.fit FOLDER        FOLDER as `make calibrate` takes it
 
-Each line is a load on the plant that stands for a measured job: how active it keeps the board, what share of its time
-follows the clock, and how long a step of it takes. V100 and A40 jobs are fitted to all of their power limits, A100 loads
-to their runs under clock locks. A step of a job is a batch, and an epoch has as many as its data set has examples for.
+Each line is a load on the plant that stands for a measured job: how active it keeps the board, what share of its
+time follows the clock, and how long a step of it takes. V100 and A40 jobs are fitted to all of their power limits,
+A100 loads to their runs under clock locks. A step of a job is a batch, and an epoch has as many as its data set has
+examples for.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ CLOCKS, LIMITS = 40, 16  # settings between that and the top
 class Known:
     """A load's truth: at the top, and what each slowdown can save at best."""
 
-    pace: float  # work a second at the top
+    seconds: float  # for which it was looked at
+    work_s: float  # done in them at the top
     joules: float  # for each second of work, at the top
     slowdowns: tuple[float, ...]  # ascending, the corners of the hull ...
     savings: tuple[float, ...]  # ... and what they save
@@ -65,10 +66,12 @@ def know(jobs: Sequence[Job], seconds: float) -> list[Known]:
             path = Path(directory) / f"plant{first}"
             seen += _host(path, jobs[0].gpu_model, runs[first : first + GPUS], seconds)
     size = len(tried)
-    return [_known(seen[place : place + size]) for place in range(0, len(seen), size)]
+    return [_known(seen[place : place + size], seconds) for place in range(0, len(seen), size)]
 
 
-def _host(path: Path, gpu_model: str, runs: Sequence[tuple[Load, Setting]], seconds: float) -> list[tuple[float, float]]:
+def _host(
+    path: Path, gpu_model: str, runs: Sequence[tuple[Load, Setting]], seconds: float
+) -> list[tuple[float, float]]:
     """Joules and work of each."""
     numbers = model.load(gpu_model)
     create(path, numbers, gpus=len(runs))
@@ -86,7 +89,7 @@ def _host(path: Path, gpu_model: str, runs: Sequence[tuple[Load, Setting]], seco
     return found
 
 
-def _known(seen: Sequence[tuple[float, float]]) -> Known:
+def _known(seen: Sequence[tuple[float, float]], seconds: float) -> Known:
     joules, work = seen[0]
     each_j = joules / work
     points = sorted((work / its_work - 1, 1 - its_joules / its_work / each_j) for its_joules, its_work in seen)
@@ -97,7 +100,7 @@ def _known(seen: Sequence[tuple[float, float]]) -> Known:
         while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], (slow, saved)):
             hull.pop()
         hull.append((slow, saved))
-    return Known(work, each_j, tuple(slow for slow, _ in hull), tuple(saved for _, saved in hull))
+    return Known(seconds, work, each_j, tuple(slow for slow, _ in hull), tuple(saved for _, saved in hull))
 
 
 def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:

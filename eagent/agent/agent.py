@@ -22,6 +22,7 @@ from eagent.agent.warden import UNTOLD, Told
 from eagent.config import Config
 from eagent.errors import InputError, NotFoundError, RefusedError, UnavailableError
 from eagent.model import Budget, Device, DeviceKind, KnobName
+from eagent.policy import efficiency
 from eagent.policy.goals import Pin
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Agent:
         state = next(each for each in governor.state.devices if each.device.uuid == uuid)
         told, inferred = self._told().get(uuid, UNTOLD), governor.inferred.get(uuid)
         jobs = [job for job in self._jobs(now_ns) if state.device.label in job["devices"]]
-        return {**explanation(state, told, governor.plan, governor.budget, now_ns, inferred), "jobs": jobs}
+        made = explanation(state, told, governor.plan, governor.budget, now_ns, inferred)
+        return {**made, "jobs": jobs, "efficiency": efficiency.told(governor.thrift, uuid, now_ns)}
 
     def plan(self) -> Json:
         """What every policy asks for, whether it acts or only observes."""

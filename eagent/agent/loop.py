@@ -18,6 +18,7 @@ from eagent.agent.warden import UNTOLD, Backoff, Hello, Told
 from eagent.config import Config
 from eagent.errors import EagentError
 from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Progress, Proposal, Reading
+from eagent.policy import efficiency
 from eagent.policy.goals import Goals, Hint, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
@@ -39,6 +40,7 @@ def modes(config: Config) -> dict[str, str]:
         "hint": config.mode_hint,
         "idle": config.mode_idle,
         "cpu": config.mode_cpu,
+        "efficiency": config.mode_efficiency,
         "sleep": config.mode_sleep,
     }
 
@@ -59,6 +61,7 @@ class Governor:
         busy_cpus: Callable[[int], Reading] = lambda _: NEVER,
         frequencies: Callable[[int], Mapping[str, Reading]] = lambda _: {},
         progress: Callable[[int], tuple[Progress, ...]] = lambda _: (),
+        curves: efficiency.Curves | None = None,
         tap: Tap | None = None,
     ) -> None:
         """A governor that knows nothing yet.
@@ -72,12 +75,14 @@ class Governor:
             busy_cpus: Tells how many CPUs are busy, at a monotonic time.
             frequencies: Tells how fast the CPUs of each package run, by its UUID, at a monotonic time.
             progress: Tells how far the jobs of this host have come, at a monotonic time.
+            curves: What was learnt of jobs in their runs before.
             tap: Gets all that is drained from the ring, too.
         """
         self.halted: str | None = None
         self.proposals: list[Proposal] = []  # of all policies, those that only observe included
         self._halted = halted
         self._policies = Policies()
+        self._policies.remember(efficiency.NAME, efficiency.Memory(curves=curves or {}))
         self.warden = warden
         self.hello: Hello | None = None
         self.told: Mapping[str, Told] = {}  # per UUID, what the warden said last
@@ -96,7 +101,14 @@ class Governor:
         self._config = config
         goals = goals or Goals()
         feeding = replace(goals.feeding, slowdown=config.cpu_slowdown)
-        self._goals = replace(goals, feeding=feeding, clock_baseline_mhz=config.gpu_clock_baseline_mhz)
+        thrift = replace(
+            goals.efficiency,
+            slowdown=config.efficiency_slowdown,
+            least_clock_mhz=float(config.efficiency_least_clock_mhz),
+        )
+        self._goals = replace(
+            goals, feeding=feeding, efficiency=thrift, clock_baseline_mhz=config.gpu_clock_baseline_mhz
+        )
         self._modes = modes(config)
         self._busy_cpus = busy_cpus
         self._busy = NEVER
@@ -124,6 +136,12 @@ class Governor:
     def devices(self) -> tuple[Device, ...]:
         """The devices of this host, in the warden's order; none before its first hello."""
         return self._fold.devices
+
+    @property
+    def thrift(self) -> efficiency.Memory:
+        """What the efficiency policy knows."""
+        memory: efficiency.Memory = self._policies.memory(efficiency.NAME)
+        return memory
 
     @property
     def alarms(self) -> list[str]:

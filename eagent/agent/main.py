@@ -40,6 +40,7 @@ from eagent.progress.beats import Beats
 from eagent.telemetry._ring import RingReader
 
 if TYPE_CHECKING:
+    from eagent.agent.curves import CurveStore
     from eagent.agent.member import Member
 
 log = logging.getLogger("eagent.agent")
@@ -107,6 +108,7 @@ async def _run(
     windows = Windows(lineage, time.monotonic_ns, shift_ns=clock_offset_ns())
     running = Running(windows.holders, lineage, lambda: governor.devices)
     progressing = Progressing(running, Beats(running.place), time.monotonic_ns, others=[windows])
+    curves = _curves(config, paths)
     governor = Governor(
         Warden(paths.warden_socket),
         Feed(lambda: RingReader(paths.ring)),
@@ -115,6 +117,7 @@ async def _run(
         busy_cpus=Processors().busy,
         frequencies=frequencies.look,
         progress=progressing.look,
+        curves=None if curves is None else curves.load(),
         tap=progressing,
     )
     followers = Followers(config.metrics, running, lambda: governor.devices, time.monotonic_ns)
@@ -159,6 +162,8 @@ async def _run(
 
         def turned() -> None:
             notifier.beat(time.monotonic_ns(), _status(governor))
+            if curves is not None:
+                curves.follow(governor.thrift)
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -175,6 +180,8 @@ async def _run(
     finally:
         if successor.follows:
             successor.leave(governor.pins.values())
+        if curves is not None:
+            curves.close(governor.thrift)
         await governor.close(release=not successor.follows)
 
 
@@ -207,6 +214,15 @@ def _hear_beats(beats: Beats, paths: Paths) -> BeatSocket:
     except EagentError as problem:
         log.warning("%s", problem)
     return listener
+
+
+def _curves(config: Config, paths: Paths) -> CurveStore | None:
+    """What is known of jobs, where anything can be learnt of them; without, no database is loaded."""
+    if config.mode_efficiency != "act":
+        return None
+    from eagent.agent.curves import CurveStore
+
+    return CurveStore(paths.curves)
 
 
 def _member(governor: Governor, config: Config, paths: Paths) -> Member | None:

@@ -52,7 +52,32 @@ def sentences(explanation: Json) -> list[str]:
         lines += [f"    {_proposal(loser, knob)}; {loser['fate']}" for loser in knob["losers"]]
         if knob["note"]:
             lines.append(f"    note: {knob['note']}")
-    return lines
+    return lines + _efficiency(explanation.get("efficiency"))
+
+
+def _efficiency(known: Json | None) -> list[str]:
+    """What the efficiency policy knows of the job: what was tried, what came of it, what may be lost, what is next."""
+    if known is None:
+        return []
+    if known["left_alone"] is not None:
+        return [f"  efficiency: {known['left_alone']}"]
+    unit = known["setting_unit"]
+    observed = "" if known["in_force"] else ", which is not in force"
+    lines = [
+        f"  efficiency: {known['job']}: may take {known['bound']:.1%} longer in all, {known['slack_s']:.1f} s to spend",
+        f"    {known['stage']} at {known['setting']:g} {unit}{observed}, {known['next_s']:.0f} s more: {known['why']}",
+    ]
+    if known["happened"]:
+        lines.append(f"    {known['happened']} (phase {known['phase']} of {known['phases']} known)")
+    return lines + [_point(point, unit, known["unit"]) for point in known["curve"]]
+
+
+def _point(point: Json, setting_unit: str, unit: str) -> str:
+    return (
+        f"    {point['setting']:g} {setting_unit}: {point['rate']:.4g} {unit}s/s at {format_watts(point['power_w'])}, "
+        f"{point['slowdown']:+.1%} +-{point['slowdown_error']:.1%} of time, energy {point['energy']:.1%} "
+        f"+-{point['energy_error']:.1%}, over {point['seconds']:.0f} s"
+    )
 
 
 def _now(knob: Json) -> str:

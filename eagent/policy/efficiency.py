@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from eagent.model import DeviceKind, DeviceState, HostState, KnobName, Priority, Progress, Proposal
+from eagent.model import DeviceState, HostState, KnobName, Priority, Progress, Proposal
 from eagent.policy.goals import Goals
+from eagent.policy.search import telling
 from eagent.policy.search.curve import Curve
-from eagent.policy.search.job import Job, begin, step
+from eagent.policy.search.job import Job, Subject, begin, step
 from eagent.policy.search.trial import SECOND_NS, Look
 
 NAME = "efficiency"
@@ -34,7 +36,7 @@ class Memory:
     """What the policy knows of the past. Plain data."""
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
-    curves: Curves = field(default_factory=dict)  # of jobs that have ended, or from runs before; by the job's name
+    curves: Curves = field(default_factory=dict)  # of jobs that have ended, or from runs before; by their signature
     left_alone: Mapping[str, str] = field(default_factory=dict)  # per UUID: why
 
 
@@ -48,9 +50,7 @@ class _Team:
     settings: tuple[float, ...]  # ascending; the last is the top
 
 
-def decide(
-    state: HostState, goals: Goals, now_ns: int, memory: Memory | None = None
-) -> tuple[list[Proposal], Memory]:
+def decide(state: HostState, goals: Goals, now_ns: int, memory: Memory | None = None) -> tuple[list[Proposal], Memory]:
     """A ceiling for the GPUs of each job that can be told about; and what is to be remembered."""
     memory = memory or Memory()
     left_alone = dict(_unknown(state))
@@ -63,8 +63,8 @@ def decide(
         if team is None or look is None:
             left_alone |= {each.device.uuid: why or "the energy that it draws can't be read" for each in members}
             continue
-        job = memory.jobs.get(progress.job)
-        job = _same(job, team, goals) or _begun(team, goals, memory.curves.get(progress.job, ()), now_ns)
+        before = memory.jobs.get(progress.job)
+        job = _same(before, team, look, goals) or _begun(team, goals, before, memory.curves, now_ns)
         held = all(_held(each, team, job.choice.setting) for each in members)
         jobs[progress.job] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
         proposals += _proposals(job, team)
@@ -119,9 +119,7 @@ def _clocks(members: Sequence[DeviceState], goals: Goals) -> tuple[float, ...]:
 
 def _limits(members: Sequence[DeviceState]) -> tuple[float, ...]:
     low = max(each.device.min_limit_w for each in members)
-    top = min(
-        each.device.default_limit_w if each.prior_limit_w is None else each.prior_limit_w for each in members
-    )
+    top = min(each.device.default_limit_w if each.prior_limit_w is None else each.prior_limit_w for each in members)
     step_w = (top - low) / LIMIT_STEPS
     return (*(low + number * step_w for number in range(LIMIT_STEPS)), top) if step_w > 0 else (top,)
 
@@ -141,20 +139,26 @@ def _held(state: DeviceState, team: _Team, setting: float) -> bool:
     return state.limit_w.ok and state.limit_w.value is not None and state.limit_w.value <= setting + 0.5
 
 
-def _same(job: Job | None, team: _Team, goals: Goals) -> Job | None:
-    """The job as it was known; None: what is known does not speak about it any more."""
-    if job is None or job.top != team.settings[-1] or job.uuids != _uuids(team):
+def _same(job: Job | None, team: _Team, look: Look, goals: Goals) -> Job | None:
+    """The job as it was known; None: it is another run, or one that what is known does not speak about any more."""
+    if job is None or job.top != team.settings[-1] or job.subject != _subject(team):
+        return None
+    if job.last is not None and look.units < job.last.units:
         return None
     return replace(job, bound=goals.efficiency.slowdown)
 
 
-def _begun(team: _Team, goals: Goals, known: Sequence[Curve], now_ns: int) -> Job:
-    progress, bound = team.progress, goals.efficiency.slowdown
-    return begin(progress.job, _uuids(team), progress.unit, team.settings[-1], bound, known, now_ns)
+def _begun(team: _Team, goals: Goals, before: Job | None, curves: Curves, now_ns: int) -> Job:
+    subject = _subject(team)
+    known = () if before is None or before.subject.signature != subject.signature else learnt(before)
+    known = known or curves.get(subject.signature, ())
+    return begin(subject, team.settings[-1], goals.efficiency.slowdown, known, now_ns)
 
 
-def _uuids(team: _Team) -> frozenset[str]:
-    return frozenset(each.device.uuid for each in team.members)
+def _subject(team: _Team) -> Subject:
+    uuids = frozenset(each.device.uuid for each in team.members)
+    signature = f"{team.progress.job} on {len(uuids)} x {team.members[0].device.name}"
+    return Subject(team.progress.job, signature, uuids, team.knob, team.progress.unit)
 
 
 def _proposals(job: Job, team: _Team) -> list[Proposal]:
@@ -162,27 +166,41 @@ def _proposals(job: Job, team: _Team) -> list[Proposal]:
     if job.choice.setting >= job.top:
         return []
     high = max(job.choice.setting, team.settings[0])
-    reason = f"{job.name}: {job.choice.why}"
-    return [
-        Proposal(NAME, Priority.EFFICIENCY, each.device.uuid, team.knob, high, reason) for each in team.members
-    ]
+    reason = f"{job.subject.name}: {job.choice.why}"
+    return [Proposal(NAME, Priority.EFFICIENCY, each.device.uuid, team.knob, high, reason) for each in team.members]
 
 
 def _remembered(memory: Memory, jobs: Mapping[str, Job], left_alone: Mapping[str, str], now_ns: int) -> Memory:
     """With jobs that were not told of this time, for a while, and the curves of those that have ended."""
-    curves = dict(memory.curves)
-    kept = dict(jobs)
+    kept, ended = dict(jobs), dict[str, tuple[Curve, ...]]()
     for name, job in memory.jobs.items():
         if name in jobs:
             continue
         if job.last is not None and now_ns - job.last.energy_ns < GONE_NS:
             kept[name] = job
         elif worth := learnt(job):
-            curves[name] = worth
+            ended[job.subject.signature] = worth
+    curves = {**memory.curves, **ended} if ended else memory.curves
     return Memory(kept, curves, left_alone)
+
+
+def all_curves(memory: Memory) -> Curves:
+    """What is known of all jobs, those that run now included."""
+    return {**memory.curves, **{job.subject.signature: worth for job in memory.jobs.values() if (worth := learnt(job))}}
 
 
 def learnt(job: Job) -> tuple[Curve, ...]:
     """What a next run of the job has use for: its phases with something tried below the top, the longest first."""
-    tried = [each for each in job.phases if len(each.curve.points) > 1 and each.held.seconds >= KEPT_S]
+    tried = [each for each in job.phases if len(each.curve.points) > 1 and each.curve.base is not None]
+    tried = [each for each in tried if each.is_of_this_run and each.held.seconds >= KEPT_S]
     return tuple(each.curve for each in sorted(tried, key=lambda each: -each.held.seconds)[:CURVES])
+
+
+def told(memory: Memory, uuid: str, now_ns: int) -> dict[str, Any] | None:
+    """What is known of the job on a GPU, or why it is left alone; None: nothing runs there that is seen."""
+    if uuid in memory.left_alone:
+        return {"left_alone": memory.left_alone[uuid]}
+    for job in memory.jobs.values():
+        if uuid in job.subject.uuids:
+            return {"left_alone": None, **telling.told(job, now_ns)}
+    return None

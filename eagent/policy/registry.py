@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eagent.model import HostState, Proposal
-from eagent.policy import budget, cpu, hint, idle, pin
+from eagent.policy import budget, cpu, efficiency, hint, idle, pin
 from eagent.policy.goals import Goals
 
 Policy = Callable[[HostState, Goals, int], list[Proposal]]
@@ -34,6 +34,7 @@ POLICIES: dict[str, Entry] = {
     hint.NAME: Entry(_without_memory(hint.decide)),
     idle.NAME: Entry(_without_memory(idle.decide)),
     cpu.NAME: Entry(cpu.decide),
+    efficiency.NAME: Entry(efficiency.decide, SECOND_NS),  # clocks are written no more often
 }
 
 
@@ -44,6 +45,14 @@ class Policies:
         """None has been asked yet."""
         self._asked: dict[str, tuple[int, list[Proposal]]] = {}
         self._memories: dict[str, Any] = {}
+
+    def remember(self, name: str, memory: Any) -> None:
+        """Give a policy what it is to find remembered."""
+        self._memories[name] = memory
+
+    def memory(self, name: str) -> Any:
+        """What a policy has given back to be remembered; None: it was not asked yet."""
+        return self._memories.get(name)
 
     def forget(self) -> None:
         """Ask all of them the next time: what they go by has changed by command."""

@@ -1,8 +1,8 @@
 """The slowdown bound over a whole job: time may be lost only after the bound has earned it.
 
-At the top setting nothing is lost, and every second earns `bound` of a second. Below it a stretch of time is set against
-what the rate at the top would have needed for the work that it did; that rate is taken to be as much higher than it
-was measured as its error allows. What can't be set against anything, between two settings or where the job has
+At the top setting nothing is lost, and every second earns `bound` of a second. Below it a stretch of time is set
+against what the rate at the top would have needed for the work that it did; that rate is taken to be as much higher
+than it was measured as its error allows. What can't be set against anything, between two settings or where the job has
 changed, is taken to be lost as if all of the work followed the clock.
 """
 

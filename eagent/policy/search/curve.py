@@ -1,8 +1,8 @@
 """What is known of one phase of a job: how fast it goes and what it draws at each setting tried, and between them.
 
-The physics of it: of the time that work takes, a share beta follows the clock, T = T0 (1 + beta (top/f - 1)), and power
-is convex in the clock, P = P0 (1 - a (1 - y) - b (1 - y^3)) with y = f/top and a, b >= 0. The same forms serve for power
-limits, which bend the curves elsewhere: so nothing is believed far from where it was measured.
+The physics of it: of the time that work takes, a share beta follows the clock, T = T0 (1 + beta (top/f - 1)), and
+power is convex in the clock, P = P0 (1 - a (1 - y) - b (1 - y^3)) with y = f/top and a, b >= 0. The same forms
+serve for power limits, which bend the curves elsewhere: so nothing is believed far from where it was measured.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Curve:
         return self.base.rate / point.rate - 1, error
 
     def slowdown(self, setting: float, fit: Fit) -> tuple[float, float]:
-        """How much longer work takes at a setting and the error of that: by the form, and by measure where there is one."""
+        """How much longer work takes at a setting and the error of that: by form, and by measure where there is one."""
         if setting == self.top:
             return 0.0, 0.0
         by_form = fit.slowdown(setting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from eagent.model import KnobName
 from eagent.policy.search.account import CAUTION, Account, Held
 from eagent.policy.search.curve import Curve
 from eagent.policy.search.phases import match, oddness, rescaled
@@ -16,6 +17,17 @@ STALL_S, STALL_WORDS = 8.0, 6.0  # no word for so long, and for so many times th
 UNKNOWN_BLOCKS = 2  # at the top, before a phase is known
 PHASES = 6
 WRITE_NS = SECOND_NS  # clocks are written no more often
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which job, on which GPUs, by which knob."""
+
+    name: str
+    signature: str  # the same for another run of it on boards of the same kind
+    uuids: frozenset[str]
+    knob: KnobName
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +43,7 @@ class Phase:
 class Job:
     """One job at one time. Plain data; `step` makes the next."""
 
-    name: str
-    uuids: frozenset[str]
-    unit: str
+    subject: Subject
     top: float
     bound: float
     choice: Choice
@@ -72,7 +82,7 @@ class Job:
         return self.account.lose(pending_s, self.lost_share()).slack_s(self.bound, held)
 
     def lost_share(self) -> float:
-        """The most that is lost of time that is set against no work; all that the clock can cost where no phase is known."""
+        """The most that is lost of time that is set against no work: by the curve, else all that a clock can cost."""
         worst = 1 - self.low / self.top
         curve = self.curve
         if curve is None or curve.base is None or self.odd or worst <= 0:
@@ -82,12 +92,12 @@ class Job:
         return min(worst, likely / (1 + likely))
 
 
-def begin(name: str, uuids: frozenset[str], unit: str, top: float, bound: float, known: Sequence[Curve], now_ns: int) -> Job:
+def begin(subject: Subject, top: float, bound: float, known: Sequence[Curve], now_ns: int) -> Job:
     """A job that has just been seen, with the curves of its runs before."""
     phases = tuple(Phase(curve, is_of_this_run=False) for curve in known if curve.top == top and curve.base is not None)
-    why = "it has just been seen: its pace at full clock is measured first"
-    choice = Choice(top, Stage.BASE, 0.0, why)
-    return Job(name, uuids, unit, top, bound, choice, now_ns - SETTLE_NS, now_ns, now_ns, phases, low=top, in_force=top)
+    choice = Choice(top, Stage.BASE, 0.0, "it has just been seen: its pace at full clock is measured first")
+    began_ns = now_ns - SETTLE_NS
+    return Job(subject, top, bound, choice, began_ns, now_ns, now_ns, phases, low=top, in_force=top)
 
 
 def step(job: Job, look: Look, *, held: bool, settings: Sequence[float], now_ns: int) -> Job:
@@ -118,27 +128,37 @@ def _listen(job: Job, look: Look, now_ns: int) -> Job:
     before = job.last
     if before is None or look.units < before.units or look.joules < before.joules or look.units > MOST:
         return replace(_broken(job), last=look, booked_ns=job.booked_ns or look.at_ns)
-    is_word = look.at_ns > before.at_ns and look.units > before.units
-    if not is_word:
-        silent_s = (now_ns - before.at_ns) / SECOND_NS
-        if not job.stalled and silent_s > max(STALL_S, STALL_WORDS * job.gap_s):
-            job = replace(_broken(job), stalled=True, said=f"no progress for {silent_s:.0f} s")
-        return job
+    if not (look.at_ns > before.at_ns and look.units > before.units):
+        return _silent(job, before, now_ns)
     if job.stalled:
-        return replace(_booked(job, look), stalled=False, last=look, begin=look, odd=())
+        return replace(
+            job, stalled=False, last=look, begin=None, booked_ns=look.at_ns, asked_ns=now_ns, low=job.in_force
+        )
     gap_s = (look.at_ns - before.at_ns) / SECOND_NS
     job = replace(job, last=look, gap_s=0.9 * job.gap_s + 0.1 * min(gap_s, 60.0))
-    if job.begin is None:
+    first = job.begin
+    if first is None:
         settled = look.at_ns >= job.asked_ns + SETTLE_NS
-        return replace(_booked(job, look), begin=look, words=0, low=job.in_force) if settled else job
+        return replace(_booked(job, look), begin=look, words=0) if settled else job
     job = replace(job, words=job.words + 1)
-    seconds = (look.at_ns - job.begin.at_ns) / SECOND_NS
+    seconds = (look.at_ns - first.at_ns) / SECOND_NS
     if not ((seconds >= BLOCK_S and job.words >= WORDS) or seconds >= LONGEST_S):
         return job
-    block = between(job.begin, look)
+    block = between(first, look)
     if block is None:
         return replace(_booked(job, look), begin=look, words=0)
     return replace(_block(job, block, look, now_ns), begin=look, words=0)
+
+
+def _silent(job: Job, before: Look, now_ns: int) -> Job:
+    """No word. A stall is none of our doing, once the top is in force again; it earns nothing either."""
+    silent_s = (now_ns - before.at_ns) / SECOND_NS
+    if silent_s <= max(STALL_S, STALL_WORDS * job.gap_s):
+        return job
+    job = replace(_broken(job), stalled=True, said=f"no progress for {silent_s:.0f} s")
+    if job.low >= job.top:
+        return replace(job, booked_ns=now_ns)
+    return _booked(job, replace(before, at_ns=now_ns))
 
 
 def _booked(job: Job, look: Look) -> Job:
@@ -149,9 +169,11 @@ def _booked(job: Job, look: Look) -> Job:
 
 
 def _block(job: Job, block: Block, look: Look, now_ns: int) -> Job:
-    if job.now is None:
+    now = job.now
+    if now is None:
         return _unknown(_booked(job, look), block, now_ns)
-    phase = job.phases[job.now]
+    phases = list(job.phases)
+    phase = phases[now]
     side, sure = oddness(phase.curve, job.in_force, block)
     if side:
         odd = (*job.odd, (side, block))
@@ -163,13 +185,11 @@ def _block(job: Job, block: Block, look: Look, now_ns: int) -> Job:
     curve = phase.curve.add(job.in_force, block)
     if job.in_force == job.top:
         job = replace(_booked(job, look), base_ns=now_ns)
-        phase = replace(phase, curve=curve, is_of_this_run=True)
+        phases[now] = replace(phase, curve=curve, is_of_this_run=True)
     else:
         held = Held(phase.held.seconds + block.seconds, phase.held.units + block.units)
-        phase = replace(phase, curve=curve, held=held)
+        phases[now] = replace(phase, curve=curve, held=held)
         job = replace(job, booked_ns=look.at_ns, low=job.in_force)
-    phases = list(job.phases)
-    phases[job.now] = phase
     return replace(job, phases=tuple(phases))
 
 
@@ -201,7 +221,9 @@ def _unknown(job: Job, block: Block, now_ns: int) -> Job:
         if len(phases) > PHASES:
             spare = next((i for i, each in enumerate(phases) if not each.held.seconds), None)
             if spare is None or spare == len(phases) - 1:
-                return replace(job, strange=None, said=f"it has done more than {PHASES} different things: it is left alone")
+                return replace(
+                    job, strange=None, said=f"it has done more than {PHASES} different things: it is left alone"
+                )
             del phases[spare]
         place = len(phases) - 1
         said = "it does what has not been measured yet"
@@ -229,7 +251,9 @@ def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
     if choice.setting == job.top and (in_trial_s < choice.for_s or point is None):
         return job
     age_s = (now_ns - job.base_ns) / SECOND_NS
-    return _asked(job, next_choice(curve, choice.setting, settings, job.bound, slack_s, age_s, job.unit), now_ns)
+    return _asked(
+        job, next_choice(curve, choice.setting, settings, job.bound, slack_s, age_s, job.subject.unit), now_ns
+    )
 
 
 def _asked(job: Job, choice: Choice, now_ns: int) -> Job:

@@ -68,9 +68,7 @@ def rescaled(curve: Curve, base: Point) -> Curve:
     assert curve.base is not None
     rate, power = base.rate / curve.base.rate, base.power_w / curve.base.power_w
     points = tuple(
-        base
-        if point.setting == curve.top
-        else replace(point, units=point.units * rate, joules=point.joules * power)
+        base if point.setting == curve.top else replace(point, units=point.units * rate, joules=point.joules * power)
         for point in curve.points
     )
     return replace(curve, points=points)

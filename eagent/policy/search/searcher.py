@@ -18,6 +18,7 @@ TRIAL_S = 12.0  # of work at a setting, before it is judged
 JUDGED_S = 30.0  # of work at a setting, before it is judged less often
 HOLD_S = 30.0
 AGAIN_S, AGAIN_FINE_S = 240.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
+PLENTY_S = 100.0  # times the bound: with so much earned no more is to be known exactly
 AGAIN_FOR_S, AGAIN_FINE_FOR_S = 20.0, 10.0
 STEP = 0.88  # of the lowest setting measured: how far down the next may be
 FIRST = 0.93
@@ -76,7 +77,7 @@ def next_choice(
         return Choice(curve.top, Stage.BASE, AGAIN_FOR_S, why)
     if slack_s <= 0:
         return Choice(curve.top, Stage.SAFE, TRIAL_S, f"{-slack_s:.1f} s more than the bound allows are to be made up")
-    fine = curve.base_error <= BASE_FINE * bound
+    fine = curve.base_error <= BASE_FINE * bound or slack_s > PLENTY_S * bound
     if base_age_s > (AGAIN_FINE_S if fine else AGAIN_S):
         for_s = AGAIN_FINE_FOR_S if fine else AGAIN_FOR_S
         return Choice(curve.top, Stage.BASE, for_s, "its pace at full clock is measured again")
@@ -100,7 +101,7 @@ def next_choice(
 
 
 def _allowed(steady: float, bound: float, slack_s: float) -> float:
-    """The slowdown of a setting that may be held now: less while little is earned, more while there is some to spend."""
+    """The slowdown of a setting that may be held now: less while little is earned, more while there is some."""
     reserve_s = RESERVE_S * bound
     return steady * min(1.0, slack_s / reserve_s) + max(0.0, slack_s - reserve_s) / HORIZON_S
 

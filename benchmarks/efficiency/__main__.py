@@ -1,0 +1,52 @@
+"""Run all parts, print, and write the figures. All joules and all work are simulated.
+
+    make bench NAME=efficiency ARGS='--seeds 20 --every 8'
+
+Virtual time. The table plays the policy on the plant alone; `governed` plays a part of it through the whole host: loop,
+warden, ring, agent. Every so many-th of the fitted jobs of each board is played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+from benchmarks.efficiency import governed, loads, quick, table
+from benchmarks.figures import Figure, publish
+
+GOALS = {0.02: 0.70, 0.05: 0.85, 0.10: 0.85}
+OF_THESE = 0.7  # with bad sensors and setters
+
+
+def main() -> None:
+    """Measure, print and publish."""
+    parser = argparse.ArgumentParser(prog="benchmarks.efficiency")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--every", type=int, default=8, help="every so many-th job of a board (default 8)")
+    parser.add_argument("--quick", action="store_true", help="one seed")
+    args = parser.parse_args()
+    os.nice(10)
+    seeds = range(1, 2 if args.quick else args.seeds + 1)
+    few = seeds[: max(1, len(seeds) // 4)]
+    jobs = loads.chosen(args.every)
+    stream = [job for job in jobs if job.name == "babelstream"]
+    figures: list[Figure] = []
+    with ProcessPoolExecutor(2) as pool:
+        known = table.know(jobs, table.HOUR_S, pool)
+        for bound, goal in GOALS.items():
+            figures += table.figures("hour", bound, table.play(jobs, known, bound, seeds, pool), goal)
+            print(figures[-4].figure, figures[-4].value, figures[-4].peers, flush=True)
+        figures += table.streams(table.play(stream, known, 0.01, seeds, pool))
+        for bound, goal in GOALS.items():
+            results = table.play(jobs, known, bound, few, pool, quick.BAD)
+            figures += table.figures("10 x latency, 3 x noise", bound, results, OF_THESE * goal)[:3]
+            print(figures[-3].figure, figures[-3].value, figures[-3].peers, flush=True)
+        figures += table.again(jobs, 0.05, few, pool)
+        figures += table.phases(jobs, 0.05, few, pool)
+        figures += governed.figures(jobs, known, 0.05, few[:1], pool)
+    publish("efficiency", figures)
+
+
+if __name__ == "__main__":
+    main()
