@@ -41,9 +41,9 @@ class Account:
         return replace(self, free_s=self.free_s + seconds)
 
     def lose(self, seconds: float, share: float) -> Account:
-        """With time in which at most this share of it was lost."""
+        """With time in which at most this share of it was lost; in the rest of it as much was done as at the top."""
         lost_s = seconds * min(max(share, 0.0), 1.0)
-        return replace(self, lost_s=self.lost_s + lost_s)
+        return Account(self.free_s + seconds - lost_s, self.lost_s + lost_s)
 
     def slack_s(self, bound: float, held: tuple[tuple[Held, float, float], ...]) -> float:
         """What may still be lost, in seconds; below 0: more was lost than earned.

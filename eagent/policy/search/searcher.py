@@ -103,7 +103,7 @@ def next_choice(
 def _allowed(steady: float, bound: float, slack_s: float) -> float:
     """The slowdown of a setting that may be held now: less while little is earned, more while there is some."""
     reserve_s = RESERVE_S * bound
-    return steady * min(1.0, slack_s / reserve_s) + max(0.0, slack_s - reserve_s) / HORIZON_S
+    return steady * min(1.0, 2 * slack_s / reserve_s) + max(0.0, slack_s - reserve_s) / HORIZON_S
 
 
 def _best(curve: Curve, fit: Fit, near: Sequence[float], now: float, allowed: float) -> float:
