@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from benchmarks import budget, firstlight, hindsight, plant
+from benchmarks.efficiency import loads, quick
+from benchmarks.efficiency import oracle as efficiency_oracle
 from benchmarks.envelope import demand, oracle, share
 from benchmarks.work import Work, between, merged
 from eagent.config import Config
@@ -134,3 +136,12 @@ def test_the_envelope_benchmark_counts_work_and_writes_of_a_governed_host(
     equal = share.split(tmp_path, "equal", 1, pieces, 60.0, None)
     assert equal.writes == 0
     assert course.work_s > equal.work_s
+
+
+def test_the_efficiency_benchmark_plays_a_job_below_what_its_oracle_knows() -> None:
+    job = next(job for job in loads.read() if job.name == "babelstream")
+    (known,) = efficiency_oracle.know([job], 120.0)
+    (run,) = quick.play([job], bound=0.1, seed=1, seconds=120.0)
+    slowdown, saved = known.work_s / run.last.work_s - 1, 1 - run.last.joules / run.last.work_s / known.joules
+    assert slowdown <= 0.1
+    assert 0.05 < saved < known.best(0.1)

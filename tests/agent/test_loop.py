@@ -285,8 +285,8 @@ def test_a_policy_without_a_mode_only_observes(new_host: Any, new_package: Any) 
 
 
 def test_each_policy_has_a_mode_and_the_configuration_sets_it() -> None:
-    acting = Config(mode_budget="act", mode_idle="act", mode_cpu="act", mode_sleep="act", mode_hint="act")
-    observing = Config(mode_budget="observe", mode_idle="observe", mode_cpu="observe")
+    policies = ("budget", "idle", "cpu", "efficiency", "sleep", "hint")
+    acting, observing = (Config(**{f"mode_{name}": mode for name in policies}) for mode in ("act", "observe"))
     assert POLICIES.keys() <= modes(acting).keys()
     assert set(modes(acting).values()) == {"act"}
     assert {name for name, mode in modes(observing).items() if mode == "act"} == {"pin"}, "a pin is a command"

@@ -142,6 +142,23 @@ def schemas() -> Json:
             device=text("gpu0, cpu1"),
             knobs=listed(ref("Knob"), "Each of its knobs"),
             jobs=listed(ref("Job"), "What runs on it, and how far it is"),
+            efficiency=ref("Efficiency", "null: nothing that the policy efficiency could act on", null=True),
+        ),
+        "Efficiency": made(
+            "What the policy efficiency knows of the job on a GPU; of one that is left alone only why.",
+            _efficiency(),
+            left_alone=text("Why nothing is tried here; null: something is", null=True),
+        ),
+        "CurvePoint": made(
+            "What was measured at one setting; errors are standard errors.",
+            setting=number("In the unit of the setting"),
+            seconds=number("Of work that it is known from"),
+            rate=number("Units of the job a second"),
+            power_w=number("Mean watts of its GPUs"),
+            slowdown=number("How much longer the work takes than at the top, as a share", least=None),
+            slowdown_error=number("The error of that"),
+            energy=number("For each unit, as a share of that at the top"),
+            energy_error=number("The error of that"),
         ),
         "Knob": made(
             "One knob; values are in `unit`, or texts.",
@@ -191,4 +208,27 @@ def _budget() -> Json:
         "reserved_w": number("What counts against the envelope"),
         "headroom_w": number("What is left of it", least=None),
         "safe_caps_w": mapped(number("Watts"), "By UUID: the limit that a device falls to when nobody governs it"),
+    }
+
+
+def _efficiency() -> Json:
+    return {
+        "job": text("Its name"),
+        "unit": text("What it counts"),
+        "bound": number("How much longer it may take in all, as a share"),
+        "slack_s": number("What may still be lost, in seconds; below 0: more was lost than earned", least=None),
+        "stage": text("base, trial, hold or safe: what the setting is for"),
+        "setting": number("What is asked for, in `setting_unit`"),
+        "knob": text("gpu_clock or power_limit"),
+        "setting_unit": text("MHz or W"),
+        "top": number("The setting at which nothing is held down"),
+        "in_force": truth("Whether what is asked for is in force"),
+        "why": text("Why this setting, for people"),
+        "next_s": number("Seconds until the next choice"),
+        "happened": text("What happened last, for people; empty: nothing"),
+        "stalled": truth("Whether it makes no progress"),
+        "phase": whole("Which of its phases it is in; null: not known yet", null=True),
+        "phases": whole("How many are known"),
+        "changes": whole("How often it has changed from one to another"),
+        "curve": listed(ref("CurvePoint"), "Of this phase, the lowest setting first"),
     }

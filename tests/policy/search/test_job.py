@@ -1,4 +1,4 @@
-"""A job is brought to the least energy within its bound, is let go when it changes, and can't be led below the floor."""
+"""A job is brought to the least energy within its bound, let go when it changes, and never below the floor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,165 @@
+"""Who is governed by the efficiency policy, who is left alone and told so, and what is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Progress, ProgressSource
+from eagent.policy.efficiency import Memory, all_curves, decide, told
+from eagent.policy.goals import Efficiency, Goals
+
+SECOND_NS = 1_000_000_000
+CLOCKS = tuple(range(210, 1411, 15))
+GOALS = Goals(efficiency=Efficiency(slowdown=0.05))
+
+
+class Rack:
+    """GPUs that do one step in 0.3 s at full clock, four fifths of it by the clock, and jobs on them."""
+
+    def __init__(self, gpus: Any, jobs: dict[str, tuple[int, ...]], **device: Any) -> None:
+        self.gpus, self.jobs = gpus, jobs
+        self.numbers = sorted({number for members in jobs.values() for number in members})
+        self.device = device
+        self.second = 0
+        self.work_s = dict.fromkeys(jobs, 0.0)
+        self.joules = dict.fromkeys(self.numbers, 1000.0)
+        self.held: dict[tuple[str, KnobName], float] = {}
+        self.memory = Memory()
+        self.gangs: tuple[frozenset[str], ...] = ()
+
+    def make(self, number: int) -> Device:
+        made: Device = self.gpus.device(number)
+        return replace(made, **{"clock": Knob(True), "clocks_mhz": CLOCKS, **self.device})
+
+    def state(self, number: int) -> DeviceState:
+        device, ok = self.make(number), self.gpus.ok
+        limit_w = self.held.get((device.uuid, KnobName.POWER_LIMIT), device.default_limit_w)
+        return DeviceState(
+            device,
+            energy_j=ok(self.joules[number]),
+            limit_w=ok(limit_w),
+            prior_limit_w=device.default_limit_w,
+            compute_processes=ok(1),
+            busy_share=ok(1),
+            clock_held=(device.uuid, KnobName.GPU_CLOCK) in self.held,
+        )
+
+    def pace(self, number: int) -> float:
+        uuid = self.make(number).uuid
+        y = self.held.get((uuid, KnobName.GPU_CLOCK), 1410.0) / 1410
+        y *= min(1.0, self.held.get((uuid, KnobName.POWER_LIMIT), 400.0) / 300) ** 0.5
+        return 1 / (1 + 0.8 * (1 / y - 1))
+
+    def run(self, seconds: int, goals: Goals = GOALS, *, tell: bool = True, **changes: Any) -> list[Any]:
+        """Let time pass; what was asked for last."""
+        proposals: list[Any] = []
+        for _ in range(seconds):
+            self.second += 1
+            progress = []
+            for job, members in self.jobs.items():
+                self.work_s[job] += min(self.pace(number) for number in members)  # the slowest sets the pace
+                steps = int(self.work_s[job] / 0.3)
+                uuids = frozenset(self.make(number).uuid for number in members)
+                progress.append(Progress(job, uuids, ProgressSource.BEATS, steps, self.second * SECOND_NS))
+            for number in self.numbers:
+                self.joules[number] += 100 + 200 * self.pace(number) ** 3
+            states = tuple(replace(self.state(number), **changes) for number in self.numbers)
+            state = HostState(states, gangs=self.gangs, progress=tuple(progress) if tell else ())
+            proposals, self.memory = decide(state, goals, self.second * SECOND_NS, self.memory)
+            self.held = {(each.uuid, each.knob): each.high for each in proposals}
+        return proposals
+
+
+def test_a_job_that_tells_how_far_it_comes_gets_a_ceiling_within_its_bound(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    asked = rack.run(900)
+    assert [each.knob for each in asked] == [KnobName.GPU_CLOCK]
+    assert rack.second / rack.work_s["a"] - 1 <= 0.05
+    assert "a: " in asked[0].reason
+
+
+def test_all_gpus_of_a_job_and_of_its_gang_get_the_same(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0, 1), "b": (3,)})
+    rack.gangs = (frozenset({"GPU-01", "GPU-02"}),)
+    rack.numbers, rack.joules[2] = [0, 1, 2, 3], 0.0
+    asked = {each.uuid: each.high for each in rack.run(600)}
+    assert len({asked["GPU-00"], asked["GPU-01"], asked["GPU-02"]}) == 1
+
+
+def test_where_clocks_cannot_be_written_the_power_limit_is_the_knob(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)}, clock=Knob(False))
+    asked = rack.run(900)
+    assert [each.knob for each in asked] == [KnobName.POWER_LIMIT]
+    assert rack.second / rack.work_s["a"] - 1 <= 0.05
+
+
+def test_a_job_never_goes_below_the_operators_floor(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    for _ in range(600):
+        asked = rack.run(1, Goals(efficiency=Efficiency(slowdown=0.5, least_clock_mhz=1200)))
+        assert all(each.high >= 1200 for each in asked)
+
+
+def test_a_busy_gpu_that_tells_nothing_is_left_alone_and_that_is_said(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    assert rack.run(300, tell=False) == []
+    known = told(rack.memory, "GPU-00", rack.second * SECOND_NS)
+    assert known is not None
+    assert "left alone" in known["left_alone"]
+
+
+@pytest.mark.parametrize("processes", [None, 2])
+def test_a_gpu_that_others_share_or_may_share_is_left_alone(gpus: Any, processes: float | None) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    assert rack.run(300, compute_processes=gpus.ok(processes)) == []
+    assert "left alone" in rack.memory.left_alone["GPU-00"]
+
+
+def test_two_jobs_on_one_gpu_are_both_left_alone(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,), "b": (0, 1)})
+    assert rack.run(300) == []
+    assert set(rack.memory.left_alone) == {"GPU-00", "GPU-01"}
+
+
+def test_a_job_whose_energy_cannot_be_read_is_left_alone(gpus: Any) -> None:
+    assert Rack(gpus, {"a": (0,)}).run(300, energy_j=gpus.ok(None)) == []
+
+
+def test_another_job_is_never_touched_by_one_that_lies(gpus: Any) -> None:
+    rack, alone = Rack(gpus, {"liar": (0,), "b": (1,)}), Rack(gpus, {"b": (1,)})
+    for _ in range(400):
+        rack.work_s["liar"] += 1000.0 if rack.second % 50 > 40 else 0.0
+        mixed = [each for each in rack.run(1) if each.uuid == "GPU-01"]
+        assert mixed == alone.run(1)
+
+
+def test_a_second_run_of_the_same_job_goes_on_where_the_first_one_ended(gpus: Any) -> None:
+    first = Rack(gpus, {"a": (0,)})
+    held = first.run(900)[0].high
+    second = Rack(gpus, {"a": (0,)})
+    second.memory = Memory(curves=all_curves(first.memory))
+    highs = [each.high for _ in range(60) for each in second.run(1)]
+    assert highs[0] == pytest.approx(held, rel=0.03)
+
+
+def test_the_curve_of_a_job_that_has_ended_is_remembered(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    rack.run(600)
+    assert rack.memory.curves == {}
+    rack.run(90, tell=False)
+    assert list(rack.memory.curves) == ["a on 1 x A100"]
+    assert rack.memory.jobs == {}
+
+
+def test_what_is_known_can_be_told(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    rack.run(600)
+    known = told(rack.memory, "GPU-00", rack.second * SECOND_NS)
+    assert known is not None
+    assert known["bound"] == 0.05
+    assert known["curve"][-1]["setting"] == 1410
+    assert all(point["slowdown_error"] > 0 for point in known["curve"])
+    assert known["why"]
