@@ -9,7 +9,7 @@ from eagent.model import KnobName
 from eagent.policy.search.account import CAUTION, Account, Held
 from eagent.policy.search.curve import Curve
 from eagent.policy.search.phases import match, oddness, rescaled
-from eagent.policy.search.searcher import Choice, Stage, next_choice
+from eagent.policy.search.searcher import SLOW_WORDS, Choice, Means, Stage, next_choice
 from eagent.policy.search.trial import BLOCK_S, LONGEST_S, MOST, SECOND_NS, WORDS, Block, Look, between
 
 SETTLE_NS = 2 * SECOND_NS  # from a word of ours until it is in force, and shows
@@ -58,7 +58,8 @@ class Job:
     words: int = 0  # of the job since then
     gap_s: float = 1.0  # usual time between two words
     low: float = 0.0  # the lowest setting that may have been in force since `booked_ns`
-    booked_ns: int | None = None  # up to here the account is made
+    booked_ns: int | None = None  # up to here the account is made,
+    booked_units: float = 0.0  # and so much was done by then
     odd: tuple[tuple[int, Block], ...] = ()
     strange: Curve | None = None  # what was measured at the top while no phase is known
     in_force: float = 0.0
@@ -114,7 +115,7 @@ def step(job: Job, look: Look, *, held: bool, settings: Sequence[float], now_ns:
     if in_force != job.in_force:
         job = replace(_broken(job), in_force=in_force, low=min(job.low, in_force), asked_ns=now_ns)
     elif in_force == job.top and job.choice.setting == job.top and job.booked_ns is None:
-        job = replace(job, booked_ns=look.at_ns)
+        job = replace(job, booked_ns=look.at_ns, booked_units=look.units)
     job = _listen(job, look, now_ns)
     return _choose(job, settings, now_ns)
 
@@ -127,13 +128,14 @@ def _broken(job: Job) -> Job:
 def _listen(job: Job, look: Look, now_ns: int) -> Job:
     before = job.last
     if before is None or look.units < before.units or look.joules < before.joules or look.units > MOST:
-        return replace(_broken(job), last=look, booked_ns=job.booked_ns or look.at_ns)
+        if job.booked_ns is not None:
+            job = _charged(job, now_ns)
+        return replace(_broken(job), last=look, booked_ns=max(now_ns, look.at_ns), booked_units=look.units)
     if not (look.at_ns > before.at_ns and look.units > before.units):
         return _silent(job, before, now_ns)
     if job.stalled:
-        return replace(
-            job, stalled=False, last=look, begin=None, booked_ns=look.at_ns, asked_ns=now_ns, low=job.in_force
-        )
+        job = replace(_broken(job), stalled=False, last=look, asked_ns=now_ns, low=job.in_force)
+        return replace(job, booked_ns=look.at_ns, booked_units=look.units)
     gap_s = (look.at_ns - before.at_ns) / SECOND_NS
     job = replace(job, last=look, gap_s=0.9 * job.gap_s + 0.1 * min(gap_s, 60.0))
     first = job.begin
@@ -158,38 +160,45 @@ def _silent(job: Job, before: Look, now_ns: int) -> Job:
     job = replace(_broken(job), stalled=True, said=f"no progress for {silent_s:.0f} s")
     if job.low >= job.top:
         return replace(job, booked_ns=now_ns)
-    return _booked(job, replace(before, at_ns=now_ns))
+    return _charged(job, now_ns)
 
 
 def _booked(job: Job, look: Look) -> Job:
-    """With the time up to a look booked as lost, as far as it may be, or as free."""
+    """With the time up to a look booked: as free, against the work done in it, or else as lost as far as it may be."""
     since_s = 0.0 if job.booked_ns is None else max(0, look.at_ns - job.booked_ns) / SECOND_NS
-    account = job.account.free(since_s) if job.low >= job.top else job.account.lose(since_s, job.lost_share())
-    return replace(job, account=account, booked_ns=look.at_ns, low=job.in_force)
+    done = replace(job, booked_ns=look.at_ns, booked_units=look.units, low=job.in_force)
+    if job.low >= job.top:
+        return replace(done, account=job.account.free(since_s))
+    if job.now is None or job.odd or job.curve is None or job.curve.base is None:
+        return replace(_charged(job, look.at_ns), booked_units=look.units)
+    phase = job.phases[job.now]
+    held = Held(phase.held.seconds + since_s, phase.held.units + max(0.0, look.units - job.booked_units))
+    phases = (*job.phases[: job.now], replace(phase, held=held), *job.phases[job.now + 1 :])
+    return replace(done, phases=phases)
+
+
+def _charged(job: Job, until_ns: int) -> Job:
+    """With the time up to then booked as lost, as far as it may be."""
+    since_s = 0.0 if job.booked_ns is None else max(0, until_ns - job.booked_ns) / SECOND_NS
+    return replace(job, account=job.account.lose(since_s, job.lost_share()), booked_ns=until_ns, low=job.in_force)
 
 
 def _block(job: Job, block: Block, look: Look, now_ns: int) -> Job:
     now = job.now
     if now is None:
         return _unknown(_booked(job, look), block, now_ns)
-    phases = list(job.phases)
-    phase = phases[now]
-    side, sure = oddness(phase.curve, job.in_force, block)
+    side, sure = oddness(job.phases[now].curve, job.in_force, block)
     if side:
         odd = (*job.odd, (side, block))
         if sure or (len(odd) > 1 and odd[-2][0] == side):
             return _changed(_booked(replace(job, odd=odd), look), [each for _, each in odd])
         return replace(job, odd=odd)  # not booked: the next block tells what it was
-    if job.odd:
-        job = _booked(replace(job, odd=()), replace(look, at_ns=look.at_ns - round(block.seconds * SECOND_NS)))
-    curve = phase.curve.add(job.in_force, block)
+    job = _booked(replace(job, odd=()), look)
+    phases = list(job.phases)
+    phase = replace(phases[now], curve=phases[now].curve.add(job.in_force, block))
     if job.in_force == job.top:
-        job = replace(_booked(job, look), base_ns=now_ns)
-        phases[now] = replace(phase, curve=curve, is_of_this_run=True)
-    else:
-        held = Held(phase.held.seconds + block.seconds, phase.held.units + block.units)
-        phases[now] = replace(phase, curve=curve, held=held)
-        job = replace(job, booked_ns=look.at_ns, low=job.in_force)
+        job, phase = replace(job, base_ns=now_ns), replace(phase, is_of_this_run=True)
+    phases[now] = phase
     return replace(job, phases=tuple(phases))
 
 
@@ -246,31 +255,31 @@ def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
     point = curve.at(choice.setting)
     in_trial_s = (now_ns - job.chosen_ns) / SECOND_NS
     floored = choice.setting < settings[0]
-    if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < choice.for_s + SETTLE_NS / SECOND_NS:
+    for_s = max(choice.for_s, SLOW_WORDS * job.gap_s) if choice.for_s else 0.0
+    if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < for_s + SETTLE_NS / SECOND_NS:
         return job
-    if choice.setting == job.top and (in_trial_s < choice.for_s or point is None):
+    if choice.setting == job.top and (in_trial_s < for_s or point is None):
         return job
-    age_s = (now_ns - job.base_ns) / SECOND_NS
-    return _asked(
-        job, next_choice(curve, choice.setting, settings, job.bound, slack_s, age_s, job.subject.unit), now_ns
-    )
+    age_s, word_s = (now_ns - job.base_ns) / SECOND_NS, job.gap_s
+    due = next_choice(curve, choice.setting, settings, Means(job.bound, slack_s, age_s, word_s), job.subject.unit)
+    return _asked(job, due, now_ns)
 
 
 def _asked(job: Job, choice: Choice, now_ns: int) -> Job:
     if choice.setting == job.choice.setting:
         return replace(job, choice=choice, chosen_ns=now_ns)
-    job = _broken(_left(job))
+    job = _left(job, now_ns)
+    if job.now is None:  # what was just left has shown that it does something else
+        choice = Choice(job.top, Stage.SAFE, 0.0, job.said or choice.why)
+    job = _broken(job)
     return replace(job, choice=choice, asked_ns=now_ns, chosen_ns=now_ns, low=min(job.low, choice.setting))
 
 
-def _left(job: Job) -> Job:
-    """With what was done in the block that is open: it is too short to be measured by, and counts."""
-    block = None if job.begin is None or job.last is None else between(job.begin, job.last)
-    if job.last is None or job.booked_ns is None or block is None or job.odd:
+def _left(job: Job, now_ns: int) -> Job:
+    """With what was done in the block that is open; a short one only counts, a longer one is also measured by."""
+    if job.last is None or job.booked_ns is None or job.stalled or job.last.at_ns <= job.booked_ns:
         return job
-    if job.in_force == job.top or job.now is None:
-        return _booked(job, job.last)
-    phase = job.phases[job.now]
-    phase = replace(phase, held=Held(phase.held.seconds + block.seconds, phase.held.units + block.units))
-    phases = (*job.phases[: job.now], phase, *job.phases[job.now + 1 :])
-    return replace(job, phases=phases, booked_ns=job.last.at_ns, low=job.in_force)
+    block = None if job.begin is None else between(job.begin, job.last)
+    if block is not None and block.seconds >= BLOCK_S and job.now is not None:
+        return _block(job, block, job.last, now_ns)
+    return _booked(job, job.last)

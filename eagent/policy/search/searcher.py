@@ -15,6 +15,7 @@ BASE_FINE = 0.05  # ... and so small for good
 POOR = 0.45  # of the bound: a standard error above leaves nothing to spend
 AROUND_S = 6.0  # before and after a trial: what a setting costs that is not measured there
 TRIAL_S = 12.0  # of work at a setting, before it is judged
+SLOW_WORDS = 5.0  # words of a job, where that takes longer
 JUDGED_S = 30.0  # of work at a setting, before it is judged less often
 HOLD_S = 30.0
 AGAIN_S, AGAIN_FINE_S = 240.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
@@ -47,6 +48,16 @@ class Choice:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What there is to spend, and what a trial takes."""
+
+    bound: float  # the share of time that may be lost
+    slack_s: float  # what may be lost now
+    base_age_s: float  # how long ago the top was measured
+    word_s: float  # usual time between two words of the job
+
+
 def base_first(curve: Curve, bound: float, unit: str) -> Choice | None:
     """Whether the top is to be measured (on) before anything else; None: it is known well enough to begin."""
     seconds = 0.0 if curve.base is None else curve.base.seconds
@@ -55,20 +66,17 @@ def base_first(curve: Curve, bound: float, unit: str) -> Choice | None:
     return Choice(curve.top, Stage.BASE, 0.0, f"its pace at full clock is measured first, in {unit}s a second")
 
 
-def next_choice(
-    curve: Curve, now: float, settings: Sequence[float], bound: float, slack_s: float, base_age_s: float, unit: str
-) -> Choice:
+def next_choice(curve: Curve, now: float, settings: Sequence[float], means: Means, unit: str) -> Choice:
     """The next setting.
 
     Args:
         curve: What is known of the phase.
         now: The setting that stands.
         settings: Those that there are, ascending, none below the operator's floor; the last is the top.
-        bound: The share of time that may be lost.
-        slack_s: What may be lost now.
-        base_age_s: How long ago the top was measured.
+        means: What may be spent.
         unit: What the job counts.
     """
+    bound, slack_s = means.bound, means.slack_s
     first = base_first(curve, bound, unit)
     if first is not None:
         return first
@@ -78,7 +86,7 @@ def next_choice(
     if slack_s <= 0:
         return Choice(curve.top, Stage.SAFE, TRIAL_S, f"{-slack_s:.1f} s more than the bound allows are to be made up")
     fine = curve.base_error <= BASE_FINE * bound or slack_s > PLENTY_S * bound
-    if base_age_s > (AGAIN_FINE_S if fine else AGAIN_S):
+    if means.base_age_s > (AGAIN_FINE_S if fine else AGAIN_S):
         for_s = AGAIN_FINE_FOR_S if fine else AGAIN_FOR_S
         return Choice(curve.top, Stage.BASE, for_s, "its pace at full clock is measured again")
     fit = curve.fit()
@@ -89,7 +97,7 @@ def next_choice(
         near = [each for each in settings if FIRST * curve.top <= each < curve.top]
     wanted = _best(curve, fit, near, now, allowed)
     if wanted < curve.lowest:
-        probe = _probe(curve, fit, [each for each in near if wanted <= each < curve.lowest], slack_s)
+        probe = _probe(curve, fit, [each for each in near if wanted <= each < curve.lowest], means)
         if probe is not None:
             return probe
         wanted = _best(curve, fit, [each for each in near if each >= curve.lowest], now, allowed)
@@ -130,13 +138,16 @@ def _hold(curve: Curve, fit: Fit, best: float, allowed: float) -> Choice:
     return Choice(best, Stage.HOLD, HOLD_S, why)
 
 
-def _probe(curve: Curve, fit: Fit, near: Sequence[float], slack_s: float) -> Choice | None:
+def _probe(curve: Curve, fit: Fit, near: Sequence[float], means: Means) -> Choice | None:
     """The lowest of some settings that the account can pay for, whatever comes of it; None: none that is worth it."""
     least = (near[0] + min(curve.lowest, curve.top)) / 2
+    takes_s = max(TRIAL_S, SLOW_WORDS * means.word_s) + AROUND_S + means.word_s
     for each in near:
         longer, error = curve.slowdown(each, fit)
         worst = min(curve.top / each - 1, max(0.0, longer) + CAUTION * error)
-        cost_s = (TRIAL_S + AROUND_S) * worst / (1 + worst)
-        if each <= least and cost_s <= SPEND * slack_s:
-            return Choice(each, Stage.TRIAL, TRIAL_S, f"not tried yet; it may cost {cost_s:.1f} of {slack_s:.1f} s")
+        cost_s = takes_s * worst / (1 + worst)
+        if each <= least and cost_s <= SPEND * means.slack_s:
+            return Choice(
+                each, Stage.TRIAL, TRIAL_S, f"not tried yet; it may cost {cost_s:.1f} of {means.slack_s:.1f} s"
+            )
     return None
