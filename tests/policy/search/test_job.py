@@ -16,7 +16,7 @@ from eagent.policy.search.trial import SECOND_NS, Look
 TOP = 1410.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     beta=st.floats(0, 1),
     other=st.floats(0, 1),
@@ -92,7 +92,7 @@ wild = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(looks=wild, floor=st.sampled_from([210.0, 900.0, 1305.0]))
 def test_nothing_that_counters_say_takes_it_below_the_floor_or_has_clocks_written_twice_a_second(
     search: Any, looks: list[tuple[float, int, float, bool]], floor: float
