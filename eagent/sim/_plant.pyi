@@ -67,6 +67,15 @@ class _Progress(TypedDict):
     starved_s: float  # gang: how long its GPUs stood still because a processor was not done
 
 @type_check_only
+class _Engine(TypedDict):
+    running: int
+    waiting: int
+    prompt_tokens: int
+    tokens: int
+    requests_done: int
+    latencies: dict[str, tuple[tuple[float, ...], tuple[int, ...], float]]  # bounds, counts, sum
+
+@type_check_only
 class _Processor(TypedDict):
     name: str
     driver: str  # "acpi-cpufreq" or "intel_pstate"
@@ -206,6 +215,7 @@ class Host(Handle):
     def add_requests(self, at_s: float, requests: Sequence[tuple[float, int, int, int]]) -> None: ...
     def stop_load(self, gpus: Sequence[int] | None = None) -> None: ...
     def progress(self) -> list[_Progress]: ...
+    def engine(self, gpu: int) -> _Engine: ...
     def served(self) -> list[tuple[float, float | None, float | None]]: ...
     def lost(self) -> list[int]: ...
     def limit_log(self) -> list[tuple[float, int, float, float, int]]: ...

@@ -187,6 +187,23 @@ int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_reque
   return session_end(&session, 0);
 }
 
+int plant_host_engine(plant_host_t *host, uint32_t gpu, plant_engine_view_t *view) {
+  if (gpu >= plant_host_gpu_count(host)) return -ERANGE;
+  session_t session;
+  int error = session_look(host, &session);
+  if (error) return error;
+  if (!has_engine(session.state, gpu)) return session_end(&session, -ENOENT);
+  const engine_t *engine = &session.state->engines[gpu];
+  requests_t requests = {session.file->requests, session.state->requests};
+  *view = (plant_engine_view_t){.running = engine->seated,
+                                .waiting = serving_waiting(engine, requests, session.now_ns),
+                                .prompt_tokens = engine->prompt_tokens,
+                                .tokens = engine->tokens,
+                                .requests_done = engine->requests_done};
+  memcpy(view->latencies, engine->latencies, sizeof view->latencies);
+  return session_end(&session, 0);
+}
+
 int plant_host_stop(plant_host_t *host, uint32_t gpus) {
   session_t session;
   int error = session_change(host, &session);

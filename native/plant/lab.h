@@ -124,6 +124,29 @@ int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_reque
 /* End all loads that have one of `gpus`, on all of theirs. */
 int plant_host_stop(plant_host_t *host, uint32_t gpus);
 
+#define PLANT_LATENCY_BUCKETS 23u
+
+/* How often a latency of one kind fell into each bucket since the server was started, as servers tell it. */
+typedef struct plant_latencies {
+  uint64_t counts[PLANT_LATENCY_BUCKETS]; /* of each bucket alone; bounds as of plant_latency_bounds */
+  double sum_s;
+} plant_latencies_t;
+
+enum plant_latency { PLANT_FIRST_TOKEN = 0, PLANT_BETWEEN_TOKENS = 1, PLANT_WHOLE_REQUEST = 2 };
+#define PLANT_LATENCY_KINDS 3u
+
+/* What the engine of one GPU tells of itself, as the server's own metrics would. */
+typedef struct plant_engine_view {
+  uint32_t running, waiting;
+  uint64_t prompt_tokens, tokens, requests_done;
+  plant_latencies_t latencies[PLANT_LATENCY_KINDS];
+} plant_engine_view_t;
+
+/* -ENOENT: the GPU has no engine. */
+int plant_host_engine(plant_host_t *host, uint32_t gpu, plant_engine_view_t *view);
+/* The upper bounds of a kind's buckets in seconds, ascending; the bucket behind the last of them has none. */
+uint32_t plant_latency_bounds(enum plant_latency kind, const double **bounds_s);
+
 enum plant_load_kind { PLANT_LOAD_NONE = 0, PLANT_LOAD_SQUARE = 1, PLANT_LOAD_GANG = 2, PLANT_LOAD_SERVING = 3 };
 
 typedef struct plant_progress {

@@ -79,6 +79,25 @@ cdef extern from "plant/lab.h" nogil:
     int plant_host_add_requests(plant_host_t *host, int64_t at_ns, const plant_request_t *requests, uint32_t count)
     int plant_host_stop(plant_host_t *host, uint32_t gpus)
 
+    const uint32_t PLANT_LATENCY_BUCKETS
+
+    ctypedef struct plant_latencies_t:
+        uint64_t[23] counts
+        double sum_s
+
+    ctypedef enum plant_latency "enum plant_latency":
+        PLANT_FIRST_TOKEN
+        PLANT_BETWEEN_TOKENS
+        PLANT_WHOLE_REQUEST
+
+    ctypedef struct plant_engine_view_t:
+        uint32_t running, waiting
+        uint64_t prompt_tokens, tokens, requests_done
+        plant_latencies_t[3] latencies
+
+    int plant_host_engine(plant_host_t *host, uint32_t gpu, plant_engine_view_t *view)
+    uint32_t plant_latency_bounds(plant_latency kind, const double **bounds_s)
+
     ctypedef enum plant_load_kind "enum plant_load_kind":
         PLANT_LOAD_SQUARE
         PLANT_LOAD_GANG

@@ -12,6 +12,7 @@ typedef struct seat {
   uint32_t request; /* its index in the request table */
   uint32_t left;    /* tokens still to generate */
   uint32_t context; /* tokens that attention reads back */
+  int64_t token_ns; /* when it got its last one */
 } seat_t;
 
 enum engine_phase { ENGINE_WAITS = 0, ENGINE_PREFILLS = 1, ENGINE_DECODES = 2 };
@@ -24,6 +25,8 @@ typedef struct engine {
   double host_left_s; /* of the present iteration: first the processor's part, at full CPU clock, ... */
   double left_s;      /* ... then the GPU's, at full clock */
   uint64_t context;   /* sum over the seats */
+  uint64_t prompt_tokens, tokens, requests_done;
+  plant_latencies_t latencies[PLANT_LATENCY_KINDS];
   seat_t seats[PLANT_BATCH_MAX];
 } engine_t;
 
@@ -71,5 +74,9 @@ int serving_is_valid(const plant_serving_t *serving);
 /* Mark what it has not answered as lost by the host's n-th switching off. */
 void serving_lose(load_t *load, const engine_t *engines, requests_t requests, uint32_t n);
 void serving_step(const shift_t *shift, load_t *load, engine_t *engines, requests_t requests);
+/* Requests that have come and are in no batch yet. */
+uint32_t serving_waiting(const engine_t *engine, requests_t requests, int64_t now_ns);
+
+void latency_count(plant_latencies_t *latencies, enum plant_latency kind, int64_t span_ns);
 
 #endif

@@ -34,6 +34,7 @@ _CPU_WRITES = {
     PLANT_WRITE_CPU_EPP: "epp", PLANT_WRITE_RAPL_LIMIT: "limit_uw", PLANT_WRITE_RAPL_WINDOW: "window_us",
     PLANT_WRITE_RAPL_ENABLED: "enabled",
 }
+_LATENCIES = ("first token", "between tokens", "whole request")  # in the order of enum plant_latency
 _KINDS = {PLANT_LOAD_SQUARE: "square", PLANT_LOAD_GANG: "gang", PLANT_LOAD_SERVING: "serving"}
 
 
@@ -320,6 +321,21 @@ cdef class Host(Handle):
         check(code, self.path)
         return [describe(&found[i]) for i in range(count)]
 
+    def engine(self, uint32_t gpu):
+        """What the serving engine on a GPU tells of itself; see native/plant/lab.h. Its latencies: by kind, the upper
+        bounds in seconds, the count of each bucket alone, one more than there are bounds, and their sum in seconds."""
+        cdef plant_host_t *host = self.open_host()
+        cdef plant_engine_view_t view
+        cdef int code
+        with nogil:
+            code = plant_host_engine(host, gpu, &view)
+        check(code, f"gpu {gpu}: its serving engine" if code else "")
+        return {
+            "running": view.running, "waiting": view.waiting, "prompt_tokens": view.prompt_tokens,
+            "tokens": view.tokens, "requests_done": view.requests_done,
+            "latencies": {kind: latencies(number, &view.latencies[number]) for number, kind in enumerate(_LATENCIES)},
+        }
+
     def served(self):
         """Per request, in the order given: (arrival_s, first_token_s or None, done_s or None), simulated seconds."""
         return [(request["arrival_ns"] / 1e9, moment(request["first_token_ns"]), moment(request["done_ns"]))
@@ -503,6 +519,13 @@ cdef class Host(Handle):
         cdef int events = 0, power = 0
         check(plant_host_logs_full(self.open_host(), &events, &power), self.path)
         return (("limits",) if events else ()) + (("power",) if power else ())
+
+
+cdef tuple latencies(int kind, const plant_latencies_t *counted):
+    cdef const double *bounds = NULL
+    cdef uint32_t count = plant_latency_bounds(<plant_latency>kind, &bounds), i
+    return (
+        tuple([bounds[i] for i in range(count)]), tuple([counted.counts[i] for i in range(count + 1)]), counted.sum_s)
 
 
 cdef object moment(int64_t time_ns):

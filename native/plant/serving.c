@@ -30,14 +30,16 @@ static plant_request_t *head(const engine_t *engine, requests_t requests) {
   return &requests.table[engine->waiting - 1];
 }
 
-static void finish_request(load_t *load, plant_request_t *request, int64_t now_ns) {
+static void finish_request(load_t *load, engine_t *engine, plant_request_t *request, int64_t now_ns) {
   request->done_ns = now_ns;
   load->progress.requests_done++;
+  engine->requests_done++;
+  latency_count(engine->latencies, PLANT_WHOLE_REQUEST, now_ns - request->arrival_ns);
 }
 
 static void admit(engine_t *engine, const plant_request_t *request) {
   seat_t *seat = &engine->seats[engine->seated++];
-  *seat = (seat_t){engine->waiting - 1, request->generated_tokens, request->context_tokens};
+  *seat = (seat_t){engine->waiting - 1, request->generated_tokens, request->context_tokens, 0};
   engine->context += seat->context;
   engine->waiting = request->next;
 }
@@ -62,16 +64,30 @@ static void begin_iteration(const plant_serving_t *serving, engine_t *engine, re
   engine->left_s = most(0, most(whole_s, ITERATION_MIN_S) - serving->host_s);
 }
 
+/* The first token waits from the request's arrival, each other one from the token before: also while the engine
+ * prefills for somebody else. */
+static void tell_token(engine_t *engine, seat_t *seat, plant_request_t *request, int64_t now_ns) {
+  engine->tokens++;
+  if (engine->phase == ENGINE_DECODES) {
+    latency_count(engine->latencies, PLANT_BETWEEN_TOKENS, now_ns - seat->token_ns);
+  } else if (request) {
+    request->first_token_ns = now_ns;
+    engine->prompt_tokens += request->context_tokens;
+    latency_count(engine->latencies, PLANT_FIRST_TOKEN, now_ns - request->arrival_ns);
+  }
+  seat->token_ns = now_ns;
+}
+
 /* One more token for a seat; says whether that was its last. */
 static int take_token(load_t *load, engine_t *engine, seat_t *seat, requests_t requests, int64_t now_ns) {
   plant_request_t *request = seat->request < requests.count ? &requests.table[seat->request] : NULL;
   load->progress.tokens++;
-  if (request && engine->phase == ENGINE_PREFILLS) request->first_token_ns = now_ns;
+  tell_token(engine, seat, request, now_ns);
   seat->left--;
   seat->context++;
   engine->context++;
   if (seat->left) return 0;
-  if (request) finish_request(load, request, now_ns);
+  if (request) finish_request(load, engine, request, now_ns);
   engine->context -= seat->context;
   return 1;
 }
@@ -143,6 +159,16 @@ void serving_step(const shift_t *shift, load_t *load, engine_t *engines, request
   for (uint32_t gpu = 0; gpu < PLANT_GPUS_MAX; gpu++) {
     if (load_has(load, gpu)) engine_step(shift, gpu, load, &engines[gpu], requests);
   }
+}
+
+uint32_t serving_waiting(const engine_t *engine, requests_t requests, int64_t now_ns) {
+  uint32_t waiting = 0;
+  for (uint32_t next = engine->waiting; next > 0 && next <= requests.count; waiting++) {
+    const plant_request_t *request = &requests.table[next - 1];
+    if (request->arrival_ns > now_ns) break;
+    next = request->next > next ? request->next : 0; /* as below */
+  }
+  return waiting;
 }
 
 static void lose(load_t *load, requests_t requests, uint32_t index, uint32_t n) {

@@ -162,3 +162,42 @@ def test_requests_for_a_gpu_without_an_engine_are_refused(lab: Lab) -> None:
     with pytest.raises(InputError, match="at least one gpu"):
         Serving().start(host, [])
     assert host.served() == []
+
+
+def test_an_engine_tells_its_latencies_as_its_users_have_them(lab: Lab) -> None:
+    host = lab()
+    requests = [(1.0, 0, 600, 3), (1.2, 0, 1200, 2), (9.0, 0, 100, 1), (30.0, 0, 10, 1)]
+    EVEN.start(host, requests)
+    host.advance(20.0)
+    told, served = host.engine(0), host.served()[:3]
+    spans_s = {"first token": [first - came for came, first, _ in served if first is not None]}
+    spans_s["whole request"] = [done - came for came, _, done in served if done is not None]
+    for kind, spans in spans_s.items():
+        bounds_s, counts, sum_s = told["latencies"][kind]
+        assert len(bounds_s) + 1 == len(counts)
+        assert sum_s == pytest.approx(sum(spans))
+        for place, bound_s in enumerate(bounds_s):
+            assert sum(counts[: place + 1]) == sum(span <= bound_s for span in spans)
+    assert (told["running"], told["waiting"]) == (0, 0)  # the last request has not come yet
+    assert (told["tokens"], told["prompt_tokens"], told["requests_done"]) == (6, 1900, 3)
+
+
+def test_a_token_waits_for_the_prefill_that_comes_between(lab: Lab) -> None:
+    host = lab()
+    EVEN.start(host, [(1.0, 0, 10, 30), (1.1, 0, 700, 5), (1.1, 0, 400, 5)])
+    host.advance(1.3)
+    assert (host.engine(0)["running"], host.engine(0)["waiting"]) == (2, 1)
+    host.advance(5.0)
+    bounds_s, counts, _ = host.engine(0)["latencies"]["between tokens"]
+    over = [sum(counts[bounds_s.index(bound_s) + 1 :]) for bound_s in (0.01, 0.025, 0.3, 0.75, 1.0, 2.5)]
+    # 29 + 4 + 4 gaps of a decode each; one of the first request's holds both prefills, one of the second's the later.
+    assert over == [37, 2, 2, 1, 1, 0]
+    assert sum(counts) == 37
+
+
+def test_a_gpu_without_an_engine_has_no_latencies(lab: Lab) -> None:
+    host = lab(gpus=2)
+    Serving().start(host, [], gpus=(0,))
+    assert host.engine(0)["tokens"] == 0
+    with pytest.raises(InputError, match="a GPU serves nothing"):
+        host.engine(1)
