@@ -96,6 +96,9 @@ class Config:
     sleep_cpus: float = 1.0
     sleep_consent: tuple[str, ...] = ()
     mode_hint: str = "observe"
+    mode_latency: str = "observe"
+    first_token_p99_s: float | None = None
+    between_tokens_p99_s: float | None = None
     metrics: tuple[Endpoint, ...] = ()
     operator_groups: tuple[str, ...] = Groups().operators
     observer_groups: tuple[str, ...] = Groups().observers
@@ -141,6 +144,9 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "sleep_cpus": Number(0, 1024, "CPUs"),
         "sleep_consent": Devices(),
         "mode_hint": Mode(),
+        "mode_latency": Mode(),
+        "first_token_p99_s": Number(0.001, 600, "seconds"),
+        "between_tokens_p99_s": Number(0.001, 600, "seconds"),
     },
     "progress": {"metrics": Endpoints()},
     "access": {

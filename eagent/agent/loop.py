@@ -42,6 +42,7 @@ def modes(config: Config) -> dict[str, str]:
         "cpu": config.mode_cpu,
         "efficiency": config.mode_efficiency,
         "sleep": config.mode_sleep,
+        "latency": config.mode_latency,
     }
 
 
@@ -101,10 +102,12 @@ class Governor:
         self._config = config
         goals = goals or Goals()
         feeding = replace(goals.feeding, slowdown=config.cpu_slowdown)
+        told = {"first_token_s": config.first_token_p99_s, "between_tokens_s": config.between_tokens_p99_s}
         thrift = replace(
             goals.efficiency,
             slowdown=config.efficiency_slowdown,
             least_clock_mhz=float(config.efficiency_least_clock_mhz),
+            **{key: most_s for key, most_s in told.items() if most_s is not None},
         )
         self._goals = replace(
             goals, feeding=feeding, efficiency=thrift, clock_baseline_mhz=config.gpu_clock_baseline_mhz

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eagent.model import HostState, Proposal
-from eagent.policy import budget, cpu, efficiency, hint, idle, pin
+from eagent.policy import budget, cpu, efficiency, hint, idle, latency, pin
 from eagent.policy.goals import Goals
 
 Policy = Callable[[HostState, Goals, int], list[Proposal]]
@@ -35,6 +35,7 @@ POLICIES: dict[str, Entry] = {
     idle.NAME: Entry(_without_memory(idle.decide)),
     cpu.NAME: Entry(cpu.decide),
     efficiency.NAME: Entry(efficiency.decide, SECOND_NS),  # clocks are written no more often
+    latency.NAME: Entry(latency.decide, SECOND_NS),  # clocks are written once a second at most
 }
 
 
