@@ -11,6 +11,7 @@ Examples:
   eagent sim sysfs lab                        give it CPUs, under $EAGENT_SYSFS and $EAGENT_PROC
   eagent sim load lab gang --gpus 0-3         a training job on four of them
   eagent sim load lab serving --gpus 4-7      LLM requests for the others
+  eagent sim load lab serving --metrics 127.0.0.1:8000 &     and a server that shows vLLM's metrics
   eagent sim load lab none                    end all load
   eagent sim work lab --units 300             a job in small: 300 units of 10 ms on GPU 0, then it ends
   eagent sim fault lab gpu-lost --gpu 3       what may go wrong: `eagent sim fault --help`

@@ -11,7 +11,8 @@ from eagent.cli.arguments import duration
 from eagent.errors import InputError
 
 if TYPE_CHECKING:
-    from eagent.sim.description.load import Load
+    from eagent.sim._plant import Host
+    from eagent.sim.description.load import Load, Ready
 
 SUMMARY = "give GPUs work, or end it"
 OPTIONS = ("period_s", "duty", "step_s", "imbalance", "compute", "memory")
@@ -46,6 +47,11 @@ def _configure_serving(serving: Any) -> None:
     serving.add_argument(
         "--zipf", type=float, default=0.0, metavar="S", help="0 spreads them evenly (default), 1 is Zipf's"
     )
+    serving.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="be the server, in this shell until Ctrl-C, and show its metrics there under vLLM's names",
+    )
     serving.add_argument("--seed", type=int, default=1, metavar="N", help="of requests and their spread; default 1")
 
 
@@ -61,11 +67,24 @@ def run(args: argparse.Namespace) -> list[str]:
             opened.stop_load()
             return [f"All load on {found.name} has ended."]
         ready = _load(args).ready(opened.gpu_count)
+        gpus = f"gpus {format_gpus(ready.gpus)} of {found.name}"
+        come = f"{len(ready.requests)} requests ({ready.source}) come to {gpus}."
+        if getattr(args, "metrics", None) is not None:
+            _be_server(opened, ready, args.metrics, come)
+            return [f"No metrics any more. What runs goes on until `eagent sim load {found.name} none`."]
         ready.start(opened)
-    gpus = f"gpus {format_gpus(ready.gpus)} of {found.name}"
     if args.load == "serving":
-        return [f"{len(ready.requests)} requests ({ready.source}) come to {gpus}."]
+        return [come]
     return [f"{args.load} runs on {gpus}."]
+
+
+def _be_server(plant: Host, ready: Ready, address: str, come: str) -> None:
+    from eagent.mesh.address import split
+    from eagent.sim import metrics
+
+    with metrics.Endpoint(split(address), plant, ready.gpus) as endpoint:
+        ready.start(plant, os.getpid())
+        metrics.serve(endpoint, lambda: print(f"{come} Metrics: {endpoint.url}", flush=True))
 
 
 def _load(args: argparse.Namespace) -> Load:

@@ -148,17 +148,17 @@ class Ready:
     requests: list[workload.Dispatched]
     source: str  # of the requests
 
-    def start(self, plant: Host) -> None:
-        """Put it on the GPUs.
+    def start(self, plant: Host, pid: int = 0) -> None:
+        """Put it on the GPUs; `pid` is the process that does it, 0: none that can be looked at.
 
         Raises:
             InputError: a GPU has a load already.
             DriverError: the host is not on, or has no room for so many requests.
         """
         if isinstance(self.load.work, workload.Serving):
-            self.load.work.start(plant, self.requests, self.load.at_s, gpus=self.gpus)
+            self.load.work.start(plant, self.requests, self.load.at_s, pid, gpus=self.gpus)
         else:
-            self.load.work.start(plant, self.gpus, self.load.at_s)
+            self.load.work.start(plant, self.gpus, self.load.at_s, pid)
 
 
 def read(table: Mapping[str, Any], directory: Path) -> Load:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from eagent.sim import host
+from eagent.sim._plant import Host
 
 Run = Callable[..., Any]
 
@@ -32,3 +40,21 @@ def test_options_of_generated_requests_do_not_go_with_a_trace(sim: Run) -> None:
     said = sim("load", "lab", "serving", "--trace", "/none", "--rate", "2")
     assert said.code == 1
     assert "do not go with --trace" in said.err
+
+
+def test_a_server_with_metrics_is_a_process_until_it_is_told_to_end(sim: Run) -> None:
+    sim("create", "lab", "--gpus", "2")
+    words = [sys.executable, "-m", "eagent", "sim", "load", "lab", "serving", "--for", "1m"]
+    with subprocess.Popen([*words, "--metrics", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"vllm:generation_tokens_total" in answer.read()
+        with Host(host.find(host.root(os.environ), "lab").plant) as plant:
+            assert [load["pid"] for load in plant.progress()] == [server.pid]
+        server.send_signal(signal.SIGTERM)
+        assert "goes on until `eagent sim load lab none`" in server.communicate(timeout=10)[0]
+    assert server.returncode == 0
+    said = sim("load", "lab", "serving", "--metrics", "nowhere")
+    assert said.code == 1
+    assert "must be HOST:PORT" in said.err
