@@ -71,7 +71,8 @@ def decide(
         if not members:
             continue
         clocks = _clocks(members, goals.efficiency)
-        server = looked(known.get(progress.job), progress, _clock_mhz(members))
+        before = known.get(progress.job)
+        server = looked(before, progress, _clock_mhz(members, before))
         server, reason = _choose(server, wanted, clocks, now_ns)
         servers[progress.job] = server
         for each in members:  # where two servers share a GPU, the one that needs more has it
@@ -102,10 +103,16 @@ def _clocks(members: Sequence[DeviceState], goals: Efficiency) -> Sequence[float
     return sorted({float(mhz) for mhz in common if mhz >= goals.least_clock_mhz} | {float(top)})
 
 
-def _clock_mhz(members: Sequence[DeviceState]) -> float:
-    """At which clock the server runs: the highest of its GPUs; their top if nobody tells."""
+def _clock_mhz(members: Sequence[DeviceState], server: Server | None) -> float:
+    """At which clock it runs: the highest of its GPUs, and never below the ceiling; their top if nobody tells.
+
+    A GPU that rests for a moment, or that a power limit holds, may show less. To take what was seen for what a lower
+    clock does would flatter all clocks.
+    """
+    top = float(max(each.device.clocks_mhz[-1] for each in members))
     told = [each.sm_clock_mhz.value for each in members if each.sm_clock_mhz.ok]
-    return max((mhz for mhz in told if mhz), default=float(max(each.device.clocks_mhz[-1] for each in members)))
+    seen = max((mhz for mhz in told if mhz), default=top)
+    return seen if server is None else max(seen, min(server.mhz, top))
 
 
 def _choose(server: Server, wanted: Mapping[str, float], clocks: Sequence[float], now_ns: int) -> tuple[Server, str]:

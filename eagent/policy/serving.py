@@ -22,6 +22,7 @@ LEVEL = 1.25  # from one level of load to the next
 FORGET_S = 900.0  # after so long at a load, what was seen at it counts for a third
 # Of the latencies above a goal so many come together: sequences of a batch wait for the same prefill.
 CLUMP = {FIRST_TOKEN: 1.0, BETWEEN_TOKENS: 4.0}
+LEAST = 0.5  # of a latency: what has faded below it is forgotten
 
 Evidence = Mapping[float, Counts]  # by clock in MHz
 
@@ -68,7 +69,7 @@ class Level:
             faded = {
                 mhz: Counts(old.bounds_s, tuple(keep * count for count in old.counts))
                 for mhz, old in self.seen.get(kind, {}).items()
-                if old.bounds_s == counts.bounds_s
+                if old.bounds_s == counts.bounds_s and old.total >= LEAST
             }
             parts = [counts, *([faded[stretch.mhz]] if stretch.mhz in faded else [])]
             seen[kind] = {**faded, stretch.mhz: summed(parts) or counts}
