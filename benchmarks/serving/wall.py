@@ -29,6 +29,8 @@ MINUTES = 5
 RATE_PER_S = 2.77  # of each server: half of the public trace's
 REQUESTS_S = MINUTES * MINUTE_S + 30.0  # they come for longer than they are looked at
 ENDS_S = 20.0
+# What one program has begun is one job to eagent, but for a shell: so each server has one, which ends with it.
+SHELL = ("bash", "-c", '"$@" & child=$!; trap "kill $child" TERM; wait $child; wait $child', "shell")
 EAGENT = (sys.executable, "-m", "eagent")
 CONFIG = """
 [policy]
@@ -106,7 +108,7 @@ def _governed(directory: Path, seed: int) -> Outcome:
 def _server(made: SimulatedHost, gpus: Sequence[int], seed: int) -> Iterator[str]:
     """A server's process; yields where its metrics are."""
     what = ["--gpus", format_gpus(gpus), "--for", f"{REQUESTS_S}s", "--rate", str(RATE_PER_S), "--seed", str(seed)]
-    command = [*EAGENT, "sim", "load", made.name, "serving", *what, "--metrics", "127.0.0.1:0"]
+    command = [*SHELL, *EAGENT, "sim", "load", made.name, "serving", *what, "--metrics", "127.0.0.1:0"]
     log = made.path / f"server{gpus[0]}.log"
     with _running(made, command, log) as process:
         while "/metrics" not in (said := log.read_text(encoding="utf-8")):
