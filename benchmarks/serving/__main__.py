@@ -48,7 +48,9 @@ def main() -> None:
 def governed(work: Work) -> Outcome:
     """The work on a host that eagent governs, whose servers tell their latencies once a second."""
     with tempfile.TemporaryDirectory(prefix="eagent-bench-") as directory:
-        host = Governed(Path(directory), "governed", SEED, CONFIG, progress=Scraper())
+        host = Governed(Path(directory), "governed", SEED, CONFIG)
+        scraper = Scraper()
+        host.tell(lambda now_ns: scraper(host.plant, now_ns))
         try:
             work.start(host.plant)
             came = watch(host, work.minutes, LEAD_S, work.end_s)

@@ -92,6 +92,8 @@ def _team(
     progress: Progress, members: Sequence[DeviceState], state: HostState, goals: Goals
 ) -> tuple[str, _Team | None]:
     """The GPUs of a job with their knob; else why they are left alone."""
+    if progress.latencies:  # how many tokens a server makes is up to who asks it, and not to its clock
+        return "it answers requests: its clocks are for goals on latencies (docs/serving.md)", None
     if not members or not progress.uuids <= {each.device.uuid for each in members}:
         return "not all GPUs of its job are known here: its clocks are left alone", None
     uuids = {each.device.uuid for each in members}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Progress, ProgressSource
+from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Latencies, Progress, ProgressSource
 from eagent.policy.efficiency import Memory, all_curves, decide, told
 from eagent.policy.goals import Efficiency, Goals
 
@@ -29,6 +29,7 @@ class Rack:
         self.held: dict[tuple[str, KnobName], float] = {}
         self.memory = Memory()
         self.gangs: tuple[frozenset[str], ...] = ()
+        self.latencies: tuple[Latencies, ...] = ()
 
     def make(self, number: int) -> Device:
         made: Device = self.gpus.device(number)
@@ -63,7 +64,9 @@ class Rack:
                 self.work_s[job] += min(self.pace(number) for number in members)  # the slowest sets the pace
                 steps = int(self.work_s[job] / 0.3)
                 uuids = frozenset(self.make(number).uuid for number in members)
-                progress.append(Progress(job, uuids, ProgressSource.BEATS, steps, self.second * SECOND_NS))
+                progress.append(
+                    Progress(job, uuids, ProgressSource.BEATS, steps, self.second * SECOND_NS, latencies=self.latencies)
+                )
             for number in self.numbers:
                 self.joules[number] += 100 + 200 * self.pace(number) ** 3
             states = tuple(replace(self.state(number), **changes) for number in self.numbers)
@@ -122,6 +125,13 @@ def test_two_jobs_on_one_gpu_are_both_left_alone(gpus: Any) -> None:
     rack = Rack(gpus, {"a": (0,), "b": (0, 1)})
     assert rack.run(300) == []
     assert set(rack.memory.left_alone) == {"GPU-00", "GPU-01"}
+
+
+def test_a_server_whose_work_is_up_to_who_asks_it_is_left_to_goals_on_latencies(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    rack.latencies = (Latencies("first token", (1.0, float("inf")), (1, 0)),)
+    assert rack.run(300) == []
+    assert "latencies" in rack.memory.left_alone["GPU-00"]
 
 
 def test_a_job_whose_energy_cannot_be_read_is_left_alone(gpus: Any) -> None:
