@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from eagent.errors import ConfigError
 from eagent.options import hint, told
@@ -20,8 +17,7 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _UNIT = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,15}")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One job's metrics."""
 
     host: str
@@ -40,7 +36,6 @@ class Endpoint:
         return f"{host}:{self.port}{self.target}"
 
 
-@dataclass(frozen=True, slots=True)
 class Endpoints:
     """A list of tables."""
 
@@ -82,6 +77,8 @@ def _address(url: object, where: str, *, elsewhere: bool) -> tuple[str, int, str
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"{where}: url = {told(url)}: {right}")
     try:
+        from urllib.parse import urlsplit  # only who names one needs it
+
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
@@ -96,6 +93,8 @@ def _address(url: object, where: str, *, elsewhere: bool) -> tuple[str, int, str
 
 def _is_loopback(host: str) -> bool:
     try:
+        import ipaddress
+
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from eagent.errors import ConfigError
 
@@ -34,8 +33,7 @@ class Option(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """A number within bounds."""
 
     low: float
@@ -53,7 +51,6 @@ class Number:
         return value if self.whole else float(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
     """A text that is not empty."""
 
@@ -63,7 +60,6 @@ class Text:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Gangs:
     """Lists of devices that do one job."""
 
@@ -83,7 +79,6 @@ class Gangs:
         return tuple(tuple(gang) for gang in value)
 
 
-@dataclass(frozen=True, slots=True)
 class Mode:
     """Whether a policy acts."""
 
@@ -93,7 +88,6 @@ class Mode:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Foreign:
     """What is to become of a knob that somebody else writes."""
 
@@ -106,7 +100,6 @@ class Foreign:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Devices:
     """Devices by the names that people type."""
 
@@ -116,7 +109,6 @@ class Devices:
         return tuple(value)
 
 
-@dataclass(frozen=True, slots=True)
 class File:
     """An absolute path."""
 
@@ -126,8 +118,7 @@ class File:
         return Path(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """Names of hosts or domains, at least one."""
 
     what: str
@@ -147,7 +138,6 @@ class Names:
         return tuple(value)
 
 
-@dataclass(frozen=True, slots=True)
 class GroupName:
     """The name of a group of the host; that it is not there is no error."""
 
@@ -157,7 +147,6 @@ class GroupName:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class GroupNames:
     """Names of groups of the host; none: no group."""
 
@@ -167,7 +156,6 @@ class GroupNames:
         return tuple(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Listen:
     """Where to listen; whether that can be done shows when it is tried."""
 
@@ -177,7 +165,6 @@ class Listen:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Address:
     """A literal address of this host and a port: a name could come to mean another."""
 
@@ -190,7 +177,6 @@ class Address:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Consent:
     """Yes or no."""
 
@@ -200,7 +186,6 @@ class Consent:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class PublicKey:
     """An Ed25519 public key."""
 
