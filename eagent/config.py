@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from eagent import profiles
 from eagent.endpoint import Endpoint, Endpoints
 from eagent.errors import ConfigError
 from eagent.options import (
@@ -217,6 +218,7 @@ def parse(text: str, name: str) -> Config:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # TOMLDecodeError is one; a number of a million digits another
         raise ConfigError(f"{name}: not TOML: {problem}") from None
+    document = profiles.applied(document, name)
     values: dict[str, dict[str, object]] = {section: {} for section in OPTIONS}
     for section, table in document.items():
         options = OPTIONS.get(section)

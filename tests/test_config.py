@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eagent import config
+from eagent import config, profiles
 from eagent.config import Config
 from eagent.errors import ConfigError
 
@@ -26,6 +26,7 @@ def test_the_shipped_file_changes_nothing() -> None:
 
 def test_the_shipped_file_explains_every_option_and_no_other() -> None:
     document = tomllib.loads(uncommented(SHIPPED.read_text()))
+    assert document.pop("profile") in profiles.names()
     assert {section: set(table) for section, table in document.items()} == {
         section: set(options) for section, options in config.OPTIONS.items()
     }

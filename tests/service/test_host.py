@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from eagent import profiles
 from eagent.cli import main
 from eagent.errors import RefusedError
 from eagent.service.files import UNITS, own_command
@@ -129,5 +130,6 @@ def test_what_is_shipped_is_taken_along_into_a_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "setup.py", "--quiet", "build_py", "--build-lib", str(tmp_path)]
     subprocess.run(build, cwd=checkout, check=True, capture_output=True, timeout=120)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    wanted = ("eagent.toml", "systemd/sysusers.d/eagent.conf", *(f"systemd/{unit}" for unit in UNITS))
+    wanted = ["eagent.toml", "systemd/sysusers.d/eagent.conf", *(f"systemd/{unit}" for unit in UNITS)]
+    wanted += [f"profiles/{profile}.toml" for profile in profiles.names()]
     assert {f"eagent/shipped/{name}" for name in wanted} <= names
