@@ -147,5 +147,5 @@ $(VENV)/.clients: tests/integration/clients/requirements.txt | $(BIN)/python
 	@rm -rf $(CLIENTS)
 	@$(BIN)/python -m venv --without-pip $(CLIENTS)
 	@$(PIP) --python $(CLIENTS)/bin/python install --retries 2 --no-deps --no-compile --requirement $<
-	@PYTHONDONTWRITEBYTECODE= $(CLIENTS)/bin/python -c 'import nvitop.cli, gpustat.cli, zeus.monitor, codecarbon, carbontracker.tracker, py3nvml.nvidia_smi, cuda.bindings.nvml'
+	@PYTHONDONTWRITEBYTECODE= $(CLIENTS)/bin/python -c 'import nvitop.cli, gpustat.cli, zeus.monitor, zeus.optimizer.power_limit, codecarbon, carbontracker.tracker, py3nvml.nvidia_smi, cuda.bindings.nvml'
 	@touch $@

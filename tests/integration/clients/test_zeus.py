@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,9 @@ from eagent.sim import model
 
 if TYPE_CHECKING:
     from tests.integration.clients.conftest import Bench
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "benchmarks/efficiency/scripts"
 
 # Windows are not synchronised with the work of a framework such as PyTorch: there is none here.
 WINDOW = """
@@ -95,6 +100,15 @@ gpus.set_memory_locked_clocks(0, *2 * gpus.get_supported_memory_clocks(0)[:1])
 gpus.reset_memory_locked_clocks(0)
 gpus.set_persistence_mode(1, False)
 print(json.dumps(os.getpid()))
+"""
+
+# The job of `make bench NAME=efficiency.zeus`.
+OPTIMIZE = """
+import runpy, sys
+
+settings, *places = sys.argv[1:]
+sys.path[:0], sys.argv = places, ["zeus_job.py", settings]
+runpy.run_path(places[0] + "/zeus_job.py", run_name="__main__")
 """
 
 FAIL = """
@@ -198,3 +212,17 @@ def test_what_no_board_takes_is_an_error_of_argument_and_what_it_lacks_one_of_su
     wrong = ["ZeusGPUInvalidArgError", "ZeusGPUInvalidArgError", "ZeusGPUNotSupportedError"]
     assert made.python(FAIL) == [None] * 5 + wrong
     assert [entry[3] for entry in made.plant.limit_log()] == [250]
+
+
+def test_its_optimizer_of_power_limits_tries_all_keeps_one_while_the_job_runs_and_puts_the_highest_back(
+    bench: Callable[..., Bench],
+) -> None:
+    made = bench(gpus=1, gpu_model="a100-pcie-80gb")
+    settings = {"plant": str(made.made.plant), "gpu": 0, "load": [0.42, 1.0, 0.0], "step_s": 0.005, "seconds": 3.0}
+    came = made.python(OPTIMIZE, json.dumps({**settings, "seed": 1, "bound": 0.05}), str(SCRIPTS), str(ROOT))
+    tried_w = [float(watts) for watts in range(275, 125, -25)]
+    kept_w = [] if came["chosen"] == tried_w[-1] else [came["chosen"]]  # what is so already it does not set
+    assert came["chosen"] in tried_w, "as this load takes as long at any of them"
+    assert [entry[3] for entry in made.plant.limit_log()] == [*tried_w, *kept_w, 300.0]
+    assert came["work_s"] == pytest.approx(came["steps"] * 0.005, rel=0.05)
+    assert 130 < came["joules"] / came["seconds"] < 240  # this load takes 219 W at full clocks
