@@ -249,6 +249,11 @@ class Progress:
     unit: str = "step"
     latencies: tuple[Latencies, ...] = ()
 
+    @property
+    def run(self) -> str:
+        """Tells this run from others of the same job on other GPUs: a site starts the same command many times."""
+        return " ".join([self.job, *sorted(self.uuids)])
+
 
 @dataclass(frozen=True, slots=True)
 class HostState:

@@ -35,7 +35,7 @@ Curves = Mapping[str, tuple[Curve, ...]]
 class Memory:
     """What the policy knows of the past. Plain data."""
 
-    jobs: Mapping[str, Job] = field(default_factory=dict)
+    jobs: Mapping[str, Job] = field(default_factory=dict)  # by their runs
     curves: Curves = field(default_factory=dict)  # of jobs that have ended, or from runs before; by their signature
     left_alone: Mapping[str, str] = field(default_factory=dict)  # per UUID: why
 
@@ -63,10 +63,10 @@ def decide(state: HostState, goals: Goals, now_ns: int, memory: Memory | None = 
         if team is None or look is None:
             left_alone |= {each.device.uuid: why or "the energy that it draws can't be read" for each in members}
             continue
-        before = memory.jobs.get(progress.job)
+        before = memory.jobs.get(progress.run)
         job = _same(before, team, look, goals) or _begun(team, goals, before, memory.curves, now_ns)
         held = all(_held(each, team, job.choice.setting) for each in members)
-        jobs[progress.job] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
+        jobs[progress.run] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
         proposals += _proposals(job, team)
     return proposals, _remembered(memory, jobs, left_alone, now_ns)
 
@@ -97,7 +97,7 @@ def _team(
     if not members or not progress.uuids <= {each.device.uuid for each in members}:
         return "not all GPUs of its job are known here: its clocks are left alone", None
     uuids = {each.device.uuid for each in members}
-    if any(other.job != progress.job and other.uuids & uuids for other in state.progress):
+    if any(other.run != progress.run and other.uuids & uuids for other in state.progress):
         return "several jobs share it, and one must not slow another: its clocks are left alone", None
     for each in members:
         if not each.compute_processes.ok or each.compute_processes.value is None:

@@ -51,7 +51,7 @@ NEAR = 0.8  # of what a minute may have above a goal: then the tail is near it
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered of each server, by its job's name."""
+    """What is remembered of each server, by its run."""
 
     servers: Mapping[str, Server] = field(default_factory=dict)
 
@@ -71,10 +71,10 @@ def decide(
         if not members:
             continue
         clocks = _clocks(members, goals.efficiency)
-        before = known.get(progress.job)
+        before = known.get(progress.run)
         server = looked(before, progress, _clock_mhz(members, before))
         server, reason = _choose(server, wanted, clocks, now_ns)
-        servers[progress.job] = server
+        servers[progress.run] = server
         for each in members:  # where two servers share a GPU, the one that needs more has it
             wish = (server.mhz, f"{progress.job}: {reason}")
             wishes[each.device.uuid] = max(wishes.get(each.device.uuid, wish), wish)
@@ -90,9 +90,9 @@ def _servers(state: HostState, known: Mapping[str, Server], now_ns: int) -> Iter
     for progress in state.progress:
         if progress.latencies or progress.source is ProgressSource.COUNTER:
             yield progress
-    there = {progress.job for progress in state.progress}
-    for job, server in known.items():
-        if job not in there and now_ns - server.last.at_ns < FORGET_NS:
+    there = {progress.run for progress in state.progress}
+    for run, server in known.items():
+        if run not in there and now_ns - server.last.at_ns < FORGET_NS:
             yield server.last
 
 

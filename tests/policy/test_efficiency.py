@@ -30,6 +30,7 @@ class Rack:
         self.memory = Memory()
         self.gangs: tuple[frozenset[str], ...] = ()
         self.latencies: tuple[Latencies, ...] = ()
+        self.names = {job: job for job in jobs}
 
     def make(self, number: int) -> Device:
         made: Device = self.gpus.device(number)
@@ -65,7 +66,14 @@ class Rack:
                 steps = int(self.work_s[job] / 0.3)
                 uuids = frozenset(self.make(number).uuid for number in members)
                 progress.append(
-                    Progress(job, uuids, ProgressSource.BEATS, steps, self.second * SECOND_NS, latencies=self.latencies)
+                    Progress(
+                        self.names[job],
+                        uuids,
+                        ProgressSource.BEATS,
+                        steps,
+                        self.second * SECOND_NS,
+                        latencies=self.latencies,
+                    )
                 )
             for number in self.numbers:
                 self.joules[number] += 100 + 200 * self.pace(number) ** 3
@@ -82,6 +90,14 @@ def test_a_job_that_tells_how_far_it_comes_gets_a_ceiling_within_its_bound(gpus:
     assert [each.knob for each in asked] == [KnobName.GPU_CLOCK]
     assert rack.second / rack.work_s["a"] - 1 <= 0.05
     assert "a: " in asked[0].reason
+
+
+def test_the_same_command_that_runs_several_times_is_several_jobs(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,), "b": (1,)})
+    rack.names = {"a": "0 train.py", "b": "0 train.py"}
+    asked = rack.run(900)
+    assert {each.uuid for each in asked} == {"GPU-00", "GPU-01"}
+    assert all(rack.second / rack.work_s[job] - 1 <= 0.05 for job in "ab")
 
 
 def test_all_gpus_of_a_job_and_of_its_gang_get_the_same(gpus: Any) -> None:

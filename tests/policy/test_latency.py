@@ -118,7 +118,7 @@ def test_it_goes_up_at_once_when_the_tail_nears_its_goal(gpus: Any) -> None:
     assert proposal.high == TOP
     assert "took more than 0.2 s" in proposal.reason
     assert rig.memory is not None  # and before the last minute had one in a hundred of them above it
-    minute = [each.counts["between tokens"] for each in rig.memory.servers["llm"].back(60.0)]
+    minute = [each.counts["between tokens"] for each in rig.memory.servers[rig.progress.run].back(60.0)]
     assert sum(each.over(0.2) for each in minute) <= 0.011 * sum(each.total for each in minute)
 
 
