@@ -18,14 +18,14 @@ TRIAL_S = 12.0  # of work at a setting, before it is judged
 SLOW_WORDS = 5.0  # words of a job, where that takes longer
 JUDGED_S = 30.0  # of work at a setting, before it is judged less often
 HOLD_S = 30.0
-AGAIN_S, AGAIN_FINE_S = 240.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
+AGAIN_S, AGAIN_FINE_S = 600.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
 PLENTY_S = 100.0  # times the bound: with so much earned no more is to be known exactly
 AGAIN_FOR_S, AGAIN_FINE_FOR_S = 20.0, 10.0
 STEP = 0.88  # of the lowest setting measured: how far down the next may be
 FIRST = 0.93
 SPEND = 0.7  # of what may be lost: how much one trial may cost
-RESERVE_S = 30.0  # times the bound: what is kept to pay for what is not booked yet
-HORIZON_S = 300.0  # in which what may be lost is spent
+RESERVE_S = 15.0  # times the bound: what is kept to pay for what is not booked yet
+HORIZON_S = 60.0  # in which what may be lost is spent
 WORTH = 0.002  # of the energy: less is not worth a change
 
 
