@@ -70,7 +70,7 @@ WINDOWS = {
 }
 
 BEAT: Fields = {
-    "n": Number("units", 1e15, zero=True, what="How many more units of work are done; else one", example=1),
+    "n": Number("units", 1e15, zero=True, what="How much more work is done, in `unit`; else one", example=1),
     "unit": Line(16, what="What they are, such as token; else step", required=False),
     "name": Line(64, 0, "What the job is called, so that it is known again in its next run", required=False),
 }

@@ -285,7 +285,7 @@ def test_a_policy_without_a_mode_only_observes(new_host: Any, new_package: Any) 
 
 
 def test_each_policy_has_a_mode_and_the_configuration_sets_it() -> None:
-    policies = ("budget", "idle", "cpu", "efficiency", "sleep", "hint")
+    policies = ("budget", "idle", "cpu", "efficiency", "latency", "sleep", "hint")
     acting, observing = (Config(**{f"mode_{name}": mode for name in policies}) for mode in ("act", "observe"))
     assert POLICIES.keys() <= modes(acting).keys()
     assert set(modes(acting).values()) == {"act"}

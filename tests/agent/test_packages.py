@@ -12,6 +12,7 @@ import pytest
 from eagent.agent.agent import Agent
 from eagent.errors import InputError
 from eagent.model import Budget, Knob, KnobName, Priority, Proposal, Reading, Status
+from eagent.policy import efficiency
 
 SECOND_NS = 1_000_000_000
 FIRST, PACKAGE = "GPU-00aa", "CPU-0"
@@ -28,6 +29,9 @@ class Asks:
 
     def forget(self) -> None:
         pass
+
+    def memory(self, _: str) -> Any:
+        return efficiency.Memory()
 
 
 def agent_of(host: Any) -> Agent:

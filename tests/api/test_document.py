@@ -31,7 +31,7 @@ from tests.api import described
 
 TABLES = [("api", API), ("jobs", JOBS), ("power", POWER), ("tcp", TCP)]
 UNITS = re.compile(r"(_w|_s|_j|_b|_mhz|_share|_ns)$")
-UNIT_WORDS = re.compile(r"watt|second|joule|MHz|`unit`|0 to 1|byte", re.IGNORECASE)
+UNIT_WORDS = re.compile(r"watt|second|joule|MHz|`unit`|`setting_unit`|as a share|0 to 1|byte", re.IGNORECASE)
 METHODS = ("get", "put", "post", "delete")
 
 

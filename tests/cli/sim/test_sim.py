@@ -34,7 +34,7 @@ def test_hosts_that_cannot_be_used_are_listed_with_the_reason_and_deleted_by_nam
     (tmp_path / "s/broken/plant").unlink()
     first, second, third = sim("list").out.splitlines()
     assert first.startswith("ancient ")
-    assert "made by another version of eagent (file version 6, this is 8): delete it and make it anew" in first
+    assert "made by another version of eagent (file version 6, this is 9): delete it and make it anew" in first
     assert second.startswith("whole ")
     assert third == "broken           has no plant: all that can be done is to delete it"
     for name in ("ancient", "broken", "whole"):
