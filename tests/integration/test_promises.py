@@ -127,8 +127,9 @@ def test_an_orderly_stop_gives_everything_back_and_leaves_nothing(pinned: Callab
     assert host.stop() == 0
     assert host.limits_w() == [400, PRIOR_W, 400, 400]
     assert all(gone(pid) for pid in host.pids.values())
-    assert sorted(path.name for path in (host.made.dir / "run").iterdir()) == ["agent.lock", "jobs", "warden.lock"]
-    assert list((host.made.dir / "run" / "jobs").iterdir()) == []
+    left = sorted(path.name for path in (host.made.dir / "run").iterdir())
+    assert left == ["agent.lock", "jobs", "warden", "warden.lock"]
+    assert [path for name in ("jobs", "warden") for path in (host.made.dir / "run" / name).iterdir()] == []
     assert list((host.made.dir / "state" / "journal").iterdir()) == []
 
 

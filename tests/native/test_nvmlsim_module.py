@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eagent.config import Paths
+from eagent.paths import Paths
 from eagent.sim._faults import Faults
 
 

@@ -189,7 +189,7 @@ def restore_does_nothing() -> None:
 
 def driver_life_untold() -> None:
     """No warden knows that the driver was loaded anew before its start."""
-    from eagent.config import Paths
+    from eagent.paths import Paths
 
     _replace(Paths, "driver_life", lambda _: lambda self: "")  # noqa: ARG005
 
