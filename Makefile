@@ -43,7 +43,7 @@ build: $(VENV)/.dev ## compile the native half in place, whatever the stamps say
 
 test: $(VENV)/.dev ## run the tests [ARGS='-k journal']
 	@$(MAKE) clients || echo "clients: not installed, so their tests are skipped" >&2
-	@$(BIN)/python -m pytest -n auto $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 .PHONY: clients
 clients: $(VENV)/.clients ## make .venv/clients: programs of others that speak NVML, as tests/integration/clients runs them
