@@ -44,7 +44,10 @@ class CurveStore:
         try:
             with closing(sqlite3.connect(self._path, timeout=1)) as database:
                 rows = database.execute("SELECT job, curves FROM curves_1 ORDER BY at DESC LIMIT ?", (MOST,)).fetchall()
-        except (sqlite3.Error, OSError) as problem:
+        except (sqlite3.OperationalError, OSError) as problem:  # busy, or of another version: no reason to lose it
+            log.warning("%s: what is known of jobs can't be read: %s", self._path, problem)
+            return {}
+        except sqlite3.DatabaseError as problem:
             self._begin_anew(problem)
             return {}
         known = {}
@@ -78,7 +81,10 @@ class CurveStore:
         for _ in range(2):
             try:
                 self._write(rows)
-            except (sqlite3.Error, OSError) as problem:
+            except (sqlite3.OperationalError, OSError) as problem:  # such as a full disk: what is there stays
+                log.warning("%s: what was learnt of jobs is not kept: %s", self._path, problem)
+                return
+            except sqlite3.DatabaseError as problem:
                 self._begin_anew(problem)
             else:
                 return

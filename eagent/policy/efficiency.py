@@ -26,6 +26,7 @@ NAME = "efficiency"
 GONE_NS = 60 * SECOND_NS  # a job that is not told of for so long has ended
 LIMIT_STEPS = 40  # of a power limit
 CURVES = 3  # of the phases of one job that are remembered for its next run
+KNOWN_MOST = 500  # jobs that have ended; who ended longest ago goes first
 KEPT_S = 30.0  # of work in a phase at least
 
 Curves = Mapping[str, tuple[Curve, ...]]
@@ -182,7 +183,10 @@ def _remembered(memory: Memory, jobs: Mapping[str, Job], left_alone: Mapping[str
             kept[name] = job
         elif worth := learnt(job):
             ended[job.subject.signature] = worth
-    curves = {**memory.curves, **ended} if ended else memory.curves
+    curves = memory.curves
+    if ended:
+        others = {signature: worth for signature, worth in curves.items() if signature not in ended}
+        curves = dict([*others.items(), *ended.items()][-KNOWN_MOST:])
     return Memory(kept, curves, left_alone)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,4 +70,20 @@ def test_a_damaged_row_costs_its_own_job_alone(tmp_path: Path, text: str) -> Non
 
 def test_a_place_that_cannot_be_written_is_a_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     CurveStore(tmp_path / "not there" / "curves.sqlite").save({"a": (LEARNT,)})
-    assert "begun anew" in caplog.text
+    assert "what was learnt of jobs is not kept: unable to open database file" in caplog.text
+
+
+def test_a_database_that_cannot_be_used_now_is_not_thrown_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "curves.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE curves_1 (of_another_version TEXT)")
+        database.execute("INSERT INTO curves_1 VALUES ('kept')")
+    store = CurveStore(path)
+    assert store.load() == {}
+    store.save({"a": (LEARNT,)})
+    assert "can't be read" in caplog.text
+    assert "not kept" in caplog.text
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT * FROM curves_1").fetchall() == [("kept",)]

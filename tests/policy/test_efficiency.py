@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Latencies, Progress, ProgressSource
-from eagent.policy.efficiency import Memory, all_curves, decide, told
+from eagent.policy.efficiency import KNOWN_MOST, Memory, all_curves, decide, told
 from eagent.policy.goals import Efficiency, Goals
 
 SECOND_NS = 1_000_000_000
@@ -189,3 +189,15 @@ def test_what_is_known_can_be_told(gpus: Any) -> None:
     assert known["curve"][-1]["setting"] == 1410
     assert all(point["slowdown_error"] > 0 for point in known["curve"])
     assert known["why"]
+
+
+def test_of_too_many_jobs_that_have_ended_the_oldest_are_forgotten(gpus: Any) -> None:
+    rack = Rack(gpus, {"a": (0,)})
+    rack.run(900)
+    (known,) = all_curves(rack.memory).values()
+    rack.memory = replace(rack.memory, curves={f"job {number}": known for number in range(KNOWN_MOST)})
+    rack.jobs = {}
+    rack.run(70)
+    assert len(rack.memory.curves) == KNOWN_MOST
+    assert "job 0" not in rack.memory.curves
+    assert any(signature.startswith("a on ") for signature in rack.memory.curves)
