@@ -108,6 +108,7 @@ class Governed(Ungoverned):
     ) -> None:
         """Governed from the start, without a budget; `cpus`: its CPU packages, too."""
         super().__init__(directory, name, seed, gpu_model)
+        self._before = os.environ.get("EAGENT_SIM_HOST"), psutil.PROCFS_PATH
         os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks
         if cpus:
             sysfs.start(self.made)
@@ -162,4 +163,8 @@ class Governed(Ungoverned):
         self._loop.close()
         if self._cpus:
             self.made.mount.stop()
+        host, psutil.PROCFS_PATH = self._before  # the whole process's, and it may have other things to do
+        del os.environ["EAGENT_SIM_HOST"]
+        if host is not None:
+            os.environ["EAGENT_SIM_HOST"] = host
         super().close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -42,6 +43,16 @@ nvmlInit()
 gpu = nvmlDeviceGetHandleByIndex(0)
 """
 )
+
+
+@pytest.fixture(autouse=True)
+def _the_process_is_left_as_it_was() -> Iterator[None]:
+    """What belongs to the whole process changes the tests after this one, in whatever order they come."""
+    before = psutil.PROCFS_PATH, os.environ.get("EAGENT_SIM_HOST")
+    yield
+    after = psutil.PROCFS_PATH, os.environ.get("EAGENT_SIM_HOST")
+    psutil.PROCFS_PATH = before[0]
+    assert after == before
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benchmarks import budget, firstlight, hindsight, plant
@@ -20,10 +19,7 @@ from eagent.config import Config
 from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
 
 
-def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EAGENT_SIM_HOST", "")  # the benchmark sets it for its own process
+def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(tmp_path: Path) -> None:
     figures = budget._compare(tmp_path, generate(5.0, seed=1), skew=0.7)
     assert [figure.figure for figure in figures] == [
         "skew 0.7: p99 latency / static",
@@ -33,20 +29,13 @@ def test_the_budget_benchmark_serves_all_requests_and_gives_its_figures(
 
 
 @pytest.fixture
-def virtual(monkeypatch: pytest.MonkeyPatch, fuse: None) -> None:  # noqa: ARG001  # only skips
-    """A governed host sets these for its own process."""
-    monkeypatch.setenv("EAGENT_SIM_HOST", "")
-    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
-
-
-@pytest.fixture
 def minute() -> Work:
     """A minute of the load that is benchmarked: 56 requests."""
     trace = scale_rate(generate(60.0, seed=1), 0.16, seed=1)
     return Work(trace, assign(trace, zipf_weights(firstlight.GPUS, firstlight.SKEW), seed=1))
 
 
-@pytest.mark.usefixtures("virtual")
+@pytest.mark.usefixtures("fuse")
 def test_a_minute_of_firstlight_saves_most_of_what_hindsight_does_for_little_latency(minute: Work) -> None:
     figures = {figure.figure: figure for figure in firstlight.compare(minute)}
     assert figures["energy saved / best in hindsight"].value > 0.6
@@ -57,7 +46,7 @@ def test_a_minute_of_firstlight_saves_most_of_what_hindsight_does_for_little_lat
     assert sum(alone) == pytest.approx(figures["energy saved / best in hindsight"].value, rel=0.1)
 
 
-@pytest.mark.usefixtures("virtual")
+@pytest.mark.usefixtures("fuse")
 def test_a_host_on_which_eagent_only_observes_saves_nothing(minute: Work) -> None:
     free = hindsight.play(minute, firstlight.SEED)
     observed = firstlight._governed("observing", Config(), minute)
@@ -84,11 +73,7 @@ def test_spans_that_touch_are_one_and_what_lies_between_them_is_not_work() -> No
     assert between(spans, 1.0, 7.0) == ((4.0, 5.0),)
 
 
-def test_the_plants_benchmark_gives_a_speed_for_each_way_through_time_and_the_coarse_steps_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("EAGENT_SIM_HOST", "")  # the governed host sets these for its own process
-    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
+def test_the_plants_benchmark_gives_a_speed_for_each_way_through_time_and_the_coarse_steps_error() -> None:
     figures = [*plant.plant(0.5), *plant.governed(1.0), *plant.fleet(hosts=10)]
     assert [figure.goal for figure in figures] == [">= 5000", ">= 200", ">= 2000"]
     assert all(figure.value > 0 for figure in figures)
@@ -125,11 +110,7 @@ def test_a_limit_that_rises_and_falls_within_a_second_is_a_rise() -> None:
     assert share.greatest_rise_w(log, 1.5) == 150
 
 
-def test_the_envelope_benchmark_counts_work_and_writes_of_a_governed_host(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EAGENT_SIM_HOST", "")
-    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
+def test_the_envelope_benchmark_counts_work_and_writes_of_a_governed_host(tmp_path: Path) -> None:
     pieces = [demand.Piece(0.0, ("gemm", "light", *[None] * 6)), demand.Piece(30.0, ("light", "gemm", *[None] * 6))]
     course = share.governed(tmp_path, "course", 1, pieces, 60.0)
     assert 90 < course.work_s < 120
@@ -150,7 +131,7 @@ def test_the_efficiency_benchmark_plays_a_job_below_what_its_oracle_knows() -> N
     assert 0.05 < saved < known.best(0.1)
 
 
-@pytest.mark.usefixtures("virtual")
+@pytest.mark.usefixtures("fuse")
 def test_minutes_of_serving_keep_their_goals_and_save_less_than_hindsight_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known_loads, "STEP_MHZ", 185)
     work = work_of(generate(185.0, seed=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import psutil
 import pytest
 
 from benchmarks.virtual import Governed, Ungoverned
@@ -31,14 +30,11 @@ def play(host: Ungoverned, host_s: float) -> tuple[int, float]:
 @pytest.mark.parametrize("host_s", [0.0, 0.35, 0.53])
 def test_a_job_whose_cpu_part_runs_ahead_is_hardly_slowed(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     fuse: None,  # noqa: ARG001  # only skips
     host_s: float,
     consent: tuple[str, ...],
     slower: float,
 ) -> None:
-    monkeypatch.setenv("EAGENT_SIM_HOST", "")  # a governed host sets these for its own process
-    monkeypatch.setattr(psutil, "PROCFS_PATH", "/proc")
     free_steps, free_w = play(Ungoverned(tmp_path, "free", seed=1), host_s)
     config = Config(mode_cpu="act", idle_consent=consent)
     steps, power_w = play(Governed(tmp_path, "governed", 1, config, cpus=True), host_s)
