@@ -62,8 +62,8 @@ def _governed(name: str, config: Config, work: Work) -> Outcome:
         try:
             work.start(host.plant)
             host.advance(work.end_s + 0.2)
-            if host.governor.alarms:
-                raise SystemExit(f"{name}: {'; '.join(host.governor.alarms)}")
+            if broken := host.broken():
+                raise SystemExit(f"{name}: {'; '.join(broken)}")
             return outcome(name, host.plant, host.bmc, work)
         finally:
             host.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from eagent.agent import cost
 from eagent.agent.feed import Feed
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
@@ -143,6 +144,11 @@ class Governed(Ungoverned):
         """Put the GPUs under a budget."""
         caps_w = {device.uuid: safe_w for device in self.warden.devices}
         self.warden.budget_set(Budget(envelope_w, 0.0, caps_w))
+
+    def broken(self) -> list[str]:
+        """What is wrong, but for what our own work costs: the machine's clock tells that, by its load."""
+        costs = {self.governor._problems.of(subject) for subject in cost.SUBJECTS}
+        return [line for line in self.governor.alarms if line not in costs]
 
     def advance(self, to_s: float) -> None:
         """Let time pass, step by step, with the agent's turns in between."""
