@@ -7,9 +7,10 @@ those of libraries and files that it shares included; PSS counts a shared page b
 if the process ended. The warden has the simulated driver mapped, and the simulated host's state, where a real one has
 NVIDIA's library. The peers hold still while they are looked at, after one reading of all GPUs.
 
-Times are of processes from fork to exit, of eagent as pip installs it from a wheel: with compiled bytecode, in an
-environment without the finder of an editable install, which would make every Python slower. `status` and `pass` take
-turns at going first, and what counts is the median of their ratios.
+All is measured of eagent as pip installs it from a wheel: with compiled bytecode, in an environment without the finder
+of an editable install, which would make every Python slower. Both processes read the configuration that `eagent service
+install` lays down. Times are from fork to exit; `status` and `pass` take turns at going first, and what counts is the
+median of their ratios.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from eagent.sim import host as simulated
 from eagent.sim._plant import Host
 from eagent.sim.workload import Gang
 
+CHECKOUT = Path(__file__).parent.parent
+CONFIG = CHECKOUT / "config" / "eagent.toml"
 GPUS = 8
 WARDEN_MAX_MB, AGENT_MAX_MB, STATUS_MAX = 20.0, 60.0, 6.0
 PAIRS = 40
@@ -65,7 +68,8 @@ def main() -> None:
         made = simulated.create(Path(directory) / "sim", "host", gpus=GPUS)
         with Host(made.plant) as plant:
             Gang(step_s=0.4).start(plant, list(range(GPUS)), pid=os.getpid())
-        environ = made.environment({name: value for name, value in os.environ.items() if "EAGENT" not in name})
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("EAGENT", "PYTHON"))}
+        environ = made.environment(inherited)
         publish("footprint", measure(python, environ))
 
 
@@ -76,8 +80,7 @@ def install(place: Path) -> Path:
     """
     venv.create(place)
     site = place / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
-    built = Path(__file__).parent.parent / "eagent"
-    shutil.copytree(built, site / "eagent", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(CHECKOUT / "eagent", site / "eagent", ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(site / "eagent", quiet=1)
     (site / "others.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
     python = place / "bin" / "python"
@@ -91,8 +94,8 @@ def measure(python: Path, environ: Mapping[str, str]) -> list[Figure]:
     """All figures, of this interpreter on the host of this environment."""
     eagent = str(python.with_name("eagent"))
     with (
-        subprocess.Popen([eagent, "warden"], env=environ, stderr=subprocess.DEVNULL) as warden,
-        subprocess.Popen([eagent, "agent"], env=environ, stderr=subprocess.DEVNULL) as agent,
+        subprocess.Popen([eagent, "warden", f"--config={CONFIG}"], env=environ, stderr=subprocess.DEVNULL) as warden,
+        subprocess.Popen([eagent, "agent", f"--config={CONFIG}"], env=environ, stderr=subprocess.DEVNULL) as agent,
     ):
         try:
             _await_answer([eagent, "status"], environ)

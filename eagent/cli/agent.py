@@ -10,11 +10,14 @@ Examples:
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eagent.cli.dispatch import Context
 from eagent.cli.logs import log_to_stderr
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,25 +1,28 @@
-"""From argv to a verb: the registry of verbs, the options all of them share, and how errors and signals end."""
+"""From argv to a verb: the registry of verbs, and how errors and signals end.
+
+Words are read by `eagent.cli.words`, but those that start a daemon: a warden keeps what it has loaded, so what it loads
+is little.
+"""
 
 from __future__ import annotations
 
-import argparse
-import functools
 import importlib
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from eagent.client import Client
 from eagent.errors import EagentError
 from eagent.paths import Paths
 
 if TYPE_CHECKING:
+    import argparse
+
+    from eagent.client import Client
     from eagent.config import Config
 
-HELP_WIDTH = 100
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
@@ -41,6 +44,8 @@ class Context(NamedTuple):
 
     def client(self) -> Client:
         """The way to the agent."""
+        from eagent.client import Client
+
         return Client(self.paths.api_socket)
 
 
@@ -93,21 +98,9 @@ VERBS: Mapping[str, tuple[str, str]] = {
 }
 # These run something in the caller's own directories, or look at them; all others ask who runs this host.
 OWN = frozenset({"up", "agent", "warden", "demo", "sim", "power", "doctor", "service"})
-
-_TOP = """\
-eagent measures and governs the power of this host's GPUs, and puts everything back when it is done.
-
-verbs:
-{verbs}
-
-examples:
-  eagent up                    run it here, in this shell
-  eagent status                what draws how much, under which limit
-  eagent budget set 2.4kW      all limits and the rest of the host stay under 2400 W
-  eagent explain gpu0          why gpu0 has the limit it has
-  eagent restore               give every knob back
-
-`eagent VERB --help` tells more about each verb."""
+# These take the options of all verbs and no others.
+BARE = frozenset({"agent", "warden"})
+SHARED = {"--config": "config", "--run-dir": "run_dir", "--state-dir": "state_dir"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except EagentError as problem:
-        return _fail(str(problem), FAILED)
+        return fail(str(problem), FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -126,25 +119,47 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
+def fail(line: str, code: int) -> int:
+    """Complain in one line, and return the exit code."""
+    print(f"eagent: {' '.join(line.split())}", file=sys.stderr)
+    return code
+
+
+def verb_of(name: str) -> Verb:
+    """The module of a verb that there is."""
+    return cast(Verb, importlib.import_module(VERBS[name][0]))
+
+
 def _run(argv: Sequence[str]) -> int:
-    top = _parser()
-    cut = list(argv).index("--") if "--" in argv else len(argv)
-    ours, theirs = argv[:cut], argv[cut:]  # behind "--" stands somebody else's command, whose options are its own
-    args = top.parse_args(ours)
-    if args.verb is None:
-        top.print_help()
+    args = bare(argv)
+    if args is None:
+        from eagent.cli.words import read  # here: argparse takes 0.7 MB, and as long as half of `eagent status`
+
+        args = read(argv)
+    if args is None:
         return USAGE
-    if args.verb not in VERBS:
-        top.error(f"unknown verb {args.verb!r}{_near(args.verb)}")
-    module = importlib.import_module(VERBS[args.verb][0])
-    verb = cast(Verb, module)
-    parser = _verb_parser(args.verb, verb)
-    _, rest = _shared_parser().parse_known_args(args.rest, args)
-    negative = next((word for word in rest if re.match(r"-[\d.]", word)), None)
-    if negative is not None:  # argparse would take it for an option and speak of something else
-        parser.error(f"{negative!r}: numbers here are never negative")
-    parser.parse_args([*rest, *theirs], args)
-    return verb.run(args, _context(args))
+    return verb_of(args.verb).run(args, _context(args))
+
+
+def bare(argv: Sequence[str]) -> argparse.Namespace | None:
+    """The words that start a daemon, as argparse would read them, without argparse.
+
+    Returns:
+        None: there is more in them, and it is for argparse to say what.
+    """
+    verb, options = None, dict.fromkeys(SHARED.values())
+    words = iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name in SHARED:
+            options[SHARED[name]] = value = value if equals else next(words, "-")
+            if not equals and value.startswith("-"):
+                return None
+        elif verb is None and word in BARE:
+            verb = word
+        else:
+            return None
+    return None if verb is None else cast("argparse.Namespace", SimpleNamespace(verb=verb, **options))
 
 
 def _context(args: argparse.Namespace) -> Context:
@@ -152,83 +167,3 @@ def _context(args: argparse.Namespace) -> Context:
     environ = {**os.environ, **{name: value for name, value in chosen.items() if value is not None}}
     paths = Paths.from_environment(environ) if args.verb in OWN else Paths.of_who_answers(environ)
     return Context(paths, None if args.config is None else Path(args.config))
-
-
-class _OneLineParser(argparse.ArgumentParser):
-    """An argparse parser whose complaints are one line, as all of ours are; so are those of its subparsers."""
-
-    def __init__(self, **options: Any) -> None:
-        """A parser that guesses no abbreviations.
-
-        Its help has a fixed width: to measure the terminal argparse imports shutil, whether help is shown or not.
-        """
-        formatter = functools.partial(argparse.RawDescriptionHelpFormatter, width=HELP_WIDTH)
-        super().__init__(**{"formatter_class": formatter, "allow_abbrev": False, **options})
-
-    def error(self, message: str) -> NoReturn:
-        sys.exit(_fail(f"{message} (see `{self.prog} --help`)", USAGE))
-
-
-def _parser() -> argparse.ArgumentParser:
-    verbs = "\n".join(f"  {name:<9} {summary}" for name, (_, summary) in VERBS.items())
-    parser = _OneLineParser(
-        prog="eagent",
-        usage="eagent [options] VERB ...",
-        description=_TOP.format(verbs=verbs),
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    _add_shared(parser, None)
-    parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser
-
-
-def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
-    parser = _OneLineParser(
-        prog=f"eagent {name}",
-        description=verb.__doc__,
-    )
-    _add_shared(parser, argparse.SUPPRESS)  # for its help: `_shared_parser` has taken them out before
-    verb.configure(parser)
-    return parser
-
-
-def _shared_parser() -> argparse.ArgumentParser:
-    """Takes the shared options wherever they stand after the verb; one that is absent undoes none before the verb."""
-    parser = _OneLineParser(prog="eagent", add_help=False)
-    _add_shared(parser, argparse.SUPPRESS)
-    return parser
-
-
-def _add_shared(parser: argparse.ArgumentParser, default: str | None) -> None:
-    shared = parser.add_argument_group("options of all verbs")
-    shared.add_argument(
-        "--config", metavar="FILE", default=default, help="configuration; else /etc/eagent/eagent.toml, if it is there"
-    )
-    shared.add_argument(
-        "--run-dir", metavar="DIR", default=default, help="sockets and ring; else EAGENT_RUN_DIR, else /run/eagent"
-    )
-    shared.add_argument(
-        "--state-dir",
-        metavar="DIR",
-        default=default,
-        help="journal and budget; else EAGENT_STATE_DIR, else /var/lib/eagent (a user other than root has own ones)",
-    )
-
-
-def _fail(line: str, code: int) -> int:
-    print(f"eagent: {' '.join(line.split())}", file=sys.stderr)
-    return code
-
-
-def _near(word: str) -> str:
-    import difflib  # only a typing error needs it
-
-    near = difflib.get_close_matches(word, VERBS, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def _version() -> str:
-    from eagent import __version__
-
-    return f"eagent {__version__}"

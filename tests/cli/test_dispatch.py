@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from eagent.cli import main
-from eagent.cli.dispatch import VERBS
+from eagent.cli.dispatch import BARE, SHARED, VERBS, bare
+from eagent.cli.words import read
 
 Run = Callable[..., Any]
 
@@ -119,3 +122,26 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(tmp_path: Path) -> None:
             _, complaint = process.communicate(timeout=30)
             connection.close()
     assert (process.returncode, complaint) == (130, b"")
+
+
+WORDS = some.sampled_from(
+    [*BARE, "status", *SHARED, *(f"{option}=x" for option in SHARED), "--config=", "--json", "--", "-", "-1", "", "x"]
+)
+
+
+@given(some.lists(WORDS, max_size=6))
+def test_a_daemons_words_mean_without_argparse_what_they_mean_with_it(words: list[str]) -> None:
+    found = bare(words)
+    if found is not None:
+        read_by_argparse = read(words)
+        assert read_by_argparse is not None
+        assert vars(found) == {name: value for name, value in vars(read_by_argparse).items() if name != "rest"}
+
+
+@pytest.mark.parametrize("verb", sorted(BARE))
+def test_what_a_daemons_words_hold_beyond_the_options_of_all_is_left_to_argparse(verb: str) -> None:
+    assert bare([verb, "--config", "a.toml"]) == bare(["--config=a.toml", verb])
+    assert bare([verb]) is not None
+    for more in (["--help"], ["gpu0"], ["--config"], ["--config", "-x"], ["--", "x"], [verb]):
+        assert bare([verb, *more]) is None
+    assert bare([]) is None
