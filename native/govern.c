@@ -354,11 +354,22 @@ static void tidy(turn_t *turn) {
   }
 }
 
+/* Who was left alone until now is looked at first: its owner may have set it since the last look, which is up to a second
+ * old, and has not meddled with anything of ours. */
+static void look_anew(const turn_t *turn) {
+  for (uint32_t i = 0; i < turn->limits->count; i++) {
+    const limit_t *limit = &turn->limits->devices[i];
+    if (!turn->wanted_mw[i] || limit->wanted_mw || turn->limits->spared >> i & 1) continue;
+    if (limit->requested_mw && limit->read_ns != turn->now_ns) limits_read(turn->limits, i, turn->now_ns);
+  }
+}
+
 int limits_govern(limits_t *limits, const uint32_t *lease_mw, const uint32_t *safe_mw, uint64_t envelope_mw,
                   int64_t now_ns) {
   const uint64_t writes = limits->writes;
   turn_t turn = {.limits = limits, .leased = lease_mw != NULL, .envelope_mw = envelope_mw, .now_ns = now_ns};
   want(&turn, lease_mw, safe_mw);
+  look_anew(&turn);
   for (uint32_t i = 0; i < limits->count; i++) note(&limits->devices[i], turn.wanted_mw[i], now_ns);
   cut(&turn);
   raise(&turn);

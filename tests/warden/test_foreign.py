@@ -84,6 +84,18 @@ def test_a_foreign_limit_is_noticed_told_and_left_alone(rig: MakeRig) -> None:
     assert row(host, 0)["state"] == "foreign"
 
 
+def test_what_the_owner_set_right_before_a_lease_is_what_it_goes_back_to_and_keeps_nobody_from_it(rig: MakeRig) -> None:
+    host = rig(gpus=1)
+    look(host, 3)
+    host.plant.set_power_limit(0, 220.0)  # after the loop's last look, which found it at 400 W
+    host.lease(400, ttl_s=2)
+    look(host, 1)
+    assert host.limits_w() == [400]
+    assert not [each for each in alarms(host) if "by somebody else" in each]
+    look(host, 2)
+    assert host.limits_w() == [220]
+
+
 def test_what_was_respected_is_what_the_limit_goes_back_to(rig: MakeRig, journalled: Journalled) -> None:
     host = held(rig, 250)
     uuid = host.warden.devices[0].uuid
