@@ -10,12 +10,15 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration.rack import Member, Rack, until
 from tests.integration.test_mesh import BUDGET_W, GRANT_W, MOVED_S, NAMES, OPEN_S, margin_w, rack
 
 __all__ = ["rack"]
 
-STORM_S = float(os.environ.get("EAGENT_STORM_S", "40"))
+STORM_S = float(os.environ.get("EAGENT_STORM_S", "15"))
+LONG_STORM_S = 300.0  # in which odd orders come up, too
 SEED = int(os.environ.get("EAGENT_STORM_SEED", "1"))
 STILL_S = float(os.environ.get("EAGENT_STORM_STILL_S", "8"))  # longer than any request to a warden is waited for
 BACK_S = 40.0  # `eagent up` waits for up to 30 s before it starts what dies again and again
@@ -33,12 +36,21 @@ def alive(member: Member, who: str) -> int | None:
 
 
 def test_the_budget_holds_whoever_dies_or_stands_still_at_any_moment(rack: Rack) -> None:
+    storm(rack, STORM_S)
+
+
+@pytest.mark.soak
+def test_the_budget_holds_through_minutes_of_deaths(rack: Rack) -> None:
+    storm(rack, LONG_STORM_S)
+
+
+def storm(rack: Rack, length_s: float) -> None:
     chance = random.Random(SEED)
     began_s = time.monotonic()
     resume: list[tuple[float, int]] = []
     done: list[str] = []
     working: set[str] = set()
-    while time.monotonic() - began_s < STORM_S:
+    while time.monotonic() - began_s < length_s:
         for name in NAMES:  # watts must move all the time
             if chance.random() < 0.25:
                 member = rack[name]

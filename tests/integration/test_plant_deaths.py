@@ -248,13 +248,14 @@ def lock_word(plant: Path) -> int:
 
 @pytest.fixture
 def storm(sim_host: SimHostFactory, tmp_path: Path) -> Callable[[int], None]:
-    """Runs so many rounds."""
+    """Runs so many rounds, and more of them, up to four times as many, until one has died with the lock in hand."""
 
     def run(rounds: int) -> None:
         print(f"EAGENT_DEATHS_SEED={SEED}")
         deaths = Storm(sim_host, tmp_path, SEED)
-        while rounds > 0:
-            rounds -= deaths.host(rounds)
+        done = 0
+        while done < rounds or (deaths.deaths_with_lock == 0 and done < 4 * rounds):
+            done += deaths.host(max(rounds - done, 5))
         print(
             f"{deaths.deaths} deaths; after {deaths.deaths_with_lock} times all were killed the lock was a dead one's"
         )
@@ -263,11 +264,11 @@ def storm(sim_host: SimHostFactory, tmp_path: Path) -> Callable[[int], None]:
     return run
 
 
-def test_a_hundred_rounds_of_deaths_leave_the_host_whole(storm: Callable[[int], None]) -> None:
-    storm(100)
+def test_rounds_of_deaths_leave_the_host_whole(storm: Callable[[int], None]) -> None:
+    storm(25)  # each run of the tests has another seed
 
 
-@pytest.mark.soak
+@pytest.mark.soak  # what is rarer than one in some hundred deaths
 def test_a_thousand_rounds_of_deaths_leave_the_host_whole(storm: Callable[[int], None]) -> None:
     storm(1000)
 
@@ -317,18 +318,29 @@ def test_a_client_that_stands_still_with_the_lock_is_noticed(clients: Clients, m
 PARTS = {"limits": (0, 1, 2, 3, 4), "locks": (0, 1, 2, 3, 4), "cpu": (0, 2, 5, 6)}
 
 
-@pytest.mark.parametrize(("log", "part"), [(log, part) for log, parts in PARTS.items() for part in parts])
-def test_an_entry_of_which_a_part_is_anothers_is_noticed(clients: Clients, log: str, part: int) -> None:
+def test_an_entry_of_which_a_part_is_anothers_is_noticed(clients: Clients) -> None:
     seen, pids = hammered(clients)
+    parts = [(log, part) for log, parts in PARTS.items() for part in parts]
+    assert [(log, part) for log, part in parts if not is_noticed(torn(seen, log, part, pids), pids)] == []
+
+
+def torn(seen: dict[str, Any], log: str, part: int, pids: set[int]) -> dict[str, Any]:
+    """What was seen, but for a part of an entry: as of one that was begun and not ended."""
     places = [entry[1] for entry in seen[log]]
-    torn = seen[log][
-        next(i for i in reversed(range(len(places))) if places[i] in places[i + 1 :])
-    ]  # one that has a next
-    torn[part] = 0 if part == 0 else torn[part] + 1  # as of an entry that was begun and not ended
-    if part == len(torn) - 1:
-        torn[part] = 0 if log == "cpu" else max(pids) + 1
-    with pytest.raises(AssertionError):
+    at = next(at for at in reversed(range(len(places))) if places[at] in places[at + 1 :])  # one that has a next
+    entry = [*seen[log][at]]
+    entry[part] = 0 if part == 0 else entry[part] + 1
+    if part == len(entry) - 1:
+        entry[part] = 0 if log == "cpu" else max(pids) + 1
+    return {**seen, log: [*seen[log][:at], entry, *seen[log][at + 1 :]]}
+
+
+def is_noticed(seen: dict[str, Any], pids: set[int]) -> bool:
+    try:
         check_logs(seen, pids)
+    except AssertionError:
+        return True
+    return False
 
 
 def test_a_lost_change_is_noticed(clients: Clients) -> None:

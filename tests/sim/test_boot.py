@@ -15,6 +15,7 @@ import pytest
 from eagent.errors import RefusedError
 from eagent.sim import host as hosts
 from eagent.sim._bmc import Bmc
+from eagent.sim.boot import STOP_S
 
 if TYPE_CHECKING:
     from tests.conftest import SimHost, SimHostFactory
@@ -104,7 +105,11 @@ def test_a_cut_kills_all_that_the_command_has_started_and_a_boot_starts_it_anew(
     assert list((made.dir / "run").iterdir()) == []
     assert running.pids(3) == first  # and a disk keeps what is on it
     running.bmc.switch_on()
-    assert set(running.pids(6)[3:]).isdisjoint(first)
+    second = running.pids(6)[3:]
+    assert set(second).isdisjoint(first)
+    running.process.terminate()
+    assert running.process.wait(PATIENCE_S + STOP_S) == 0
+    assert all(map(is_gone, second))  # also what is deaf to SIGTERM: killed when the time to stop was over
 
 
 def test_a_cut_is_not_missed_though_the_host_is_on_again_at_once(init: Callable[..., Init]) -> None:
@@ -113,7 +118,9 @@ def test_a_cut_is_not_missed_though_the_host_is_on_again_at_once(init: Callable[
     running.bmc.switch_off()
     running.bmc.switch_on()
     wait_for(lambda: all(map(is_gone, first)))
-    running.pids(6)
+    second = running.pids(6)[3:]
+    running.bmc.switch_off()  # else what is deaf to SIGTERM is waited for
+    wait_for(lambda: all(map(is_gone, second)))
 
 
 def test_sigterm_ends_the_command_in_order_and_all_that_it_has_left_behind(init: Callable[..., Init]) -> None:
