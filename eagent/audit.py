@@ -21,7 +21,7 @@ from typing import Any
 
 from eagent.access import Role
 from eagent.bucket import Bucket
-from eagent.peer import Peer, name_of
+from eagent.peer import Peer, name_of, printable
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,8 @@ class Audit:
         line["outcome"] = outcome[:TEXT_MAX]
         if not is_operators and self._unwritten:
             line["unwritten"], self._unwritten = self._unwritten, 0
-        log.info("%s (uid %d, pid %d, %s): %s: %s", role.label, peer.uid, peer.pid, who["comm"], what, outcome[:200])
+        asker = f"{role.label} (uid {peer.uid}, pid {peer.pid}, {who['comm']})"
+        log.info("%s: %s", asker, printable(f"{what[:TEXT_MAX]}: {outcome[:200]}"))
         if not self._put((OPERATORS if is_operators else OTHERS, line)):
             self._told("the disk is too slow for it: lines were lost")
             return

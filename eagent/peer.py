@@ -66,6 +66,11 @@ def name_of(pid: int, proc: Path = _PROC) -> str:
         text = (proc / str(pid) / "comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """What somebody else said, for a line or a terminal: it ends no line and moves no cursor."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -28,6 +28,7 @@ from eagent.model import NO_PREFERENCE, Budget, Device, DeviceKind, Knob
 
 VERSION = 1
 MESSAGE_MAX_BYTES = 65_536
+NESTED_MAX = 16  # maps and lists within one another: what is nested deeper than Python's stack can't even be shown
 
 Message = dict[str, Any]
 
@@ -58,11 +59,28 @@ def decode(packet: bytes) -> Message:
         raise ProtocolError(f"not a msgpack message: {type(problem).__name__}") from None
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise ProtocolError("a message is a map with text keys")
+    if _is_nested_deeper(message, NESTED_MAX):
+        raise ProtocolError(f"a message nested deeper than {NESTED_MAX}")
     if message.get("v") != VERSION:
         raise ProtocolError(
             f"message of version {message.get('v')!r}; this is version {VERSION}: restart agent and warden"
         )
     return message
+
+
+def _is_nested_deeper(value: object, most: int) -> bool:
+    """Whether more than `most` maps and lists stand within one another. Goes level by level, and never deeper."""
+    level = [value]
+    for _ in range(most + 1):
+        if not level:
+            return False
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def mw(watts: float) -> int:

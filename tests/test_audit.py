@@ -48,6 +48,18 @@ def test_a_line_says_who_what_why_before_after_and_outcome(tmp_path: Path) -> No
     assert (tmp_path / "audit" / OPERATORS).stat().st_mode & 0o777 == 0o640
 
 
+def test_nobody_makes_lines_of_their_own_in_the_process_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    audit = new_audit(tmp_path)
+    text = "x\n<6>eagent.warden: all is well\x1b[2J"
+    audit.note(ALICE, Role.AGENT, f"warden {text}", f"not done: {text}")
+    audit.close()
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    assert "all is well" in record.getMessage()
+    assert read(tmp_path / "audit")[0]["what"] == f"warden {text}"
+
+
 def test_lines_are_only_added(tmp_path: Path) -> None:
     for number in range(2):
         audit = new_audit(tmp_path)

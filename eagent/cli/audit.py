@@ -20,6 +20,7 @@ from eagent.audit import read
 from eagent.cli.arguments import duration
 from eagent.cli.dispatch import Context
 from eagent.errors import UnavailableError
+from eagent.peer import printable
 
 Json = dict[str, Any]
 
@@ -68,7 +69,7 @@ def sentence(line: Json) -> str:
     parts.append(str(line.get("outcome")))
     if line.get("unwritten"):
         parts.append(f"{line['unwritten']} more before it were not kept")
-    return "; ".join("".join(letter if letter.isprintable() else "?" for letter in part) for part in parts)
+    return printable("; ".join(parts))
 
 
 def _shown(value: object) -> str:

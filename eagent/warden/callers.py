@@ -16,7 +16,7 @@ from eagent.audit import Audit
 from eagent.bucket import Bucket
 from eagent.config import Config, Groups
 from eagent.errors import RefusedError
-from eagent.peer import NOBODY, Peer
+from eagent.peer import NOBODY, Peer, printable
 from eagent.wire import Message, unpack_budget, watts
 
 OF_ONE_USER = 4  # connections, of those that there may be: root's are never taken by others
@@ -75,7 +75,7 @@ class Caller:
             budget = unpack_budget(request)
             self.ceiling.check(budget.envelope_w, budget.fixed_w)
             return
-        raise RefusedError(access.refusal(f"the warden's {str(op)[:40]}", needed, self.role, self.groups))
+        raise RefusedError(access.refusal(f"the warden's {printable(str(op)[:40])}", needed, self.role, self.groups))
 
 
 OWNER = Caller(NOBODY, Role.OPERATOR)

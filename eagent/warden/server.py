@@ -31,9 +31,17 @@ TICK_S = 0.2
 SOCKET_MODE = 0o660  # root and eagent's group; who connects is checked again by SO_PEERCRED
 
 
-def dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int, caller: Caller = OWNER) -> Message:
-    """The answer to one packet. Never raises for what a client sent."""
-    return _dispatch(warden, packet, now_ns, caller)[1]
+def dispatch(
+    warden: Warden | Waiting, packet: bytes, now_ns: int, caller: Caller = OWNER, callers: Callers | None = None
+) -> Message:
+    """The answer to one packet, entered in the log of `callers`. Never raises for what a client sent."""
+    before = _told(warden)
+    request, reply = _dispatch(warden, packet, now_ns, caller)
+    if callers is not None:
+        callers.note(caller, request, reply, before, _told(warden))
+        if request.get("op") == "status" and "alarms" in reply:
+            reply["alarms"] = [*reply["alarms"], *callers.alarms()]
+    return reply
 
 
 def _dispatch(warden: Warden | Waiting, packet: bytes, now_ns: int, caller: Caller) -> tuple[Message, Message]:
@@ -233,19 +241,15 @@ class Server:
         try:
             packet = client.recv(MESSAGE_MAX_BYTES + 1)
             if packet:
-                client.send(encode(self._answer(packet, self._clients[client])))
+                reply = dispatch(self._warden, packet, time.monotonic_ns(), self._clients[client], self._callers)
+                client.send(encode(reply))
             else:
                 self._drop(client)
         except (OSError, ProtocolError):  # gone, or not reading what it asked for: a client is not waited for
             self._drop(client)
-
-    def _answer(self, packet: bytes, caller: Caller) -> Message:
-        before = _told(self._warden)
-        request, reply = _dispatch(self._warden, packet, time.monotonic_ns(), caller)
-        self._callers.note(caller, request, reply, before, _told(self._warden))
-        if request.get("op") == "status" and "alarms" in reply:
-            reply["alarms"] = [*reply["alarms"], *self._callers.alarms()]
-        return reply
+        except Exception:  # as in `_dispatch`: of what is done for a client nothing may end us
+            log.exception("a request failed")
+            self._drop(client)
 
     def _drop(self, client: socket.socket) -> None:
         self._clients.pop(client, None)

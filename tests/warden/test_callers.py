@@ -54,6 +54,13 @@ def test_what_is_in_no_table_is_refused(op: object) -> None:
         meet(AGENT).check({"op": op}, 0)
 
 
+@given(st.text(max_size=50))
+def test_a_refusal_is_one_line_whatever_was_asked_for(op: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        meet(AGENT).check({"op": f"x{op}"}, 0)
+    assert str(refused.value).isprintable()
+
+
 def test_an_agent_that_asks_without_end_is_refused_and_root_is_not() -> None:
     caller, root = meet(AGENT), meet(ROOT)
     for _ in range(int(BURST)):
