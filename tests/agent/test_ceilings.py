@@ -463,4 +463,4 @@ def test_a_device_that_loses_its_knob_after_the_start_is_said(new_world: Any) ->
     world.on_sleep = lambda: seen.append(world.ceilings.problem)
     world.perform(Lower("rack", RESERVE_MW))
     assert seen[0] == "a budget of 700 W can't be kept"
-    assert world.warden.budget.safe_caps_w == {first.uuid: SAFE_W}
+    assert world.warden.budget.safe_caps_w == {first.uuid: SAFE_W, second.uuid: SAFE_W}
