@@ -55,7 +55,7 @@ torture: $(VENV)/.dev ## kill, stop and disturb eagent on simulated hosts, at ra
 	@$(BIN)/python -m tests.torture $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(SEED),--seed '$(SEED)') $(ARGS)
 
 torture-mutants: $(VENV)/.dev ## break one mechanism of the warden at a time: the torture must fail for each [ARGS=name]
-	@$(BIN)/python -m tests.torture.mutants $(ARGS)
+	@$(BIN)/python -m tests.torture.mutate $(ARGS)
 
 .PHONY: deb
 deb: build ## make the Debian package, for this machine's Python version and processor [into dist/]

@@ -35,17 +35,27 @@ class Verdict:
     exposures: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of some rounds."""
+
+    played: int
+    failed: int
+
+
 class _Worker:
     """What a process of the pool keeps from round to round."""
 
     world: World | None = None
     directory = Path()
     environ: dict[str, str] = {}  # noqa: RUF012  # set once, at the process's start
+    bias = script.EVEN
 
 
-def _begin(directory: str, environ: dict[str, str]) -> None:
+def _begin(directory: str, environ: dict[str, str], bias: script.Bias) -> None:
     _Worker.directory = Path(directory) / str(os.getpid())
     _Worker.environ = environ
+    _Worker.bias = bias
     Finalize(None, _end, exitpriority=1)  # a process of a pool runs no other
 
 
@@ -61,7 +71,7 @@ def play(seed: int) -> Verdict:
     world = _Worker.world
     if world is None:
         world = _Worker.world = World(_Worker.directory, _Worker.environ)
-    drawn = script.draw(seed)
+    drawn = script.draw(seed, _Worker.bias)
     world.rounds += 1
     world.trace.clear()
     round_ = Round(world, drawn)
@@ -80,20 +90,29 @@ def play(seed: int) -> Verdict:
     return Verdict(seed, line, tuple(wrong), trace, time.monotonic() - began, len(round_.exposures))
 
 
-def run(seeds: Sequence[int], environ: dict[str, str], workers: int, stop_at: int, *, quiet: bool = False) -> int:
-    """Play the rounds of these seeds; how many failed. Each prints a line, a failing one all that is known of it.
+def run(
+    seeds: Sequence[int],
+    environ: dict[str, str],
+    workers: int,
+    stop_at: int,
+    *,
+    bias: script.Bias = script.EVEN,
+    quiet: bool = False,
+) -> Outcome:
+    """Play the rounds of these seeds. Each prints a line, a failing one all that is known of it.
 
     Args:
         seeds: One a round.
         environ: What the processes of eagent find in their environment beside the host's own.
         workers: So many hosts at a time.
         stop_at: So many failures are enough.
+        bias: What is drawn more often.
         quiet: Print failures only in one line.
     """
-    began, failed, exposures = time.monotonic(), 0, 0
+    began, done, failed, exposures = time.monotonic(), 0, 0, 0
     with (
         tempfile.TemporaryDirectory(prefix="t", dir=os.environ.get("TMPDIR")) as directory,  # short, for sockets' paths
-        ProcessPoolExecutor(workers, initializer=_begin, initargs=(directory, environ)) as pool,
+        ProcessPoolExecutor(workers, initializer=_begin, initargs=(directory, environ, bias)) as pool,
     ):
         futures = [pool.submit(play, seed) for seed in seeds]
         for done, future in enumerate(as_completed(futures), 1):
@@ -113,10 +132,8 @@ def run(seeds: Sequence[int], environ: dict[str, str], workers: int, stop_at: in
             sys.stdout.flush()
     took_s = time.monotonic() - began
     if not quiet:
-        print(
-            f"{len(seeds)} rounds in {took_s:.0f} s, {failed} failed; {exposures} times exposed by others (simulated)"
-        )
-    return failed
+        print(f"{done} rounds in {took_s:.0f} s, {failed} failed; {exposures} times exposed by others (simulated)")
+    return Outcome(done, failed)
 
 
 def _tell(verdict: Verdict, *, quiet: bool) -> None:
@@ -137,8 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the first round; the others follow. Else drawn, and printed")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--stop-at", type=int, default=5, help="so many failures are enough")
+    parser.add_argument("--probe", choices=sorted(script.PROBES), default="", help="in each round")
+    parser.add_argument("--layout", choices=script.LAYOUTS, default="", help="in each round")
     args = parser.parse_args(argv)
     first = random.SystemRandom().randrange(1, 1_000_000_000) if args.seed is None else args.seed
     print(f"torture: {args.rounds} rounds from seed {first}, on simulated hosts")
-    failed = run(range(first, first + args.rounds), {}, min(args.workers, args.rounds), args.stop_at)
-    return 1 if failed else 0
+    bias = script.Bias(layout=args.layout, probe=args.probe)
+    workers = min(args.workers, args.rounds)
+    return 1 if run(range(first, first + args.rounds), {}, workers, args.stop_at, bias=bias).failed else 0

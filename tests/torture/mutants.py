@@ -1,22 +1,12 @@
-"""One mechanism of the warden broken at a time; the torture must fail for each. `python -m tests.torture.mutants`.
+"""One mechanism of the warden broken at a time, in the process that is to have it, by sitecustomize.
 
-What is C is broken in a copy of the tree (tests/torture/native_mutants.py), what is Python in the process that is to
-have it, by sitecustomize: nothing in eagent knows of this.
+So nothing in eagent knows of this. What is C is broken in a copy of the tree (tests/torture/native_mutants.py).
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-HERE = Path(__file__).parent
-ROUNDS = 80  # without a failure, and a mutant has survived
-FIRST_SEED = 1
 
 
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -231,6 +221,34 @@ def successor_forgets_the_lease() -> None:
     _replace(main, "go_on", lambda _: lambda warden, left, now_ns: None)  # noqa: ARG005
 
 
+def limits_not_tried_again() -> None:
+    """A limit that could not be set when the warden started is never tried again."""
+    from eagent.warden.probing import Probing
+
+    _replace(Probing, "is_due", lambda _: lambda self, uuid, now_ns: False)  # noqa: ARG005
+
+
+def disk_not_tried_again() -> None:
+    """A disk that took nothing is never tried again."""
+    from eagent.warden.journal import Journal
+
+    _replace(Journal, "try_out", lambda _: lambda self: False)  # noqa: ARG005
+
+
+def abilities_of_the_start() -> None:
+    """What can be set is told as it was at the start, whatever is learnt later."""
+    from eagent.warden.abilities import Abilities
+
+    _replace(Abilities, "follow", lambda _: lambda self, now_ns: None)  # noqa: ARG005
+
+
+def observed_untold() -> None:
+    """What has no entry is told as writable while the disk takes none."""
+    from eagent.warden.abilities import Abilities
+
+    _replace(Abilities, "_now", lambda _: lambda self, device: device)  # noqa: ARG005
+
+
 MUTANTS: dict[str, Callable[[], None]] = {
     function.__name__.replace("_", "-"): function
     for function in (
@@ -255,39 +273,9 @@ MUTANTS: dict[str, Callable[[], None]] = {
         detached_without_room,
         hand_over_lets_go,
         successor_forgets_the_lease,
+        limits_not_tried_again,
+        disk_not_tried_again,
+        abilities_of_the_start,
+        observed_untold,
     )
 }
-
-
-def _environ(name: str) -> dict[str, str]:
-    """What the processes need to be that mutant."""
-    return {"PYTHONPATH": os.pathsep.join((str(HERE / "hook"), str(HERE.parent.parent))), "EAGENT_TORTURE_MUTANT": name}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Torture each; the exit status is 1 if one survives."""
-    from tests.torture.main import run
-    from tests.torture.native_mutants import NATIVE, built
-
-    parser = argparse.ArgumentParser(prog="python -m tests.torture.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="else all")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    args = parser.parse_args(argv)
-    survivors = []
-    for name in args.names or [*MUTANTS, *NATIVE]:
-        began = time.monotonic()
-        seeds = range(FIRST_SEED, FIRST_SEED + args.rounds)
-        if name in NATIVE:
-            with built(name) as environ:
-                failed = run(seeds, environ, 2, 1, quiet=True)
-        else:
-            failed = run(seeds, _environ(name), 2, 1, quiet=True)
-        print(f"{'caught' if failed else 'SURVIVED':<8} {name:<28} {time.monotonic() - began:5.0f} s", flush=True)
-        if not failed:
-            survivors.append(name)
-    print(f"{len(survivors)} survived" + "".join(f"\n  {name}" for name in survivors))
-    return 1 if survivors else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -168,7 +168,6 @@ class Legal:
 
     owners: set[float]
     foreign: set[float] = field(default_factory=set)
-    unnamed: set[float] = field(default_factory=set)  # under a budget that may name no safe cap of it
 
     def write(self, value: float) -> None:
         """Somebody else wrote it: eagent may respect that, or put the earlier value back."""
@@ -202,7 +201,7 @@ def misplaced(
     """
     wrong = []
     for gpu, (limit_w, may) in enumerate(zip(limits_w, legal, strict=True)):
-        values = may.values if safe_w is None else {safe_w, *may.foreign, *may.unnamed}
+        values = may.values if safe_w is None else {safe_w, *may.foreign}
         if gpu not in out and not _is_one_of(limit_w, values):
             wrong.append(f"gpu{gpu}: its limit is {limit_w:g} W, and should be one of {sorted(values)}")
     if safe_w is not None and sum(limits_w) > envelope_w + TOO_MUCH_W:

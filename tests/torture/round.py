@@ -16,15 +16,14 @@ from eagent.warden import durable
 from eagent.warden.service import GRACE_S
 from eagent.wire import unpack_budget
 from tests.torture import referee
+from tests.torture.probes import NOTICE_S, Probes
 from tests.torture.script import SAFE_W
-from tests.torture.upkeep import Upkeep
+from tests.torture.upkeep import START_S
 
-START_S = 30.0  # of an interpreter, on a machine that does other things
 REST_S = 10.0  # from the end of all disturbances until every knob is where it belongs
-NOTICE_S = 3.0  # the promise is 2 s
 
 
-class Round(Upkeep):
+class Round(Probes):
     """A script performed on a world, from its beginning to the verdict."""
 
     def run(self) -> list[str]:
@@ -35,10 +34,7 @@ class Round(Upkeep):
             self._perform(step)
         self._calm()
         self._compare_exposure()
-        if self.script.probes_renewal:
-            self._probe_renewal(START_S)
-        if self.script.probes_foreign:
-            self._probe_foreign()
+        self._probe()
         self._let_renewed_rest()
         self._end()
         self._judge()
@@ -119,35 +115,6 @@ class Round(Upkeep):
         """Whether somebody else may have lowered what was held, which leaves room that is no exposure to a warden."""
         return any(step.values[0] == "foreign-limit" for step in self.script.steps if step.action == "strike")
 
-    def _probe_foreign(self) -> None:
-        """A foreign write to a limit that is held is noticed, and said, within two seconds."""
-        if self.script.layout != "driven" or not self._is_able():
-            return
-        try:
-            hello = self.world.ask("hello", 5.0)
-            if hello["budget"] is not None or not all(each["power_limit"]["writable"] for each in hello["devices"]):
-                return
-            uuid = hello["devices"][1]["uuid"]
-            self.world.ask("lease", limits_mw={uuid: 233_000}, ttl_s=NOTICE_S + 2.0)
-            if not self.world.wait(lambda: self.world.limits_w()[1] == 233.0, 3.0):
-                return  # the final wait tells whether that is an error
-        except EagentError as problem:
-            self.world.note(f"no probe: {problem}")
-            return
-        time.sleep(0.1)  # the loop has read back what it wrote
-        self.world.note("probe: somebody else sets gpu1 to 321 W")
-        self._do_strike("foreign-limit", 1, (321.0,))
-
-        def is_told() -> bool:
-            with contextlib.suppress(EagentError):
-                return any("somebody else" in alarm and "gpu1" in alarm for alarm in self.world.ask("status")["alarms"])
-            return False
-
-        if not self.world.wait(is_told, NOTICE_S):
-            self.wrong.append(f"{self.world.now_s:.3f} s: a foreign write to gpu1 was not told within {NOTICE_S:g} s")
-        with contextlib.suppress(EagentError):
-            self.world.ask("release")
-
     def _end(self) -> None:
         """Who governs lets go, or dies; then every knob comes to be where it belongs."""
         getattr(self, "_end_by_" + self.script.ending.replace("-", "_"))()
@@ -201,16 +168,6 @@ class Round(Upkeep):
         code, said = self.world.restore()
         if code != 0:
             self.wrong.append(f"{self.world.now_s:.3f} s: restore failed, though nothing hinders it: {said.strip()}")
-
-    def _have_warden(self) -> None:
-        def is_there() -> bool:
-            if self.world.of("warden") is None:  # or the one that was ending has ended
-                self.world.start("warden")
-            return self._is_able()
-
-        if not self.world.wait(is_there, START_S):
-            self.wrong.append(f"{self.world.now_s:.3f} s: no warden within {START_S:g} s")
-        self._look()
 
     def _clear_without_agent(self) -> None:
         self.world.note("the budget is cleared")

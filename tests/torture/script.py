@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 GPUS = 4
@@ -24,6 +24,24 @@ STRIKING = (
 )
 DROPS = frozenset(("gpu-reset", "settings-dropped", "driver-reload"))  # the driver forgets what was set
 HINDERS = frozenset(("no-permission", "slow-calls", "hung-calls", "reset-required", "gpu-lost"))  # nobody can set it
+# What is looked at before the end of a round, and how often: each takes its seconds (tests/torture/probes.py).
+PROBES = dict.fromkeys(("absence", "reload", "drop", "disk", "start", "refusal"), 0.04) | {
+    "renewal": 0.15,
+    "foreign": 0.3,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """What is drawn other than by the chances below: for who looks for one thing, as a mutant does."""
+
+    layout: str = ""  # always this one
+    probe: str = ""  # always this one
+    ending: str = ""  # always this one
+    more: Mapping[str, float] = field(default_factory=dict)  # how many times as often an action comes
+
+
+EVEN = Bias()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +65,30 @@ class Script:
     priors_w: tuple[float, ...]  # what the owner had set
     steps: tuple[Step, ...]
     ending: str
-    probes_foreign: bool  # whether a foreign write must be noticed before the end
     clears_by_command: bool  # how the budget ends after it: by `eagent restore`, or by the warden's socket
-    probes_renewal: bool  # whether a warden must become its successor before the end, and let nothing go
+    probes: frozenset[str]  # of PROBES
 
 
-def draw(seed: int) -> Script:
+def draw(seed: int, bias: Bias = EVEN) -> Script:
     """The round of a seed."""
     rng = random.Random(seed)
-    layout = rng.choices(LAYOUTS, (5, 4, 1))[0]
+    layout = bias.layout or rng.choices(LAYOUTS, (5, 4, 1))[0]
     priors_w = tuple(MOST_W if rng.random() < 0.4 else rng.randrange(20, 40) * 10.0 for _ in range(GPUS))
-    steps = [Step(0.0, "load", _load(rng)), *(_step(rng, layout) for _ in range(rng.randint(4, 12)))]
+    steps = [Step(0.0, "load", _load(rng)), *(_step(rng, layout, bias) for _ in range(rng.randint(4, 12)))]
     if rng.random() < 0.6:  # under a budget from the beginning
         steps.insert(1, Step(0.0, "budget", _budget(rng)))
     if layout == "driven":
         steps.insert(2, Step(0.0, "lease", _lease(rng)))
     endings = ("let-go", "kill-agent", "stop-all", "kill-and-restore", "kill-and-start", "freeze-and-kill")
-    ending = rng.choices(endings, (3, 3, 2, 2, 2, 1))[0]
-    probes_foreign, clears_by_command, probes_renewal = rng.random() < 0.3, rng.random() < 0.5, rng.random() < 0.15
-    return Script(layout, priors_w, tuple(steps), ending, probes_foreign, clears_by_command, probes_renewal)
+    ending = bias.ending or rng.choices(endings, (3, 3, 2, 2, 2, 1))[0]
+    clears_by_command = rng.random() < 0.5
+    probes = {name for name, chance in PROBES.items() if rng.random() < chance} | {bias.probe} - {""}
+    return Script(layout, priors_w, tuple(steps), ending, clears_by_command, frozenset(probes))
 
 
-def _step(rng: random.Random, layout: str) -> Step:
-    names, weights = zip(
-        *((name, weight) for name, (weight, where, _) in ACTIONS.items() if layout in where), strict=True
-    )
-    name = rng.choices(names, weights)[0]
+def _step(rng: random.Random, layout: str, bias: Bias) -> Step:
+    weights = {name: bias.more.get(name, 1) * often for name, (often, where, _) in ACTIONS.items() if layout in where}
+    name = rng.choices(list(weights), list(weights.values()))[0]
     return Step(round(rng.uniform(0.0, 0.3), 3), name, ACTIONS[name][2](rng))
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import time
 
 from eagent.client import device_target
 from eagent.errors import EagentError, RefusedError
 from tests.torture.course import Course
-from tests.torture.script import LEAST_W, MOST_W
+from tests.torture.script import MOST_W
 from tests.torture.world import Process, World
 
+START_S = 30.0  # of an interpreter, on a machine that does other things
 PART_S = 4.0  # a warden waits three seconds for what it is asked to let go
-PROBED, PROBE_W = 1, 233.0
 
 
 class Upkeep(Course):
@@ -24,8 +23,6 @@ class Upkeep(Course):
     def _say_out(self, gpu: int, *, is_out: bool) -> None:
         self.timeline.out.append((self.world.now_s, gpu, is_out))
         (self.out.add if is_out else self.out.discard)(gpu)
-        if self.script.layout != "driven":  # an agent's budgets name no safe cap of who is out: it has its least then
-            self.legal_w[gpu].unnamed.add(LEAST_W)
 
     def _do_detach(self, gpu: int) -> None:
         if self.script.layout == "driven":
@@ -76,6 +73,18 @@ class Upkeep(Course):
             return True
         return False
 
+    def _have_warden(self) -> None:
+        """Start one, unless one answers."""
+
+        def is_there() -> bool:
+            if self.world.of("warden") is None:  # or the one that was ending has ended
+                self.world.start("warden")
+            return self._is_able()
+
+        if not self.world.wait(is_there, START_S):
+            self.wrong.append(f"{self.world.now_s:.3f} s: no warden within {START_S:g} s")
+        self._look()
+
     # -- hand-overs --------------------------------------------------------------------------------------------------
 
     def _heeds(self, process: Process) -> bool:
@@ -108,29 +117,3 @@ class Upkeep(Course):
             world.ask("release")
             return True
         return False
-
-    def _probe_renewal(self, most_s: float) -> None:
-        """A warden that becomes its successor lets nothing go."""
-        warden = self.world.of("warden")
-        if self.script.layout != "driven" or warden is None or not self._is_able():
-            return
-        try:
-            hello = self.world.ask("hello", 5.0)
-            if hello["budget"] is not None or not all(each["power_limit"]["writable"] for each in hello["devices"]):
-                return
-            self.world.ask("lease", limits_mw={hello["devices"][PROBED]["uuid"]: round(PROBE_W * 1000)}, ttl_s=2.0)
-            if not self.world.wait(lambda: self.world.limits_w()[PROBED] == PROBE_W, 1.5):
-                return  # the final wait tells whether that is an error
-        except EagentError as problem:
-            self.world.note(f"no probe: {problem}")
-            return
-        time.sleep(0.1)
-        since_s, before = self.world.now_s, self.world.readied()
-        self.world.note("probe: the warden is renewed")
-        self._renew(warden)
-        if not self.world.wait(lambda: self.world.readied() > before and self._is_able(), most_s):
-            self.wrong.append(f"{self.world.now_s:.3f} s: the warden did not become its successor")
-        moved = [each for each in self._log() if each.at_s > since_s and each.gpu == PROBED and each.new_w != PROBE_W]
-        if moved or self.world.limits_w()[PROBED] != PROBE_W:
-            self.wrong.append(f"{self.world.now_s:.3f} s: a renewed warden let gpu{PROBED} go: {moved}")
-        self._look()
