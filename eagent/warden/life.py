@@ -88,7 +88,7 @@ class Lives:
         """What of it a person should know; `is_held` says whether a device's knobs are eagent's now."""
         return [
             *(
-                f"gpu{number} is left alone: {why}; start the warden again when it answers"
+                f"gpu{number} is left alone: {why}; when it answers, send the warden a SIGHUP (`systemctl reload`)"
                 for number, why in self._left()
             ),
             *(
