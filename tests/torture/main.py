@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.util import Finalize
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Outcome:
 
     played: int
     failed: int
+    first: int  # to fail: so many had been played with it; 0: none failed
 
 
 class _Worker:
@@ -109,34 +111,35 @@ def run(
         bias: What is drawn more often.
         quiet: Print failures only in one line.
     """
-    began, done, failed, exposures = time.monotonic(), 0, 0, 0
+    began, done, failed, first, exposures = time.monotonic(), 0, 0, 0, 0
+    left = iter(seeds)
     with (
         tempfile.TemporaryDirectory(prefix="t", dir=os.environ.get("TMPDIR")) as directory,  # short, for sockets' paths
         ProcessPoolExecutor(workers, initializer=_begin, initargs=(directory, environ, bias)) as pool,
     ):
-        futures = [pool.submit(play, seed) for seed in seeds]
-        for done, future in enumerate(as_completed(futures), 1):
-            if future.cancelled():
-                continue
-            verdict = future.result()
-            exposures += verdict.exposures
-            if not quiet or verdict.wrong:
-                word = "FAILED" if verdict.wrong else "ok"
-                print(f"{done:4d}/{len(seeds)} seed {verdict.seed:<10} {word} {verdict.took_s:5.1f} s  {verdict.line}")
-            if verdict.wrong:
-                failed += 1
-                _tell(verdict, quiet=quiet)
-                if failed >= stop_at:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    break
+        pending = {pool.submit(play, seed) for seed in islice(left, workers)}
+        while pending:
+            ended, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for verdict in (future.result() for future in ended):
+                done += 1
+                exposures += verdict.exposures
+                if not quiet or verdict.wrong:
+                    word = "FAILED" if verdict.wrong else "ok"
+                    said = f"seed {verdict.seed:<10} {word} {verdict.took_s:5.1f} s  {verdict.line}"
+                    print(f"{done:4d}/{len(seeds)} {said}")
+                if verdict.wrong:
+                    failed, first = failed + 1, first or done
+                    _tell(verdict, bias, quiet=quiet)
+                if failed < stop_at:
+                    pending |= {pool.submit(play, seed) for seed in islice(left, 1)}
             sys.stdout.flush()
     took_s = time.monotonic() - began
     if not quiet:
         print(f"{done} rounds in {took_s:.0f} s, {failed} failed; {exposures} times exposed by others (simulated)")
-    return Outcome(done, failed)
+    return Outcome(done, failed, first)
 
 
-def _tell(verdict: Verdict, *, quiet: bool) -> None:
+def _tell(verdict: Verdict, bias: script.Bias, *, quiet: bool) -> None:
     for line in verdict.wrong:
         print(f"    {line}")
     if quiet:
@@ -144,7 +147,7 @@ def _tell(verdict: Verdict, *, quiet: bool) -> None:
     print("  what was done, by seconds of the round (and of the host):")
     for line in verdict.trace:
         print(f"    {line}")
-    print(f"  again: make torture ROUNDS=1 SEED={verdict.seed}")
+    print(f"  again: make torture ROUNDS=1 SEED={verdict.seed}{bias}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

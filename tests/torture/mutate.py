@@ -67,7 +67,7 @@ def torture(name: str, rounds: int) -> Fate:
     else:
         path = os.pathsep.join((str(HERE / "hook"), str(HERE.parent.parent)))
         outcome = _run(name, rounds, {"PYTHONPATH": path, "EAGENT_TORTURE_MUTANT": name})
-    return Fate(name, outcome.played, time.monotonic() - began, caught=outcome.failed > 0)
+    return Fate(name, outcome.first or outcome.played, time.monotonic() - began, caught=outcome.failed > 0)
 
 
 def _run(name: str, rounds: int, environ: dict[str, str]) -> Outcome:

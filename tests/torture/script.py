@@ -40,6 +40,12 @@ class Bias:
     ending: str = ""  # always this one
     more: Mapping[str, float] = field(default_factory=dict)  # how many times as often an action comes
 
+    def __str__(self) -> str:
+        """As a command line has it, what it has of it."""
+        named = {"probe": self.probe, "layout": self.layout}
+        options = " ".join(f"--{name} {value}" for name, value in named.items() if value)
+        return f" ARGS='{options}'" if options else ""
+
 
 EVEN = Bias()
 
