@@ -12,7 +12,8 @@ from eagent.progress.jobs import Job, Key
 
 SECOND_NS = 1_000_000_000
 SILENT_NS = 600 * SECOND_NS  # a job that has said nothing for so long has given it up
-OUT_NS = 10 * SECOND_NS  # likewise for an endpoint that does not answer, and for a rhythm that is lost
+OUT_NS = 10 * SECOND_NS  # likewise for an endpoint that does not answer
+LOST_NS = 60 * SECOND_NS  # and for a rhythm: that of long steps is known as of half a minute ago
 RATE_NS = 10 * SECOND_NS
 MARKS_MAX = 64
 
@@ -26,6 +27,7 @@ class Shown:
     unit: str = "step"
     latencies: tuple[Latencies, ...] = ()
     why: str = ""
+    heard_ns: int = 0  # when the source told last, if that was nothing new
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +113,13 @@ class Choice:
         sources = (
             (ProgressSource.BEATS, beats, SILENT_NS),
             (ProgressSource.COUNTER, counted, OUT_NS),
-            (ProgressSource.PERIOD, period, OUT_NS),
+            (ProgressSource.PERIOD, period, LOST_NS),
         )
         whys = []
         for source, shown, most_ns in sources:
             if shown is None:
                 continue
-            if shown.why or now_ns - shown.at_ns > most_ns:
+            if shown.why or now_ns - max(shown.at_ns, shown.heard_ns) > most_ns:
                 whys.append(f"{source}: {shown.why or 'silent'}")
                 continue
             followed = self._followed.get(job.key)

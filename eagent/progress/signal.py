@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from statistics import median
 
 from eagent.model import Channel, Status
 
@@ -18,6 +19,8 @@ KEEP = 600  # of the grid
 REFRESHES = 40
 GAP_NS = 700_000_000  # refreshes farther apart: an idle GPU, or missed looks. What was before is another time
 CLOCK_SHARE = 0.012  # a change of the mean clock beyond the steps of a power limit's controller
+CLOCK_READINGS = 80  # some 20 s
+WOBBLE_NS = 8_000_000_000  # a clock that is back so soon has not changed: a limit holds parts of a step down
 
 _OK, _SAME = int(Status.OK), int(Status.SAME)
 _ENERGY, _POWER, _CLOCK = int(Channel.ENERGY_MJ), int(Channel.POWER_INSTANT_MW), int(Channel.SM_CLOCK_MHZ)
@@ -57,6 +60,46 @@ class _Refreshes:
         return placed_ns
 
 
+class _Clock:
+    """The clock that stands, since when. Within a step it may go up and down; that is no change."""
+
+    def __init__(self) -> None:
+        self.mhz: float | None = None  # the median
+        self.since_ns = 0
+        self._seen: deque[float] = deque(maxlen=CLOCK_READINGS)
+        self._new: tuple[float, int] | None = None  # a reading beyond these, and when
+        self._left: tuple[deque[float], int] | None = None  # what was seen before the last change, since when
+
+    def add(self, time_ns: int, mhz: float) -> None:
+        """Two readings in a row beyond all that was seen lately are a change, of the time of the first."""
+        if not self._seen:
+            self.since_ns = time_ns
+        if not self._seen or _is_within(self._seen, mhz):
+            self._new = None
+            self._seen.append(mhz)
+        elif self._new is None:
+            self._new = mhz, time_ns
+            return
+        else:
+            self._change(self._new, mhz)
+            self._new = None
+        self.mhz = median(self._seen)
+
+    def _change(self, new: tuple[float, int], mhz: float) -> None:
+        first_mhz, at_ns = new
+        left = self._left
+        if left is not None and at_ns - self.since_ns < WOBBLE_NS and _is_within(left[0], mhz):
+            left[0].extend([*self._seen, first_mhz, mhz])
+            (self._seen, self.since_ns), self._left = left, None
+        else:
+            self._left = self._seen, self.since_ns
+            self._seen, self.since_ns = deque([first_mhz, mhz], CLOCK_READINGS), at_ns
+
+
+def _is_within(seen: deque[float], mhz: float) -> bool:
+    return min(seen) * (1 - CLOCK_SHARE) <= mhz <= max(seen) * (1 + CLOCK_SHARE)
+
+
 class Signal:
     """Fed with a GPU's ring records in order."""
 
@@ -65,12 +108,20 @@ class Signal:
         self.watts: deque[float] = deque(maxlen=KEEP)  # means over the grid's cells
         self.end_ns = 0  # of the last cell that is whole
         self.looks: deque[tuple[float, float]] = deque(maxlen=KEEP)  # seconds and watts of the power readings
-        self.clock_mhz: float | None = None  # since ...
-        self.clock_since_ns = 0  # ... this time
         self._last: tuple[int, int] | None = None  # a refresh: when, and millijoules
         self._within_mj = 0.0  # of the cell that is not full yet
-        self._new_clock: tuple[float, int] | None = None
+        self._clock = _Clock()
         self._refreshes = _Refreshes()
+
+    @property
+    def clock_mhz(self) -> float | None:
+        """The clock that stands ..."""
+        return self._clock.mhz
+
+    @property
+    def clock_since_ns(self) -> int:
+        """... since this time."""
+        return self._clock.since_ns
 
     def add(self, time_ns: int, value: int, channel: int, status: int, age_ns: int) -> None:
         """Take a record."""
@@ -85,7 +136,7 @@ class Signal:
         elif channel == _POWER:
             self.looks.append((time_ns / 1e9, value / 1e3))
         elif channel == _CLOCK:
-            self._clock(time_ns, float(value))
+            self._clock.add(time_ns, float(value))
 
     def last(self, count: int) -> list[float]:
         """So many cells, or as many as there are, up to the last."""
@@ -108,15 +159,3 @@ class Signal:
                 self.watts.append(full_mj / 1e3 / GRID_S)
             self._within_mj, at_ns = 0.0, self.end_ns
         self._within_mj += rate * (time_ns - at_ns)
-
-    def _clock(self, time_ns: int, mhz: float) -> None:
-        """Two readings in a row that differ from what was are a change, of the time of the first."""
-        if self.clock_mhz is None:
-            self.clock_mhz, self.clock_since_ns = mhz, time_ns
-        if abs(mhz - self.clock_mhz) <= CLOCK_SHARE * self.clock_mhz:
-            self._new_clock = None
-        elif self._new_clock is None:
-            self._new_clock = mhz, time_ns
-        else:
-            self.clock_mhz, self.clock_since_ns = mhz, self._new_clock[1]
-            self._new_clock = None

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from eagent.model import Channel, Status
-from eagent.progress.choice import Shown
+from eagent.progress.choice import Choice, Shown
+from eagent.progress.jobs import Job
 from eagent.progress.period import Periods
 
 S = 1_000_000_000
@@ -19,7 +20,16 @@ Step = Callable[[float, random.Random], float]  # how long the step takes that b
 class Plant:
     """Steps that draw 300 W, with a dip to 120 W in the last part of each; and a sensor that looks at a quarter."""
 
-    def __init__(self, step_s: Step, seconds: float, *, dip: float = 0.08, seed: int = 1, noise_w: float = 3.0) -> None:
+    def __init__(
+        self,
+        step_s: Step,
+        seconds: float,
+        *,
+        dip: float = 0.08,
+        seed: int = 1,
+        noise_w: float = 3.0,
+        alternates: Callable[[float], bool] = lambda _: False,
+    ) -> None:
         self.random = random.Random(seed)
         self.seconds = seconds
         self.noise_w = noise_w
@@ -28,7 +38,8 @@ class Plant:
         while at_s < seconds + 20:
             took_s = step_s(at_s, self.random)
             self.starts.append(at_s)
-            self.edges += [(at_s, 300.0), (at_s + (1 - dip) * took_s, 120.0)]
+            is_shallow = alternates(at_s) and len(self.starts) % 2  # each second step waits less
+            self.edges += [(at_s, 300.0), (at_s + (1 - dip) * took_s, 280.0 if is_shallow else 120.0)]
             at_s += took_s
         self._times = [time_s for time_s, _ in self.edges]
         self._joules = [0.0]
@@ -56,12 +67,16 @@ class Plant:
                 yield look_ns, int(clock_mhz(at_s)), 0, Channel.SM_CLOCK_MHZ, Status.OK, age_ns
 
 
-def followed(plant: Plant, clock_mhz: Callable[[float], float] = lambda _: 1410.0) -> list[tuple[float, Shown]]:
-    """What was shown, each quarter of a second."""
+def followed(
+    plant: Plant, clock_mhz: Callable[[float], float] = lambda _: 1410.0, dark_s: tuple[float, float] = (0.0, 0.0)
+) -> list[tuple[float, Shown]]:
+    """What was shown, each quarter of a second; in between its power is not known."""
     periods, shown, due_ns = Periods(), [], 0
     periods.bind(UUIDS)
     periods.keep(UUIDS)
     for record in plant.records(clock_mhz):
+        if dark_s[0] <= record[0] / S < dark_s[1]:
+            continue
         periods.add([record])  # type: ignore[list-item]
         if record[0] >= due_ns:
             shown.append((record[0] / S, periods.shown(frozenset(UUIDS), record[0])))
@@ -151,3 +166,40 @@ def test_units_stand_still_while_the_power_is_not_known() -> None:
     last = periods.shown(frozenset(UUIDS), 60 * S)
     assert last.at_ns < 40 * S
     assert math.isfinite(last.units)
+
+
+def test_a_rhythm_that_is_found_again_at_twice_or_half_of_it_has_the_pace_that_it_had() -> None:
+    for alternates in (lambda at_s: at_s < 80.0, lambda at_s: at_s >= 80.0):
+        plant = Plant(lambda *_: 0.9, 220, alternates=alternates)
+        shown = followed(plant, dark_s=(75.0, 90.0))
+        before = ratio(plant, shown, 35, 70)
+        assert ratio(plant, shown, 130, 210) == pytest.approx(before, rel=0.01)
+        assert {each.unit for _, each in shown if not each.why} == {"repeat"}
+
+
+def test_a_rhythm_that_is_found_again_and_is_no_multiple_is_another_unit() -> None:
+    plant = Plant(lambda at_s, _: 0.9 if at_s < 80 else 0.6, 200)
+    shown = followed(plant, dark_s=(75.0, 90.0))
+    units = [(each.unit, each.units) for _, each in shown if not each.why]
+    assert list(dict.fromkeys(unit for unit, _ in units)) == ["repeat", "repeat 2"]
+    assert [count for _, count in units] == sorted(count for _, count in units)
+
+
+def test_a_clock_that_a_power_limit_holds_down_in_a_part_of_each_step_does_not_change() -> None:
+    for step_s in (0.7, 2.3):
+        plant = Plant(lambda *_: step_s, 150, dip=0.2)  # noqa: B023
+
+        def clock_mhz(at_s: float) -> float:
+            is_waiting = plant.steps(at_s) % 1 > 0.8  # noqa: B023
+            return 1380.0 if is_waiting else 1162.0 + 12 * math.sin(at_s)
+
+        shown = followed(plant, clock_mhz)
+        assert ratio(plant, shown, 80, 140) == pytest.approx(ratio(plant, shown, 40, 80), rel=0.01)
+
+
+def test_a_step_of_seconds_is_told_all_the_time() -> None:
+    plant, choice = Plant(lambda *_: 3.1, 240), Choice()
+    job = Job((1, 2, 3), "train", frozenset(UUIDS))
+    told = [choice.choose([job], {}, {}, {job.key: each}, int(now_s * S)) for now_s, each in followed(plant)]
+    first = next(place for place, each in enumerate(told) if each)
+    assert all(told[first:])
