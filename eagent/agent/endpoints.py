@@ -1,9 +1,14 @@
-"""The metrics of jobs that the operator has named: asked once a second, and told for the jobs that they are of."""
+"""The metrics of jobs that the operator has named: asked for once a second, and told for the jobs that they are of.
+
+A counter of steps is asked for more often, because it tells when a step was done only as nearly as that, and unevenly,
+because steps that keep time with it would seem to take the same whatever they take.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from eagent.agent import listener
@@ -21,6 +26,9 @@ from eagent.progress.recipes import RECIPES, Counter, Recipe
 log = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+STEPS_S = 0.25  # where steps are counted, unless ...
+COST = 20.0  # ... an answer takes longer than one part in so many of that
+UNEVEN = 0.4  # how far a time between two of these may be from the usual, as a share
 SLOW_S = 5.0  # where the last try failed
 FIND_NS = 5_000_000_000
 
@@ -36,6 +44,18 @@ class Followed:
         self.endpoint = endpoint
         self.counted = Counted(recipe, dict(endpoint.labels))
         self.problem: str | None = None
+        self._took_s = 0.0
+        self._chance = random.Random(endpoint.port)
+
+    @property
+    def wait_s(self) -> float:
+        """How long to the next asking."""
+        if self.problem is not None:
+            return SLOW_S
+        if self.endpoint.recipe:
+            return PERIOD_S
+        usual_s = min(PERIOD_S, max(STEPS_S, COST * self._took_s))
+        return usual_s * self._chance.uniform(1 - UNEVEN, 1 + UNEVEN)
 
     async def ask(self, fetch: Fetch, clock: Callable[[], int]) -> None:
         """Ask once."""
@@ -44,6 +64,7 @@ class Followed:
             body = await fetch(self.endpoint.host, self.endpoint.port, self.endpoint.target)
             # The server counted somewhere between question and answer.
             self.counted.take(body, (begun_ns + clock()) // 2)
+            self._took_s = (clock() - begun_ns) / 1e9
         except EagentError as problem:
             if self.problem is None:
                 log.warning("metrics at %s: %s", self.endpoint.where, problem)
@@ -58,7 +79,7 @@ class Followed:
         counted, where = self.counted, self.endpoint.where
         if counted.at_ns is None:
             return Shown(why=f"{where}: {self.problem}" if self.problem else f"{where} has not answered yet")
-        return Shown(counted.units, counted.at_ns, counted.unit, counted.latencies)
+        return Shown(counted.units, counted.at_ns, counted.unit, counted.latencies, heard_ns=counted.told_ns or 0)
 
 
 class Followers:
@@ -90,7 +111,7 @@ class Followers:
         while not stopping.is_set():
             await each.ask(self._fetch, self._clock)
             try:
-                async with asyncio.timeout(SLOW_S if each.problem else PERIOD_S):
+                async with asyncio.timeout(each.wait_s):
                     await stopping.wait()
             except TimeoutError:
                 continue

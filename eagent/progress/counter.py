@@ -3,6 +3,9 @@
 A counter that falls has begun again (a server, or one of its workers), and what it shows is new. Series are followed
 one by one, so that a worker that begins again does not make its neighbours' past count twice. The first scrape is the
 beginning: units count from there.
+
+A counter that stands still between two steps tells when a step was done only as nearly as it is asked: it was between
+two scrapes, and is taken to have been in the middle. That nothing has grown since is no news of how far the job is.
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ class Counted:
             labels: Only samples with these, such as one model's.
         """
         self.units = 0.0  # since the first scrape
-        self.at_ns: int | None = None  # the last scrape that told
+        self.at_ns: int | None = None  # when so much was done
+        self.told_ns: int | None = None  # the last scrape that told
+        self._stood = False  # whether there was nothing new in the last
         self._recipe = recipe
         self._labels = dict(labels or {})
         self._counter: str | None = None  # of those that the recipe knows, the one that is there
@@ -82,7 +87,12 @@ class Counted:
         self.units += units
         for each, (bounds, counts) in grown.items():
             self._add(each.kind, bounds, counts)
-        self.at_ns = at_ns
+        # A server that nobody asks anything is no job that stands still: its latencies are as of now.
+        if self.told_ns is None or self._latencies:
+            self.at_ns = at_ns
+        elif units > 0:
+            self.at_ns = (self.told_ns + at_ns) // 2 if self._stood else at_ns
+        self.told_ns, self._stood = at_ns, self.told_ns is not None and units == 0
 
     def _counters(self, found: Mapping[str, list[Sample]]) -> tuple[str, dict[Labels, float]]:
         """The counter that is there, and its samples by their labels."""
@@ -110,7 +120,7 @@ class Counted:
         before = self._seen.get((name, labels))
         seen[name, labels] = now
         if before is None:
-            return (0.0,) * len(now) if self.at_ns is None else now
+            return (0.0,) * len(now) if self.told_ns is None else now
         if len(before) != len(now) or any(new < old for new, old in zip(now, before, strict=True)):
             return now
         return tuple(new - old for new, old in zip(now, before, strict=True))

@@ -105,6 +105,20 @@ def test_a_scrape_that_fails_ages_and_is_told_and_the_next_goes_on() -> None:
     assert times[3] == (4.0, 3, None)
 
 
+def test_a_counter_of_steps_is_asked_for_often_and_unevenly_and_a_slow_one_or_a_recipe_once_a_second() -> None:
+    async def fetch(*_: object) -> bytes:
+        return b"steps_total 5\n"
+
+    steps = Followed(Endpoint("127.0.0.1", 9, "/metrics", counter="steps_total"))
+    asyncio.run(steps.ask(fetch, lambda: 0))
+    waits = [steps.wait_s for _ in range(200)]
+    assert 0.15 <= min(waits) < 0.2 < 0.3 < max(waits) <= 0.35
+    times = iter((0, 10**8, 10**8))  # an answer takes 0.1 s
+    asyncio.run(steps.ask(fetch, lambda: next(times)))
+    assert min(steps.wait_s for _ in range(200)) >= 0.6
+    assert Followed(Endpoint("127.0.0.1", 9, "/metrics", recipe="vllm")).wait_s == 1.0
+
+
 def test_the_kernel_tells_who_listens_and_of_our_own_which_process() -> None:
     import socket
 

@@ -65,3 +65,11 @@ def test_the_rate_is_that_of_the_last_ten_seconds_whatever_the_turns() -> None:
             assert choice.rows[0].rate_per_s == 8.0
     assert choice.rows[0].rate_per_s == 4.0
     assert len(choice._followed[ONE.key].marks) <= 64
+
+
+def test_a_counter_that_stands_still_but_answers_is_not_silent() -> None:
+    choice = Choice()
+    for second in range(30):
+        shown = Shown(30.0, S, "step", heard_ns=(1 + second) * S)
+        (told,) = choice.choose([ONE], {}, {ONE.key: shown}, {}, (2 + second) * S)
+        assert (told.source, told.at_ns) == (ProgressSource.COUNTER, S)

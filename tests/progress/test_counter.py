@@ -10,7 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 
 from eagent.errors import InputError
 from eagent.progress.counter import Counted
-from eagent.progress.recipes import BETWEEN_TOKENS, FIRST_TOKEN, RECIPES
+from eagent.progress.recipes import BETWEEN_TOKENS, FIRST_TOKEN, RECIPES, Recipe
+from eagent.progress.recipes import Counter as StepCounter
 
 SECOND_NS = 1_000_000_000
 TOKENS = "vllm:generation_tokens_total"
@@ -131,3 +132,23 @@ def test_an_endpoint_may_answer_anything(body: bytes) -> None:
             problems.append(str(problem))
     assert counted.units >= 3.0
     assert all(problem.isprintable() for problem in problems)
+
+
+STEPS = Recipe((StepCounter("steps_total"),), "step")
+
+
+def test_a_step_was_done_between_the_scrape_that_shows_it_and_the_one_before() -> None:
+    counted, told = Counted(STEPS), []
+    for quarter in range(24):  # a step each second, a tenth of a second past it
+        at_s = quarter / 4
+        counted.take(f"steps_total {int(at_s + 0.9)}\n".encode(), int(at_s * SECOND_NS))
+        told.append((counted.units, counted.at_ns, counted.told_ns))
+    assert told[-1][2] == 23 * SECOND_NS // 4
+    seen = {units: (at_ns or 0) / SECOND_NS for units, at_ns, _ in told}
+    assert all(abs(seen[units] - (units - 0.9)) <= 0.125 for units in seen if units > 1)
+
+
+def test_latencies_of_a_server_that_nobody_asks_are_as_of_now() -> None:
+    buckets = 'vllm:inter_token_latency_seconds_bucket{le="+Inf"} 3\n'
+    counted = followed(*[f"{TOKENS} 10\n{buckets}".encode()] * 3)
+    assert counted.at_ns == 2 * SECOND_NS
