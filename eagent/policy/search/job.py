@@ -56,6 +56,7 @@ class Job:
     last: Look | None = None
     begin: Look | None = None  # of the block that is open
     words: int = 0  # of the job since then
+    heard_ns: int = 0  # when the last one came, which may tell of some seconds earlier
     gap_s: float = 1.0  # usual time between two words
     low: float = 0.0  # the lowest setting that may have been in force since `booked_ns`
     booked_ns: int | None = None  # up to here the account is made,
@@ -130,9 +131,12 @@ def _listen(job: Job, look: Look, now_ns: int) -> Job:
     if before is None or look.units < before.units or look.joules < before.joules or look.units > MOST:
         if job.booked_ns is not None:
             job = _charged(job, now_ns)
-        return replace(_broken(job), last=look, booked_ns=max(now_ns, look.at_ns), booked_units=look.units)
+        booked_ns = max(now_ns, look.at_ns)
+        return replace(_broken(job), last=look, booked_ns=booked_ns, booked_units=look.units, heard_ns=now_ns)
+    job = _silent(job, before, now_ns)
     if not (look.at_ns > before.at_ns and look.units > before.units):
-        return _silent(job, before, now_ns)
+        return job
+    job = replace(job, heard_ns=now_ns)
     if job.stalled:
         job = replace(_broken(job), stalled=False, last=look, asked_ns=now_ns, low=job.in_force)
         return replace(job, booked_ns=look.at_ns, booked_units=look.units)
@@ -153,9 +157,13 @@ def _listen(job: Job, look: Look, now_ns: int) -> Job:
 
 
 def _silent(job: Job, before: Look, now_ns: int) -> Job:
-    """No word. A stall is none of our doing, once the top is in force again; it earns nothing either."""
-    silent_s = (now_ns - before.at_ns) / SECOND_NS
-    if silent_s <= max(STALL_S, STALL_WORDS * job.gap_s):
+    """No word for a while. A stall is none of our doing, once the top is in force again; it earns nothing either.
+
+    It is none that words tell of some seconds earlier, and then may need as long to go on; it is one, if of another
+    kind, that nobody tells of the job.
+    """
+    silent_s, late_s = (now_ns - job.heard_ns) / SECOND_NS, (job.heard_ns - before.at_ns) / SECOND_NS
+    if silent_s <= max(STALL_S, STALL_WORDS * job.gap_s) + late_s:
         return job
     job = replace(_broken(job), stalled=True, said=f"no progress for {silent_s:.0f} s")
     if job.low >= job.top:

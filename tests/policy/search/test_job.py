@@ -74,6 +74,24 @@ def test_a_stall_is_at_the_top_and_costs_the_job_nothing_of_what_it_earned(searc
     assert job.slack_s(round(world.time_s * SECOND_NS)) >= before - 5.0
 
 
+def test_what_is_told_of_some_seconds_earlier_is_no_stall(search: Any) -> None:
+    world, said = search.World(beta=0.8, step_s=1.0, late_s=10), set()
+    world.run(30)
+    for _ in range(870):
+        said.add(world.run(1).said)
+    assert not {each for each in said if "no progress" in each}
+    assert world.course[-1][1] < TOP
+    assert world.time_s / world.work_s - 1 <= 0.05
+
+
+def test_what_was_not_told_of_for_a_while_is_not_measured_by_what_it_did_meanwhile(search: Any) -> None:
+    world = search.World(beta=0.8)
+    assert world.run(15).choice.setting == TOP
+    world.time_s, world.joules = world.time_s + 60, world.joules + 60 * 300
+    job = world.run(60)
+    assert (len(job.phases), job.changes) == (1, 0)
+
+
 def test_a_job_whose_pace_varies_too_much_stays_at_the_top_and_is_told_so(search: Any) -> None:
     world = search.World(beta=0.5, step_s=0.1, bound=0.02)
     units, looks = 0.0, []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from eagent.model import KnobName
 from eagent.policy.search.job import Job, Subject, begin, step
@@ -30,6 +30,8 @@ class World:
     course: list[tuple[float, float]] = field(default_factory=list)  # (time, setting), one a second
     job: Job | None = None
     signature: str = "job"
+    late_s: int = 0  # what it says is of so many seconds earlier
+    said: list[Look] = field(default_factory=list)
 
     def at(self, setting: float) -> tuple[float, float]:
         """The pace and the watts there."""
@@ -55,6 +57,8 @@ class World:
                 subject = Subject("job", self.signature, frozenset({"GPU-00"}), KnobName.GPU_CLOCK, "step")
                 self.job = begin(subject, TOP, self.bound, (), now_ns)
             look = looks[number] if number < len(looks) else self.look()
+            self.said.append(look)
+            look = replace(self.said[max(0, len(self.said) - 1 - self.late_s)], joules=look.joules, energy_ns=now_ns)
             held = self.setting < TOP
             self.job = step(self.job, look, held=held, settings=self.settings, now_ns=now_ns)
             self.setting = self.job.choice.setting if self.obeys else TOP
