@@ -141,9 +141,10 @@ def _choose(server: Server, wanted: Mapping[str, float], clocks: Sequence[float]
         best = held
     if best >= held:
         return replace(server, mhz=best), reason
-    floor = clocks[bisect_left(clocks, STEP * min(level.lowest_mhz, top))]
+    tried_mhz = min(server.tried_mhz, held)
+    floor = clocks[bisect_left(clocks, STEP * tried_mhz)]
     mhz = max(best, min(floor, held))
-    if mhz >= held or (mhz < level.lowest_mhz and now_ns - server.lowered_ns < DWELL_NS):
+    if mhz >= held or (mhz < tried_mhz and now_ns - server.lowered_ns < DWELL_NS):
         return replace(server, mhz=held), reason
     server = replace(server, mhz=mhz, lowered_ns=now_ns)
     place = next(number for number, each in server.levels.items() if each is level)

@@ -126,6 +126,12 @@ class Server:
         able = [number for number, level in self.levels.items() if number >= place and level.requests >= ENOUGH]
         return self.levels[min(able)] if able else None
 
+    @property
+    def tried_mhz(self) -> float:
+        """The lowest clock that has been tried at the present load or at a greater one."""
+        place = level_of(self.load_per_s)
+        return min((level.lowest_mhz for number, level in self.levels.items() if number >= place), default=math.inf)
+
 
 def level_of(load_per_s: float) -> int:
     """The level of a load."""

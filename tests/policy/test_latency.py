@@ -140,6 +140,13 @@ def test_a_load_that_is_known_is_gone_down_for_at_once(gpus: Any) -> None:
     assert clocks[first + 40] <= low * 1.1
 
 
+def test_a_load_that_falls_to_where_nothing_was_tried_goes_on_down_from_the_clock_that_it_has(gpus: Any) -> None:
+    rig = Rig(gpus)
+    busy = rig.run(200, scaled(0.5, 0.16), per_s=8)[-1]
+    assert 0.16 * TOP / 0.2 < busy < TOP
+    assert rig.run(400, scaled(0.25, 0.05), per_s=4)[-1] < busy / 2
+
+
 @pytest.fixture(scope="module")
 def held(gpus: Any) -> Rig:
     """A server with low clocks."""
