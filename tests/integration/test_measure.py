@@ -23,7 +23,7 @@ import pytest
 
 from eagent.sim.account import PowerLog
 from eagent.sim.workload import Gang, Square
-from tests.integration.conftest import Site
+from tests.integration.conftest import Site, is_gone
 
 ROW_S = 0.1
 TIMEOUT_S = 60.0
@@ -32,7 +32,7 @@ START_S = 30.0
 
 # A job: it says that it is there, works on the GPU that a test gives it, measures when told, and tells as JSON.
 JOB = """
-import json, os, sys, time
+import json, math, os, sys, time
 import eagent, eagent.measuring
 if os.environ.get("JOB_UID"):
     with eagent.measure() as warm:  # so that all is loaded that the next user might not be able to read
@@ -47,10 +47,13 @@ def tell(window):
     devices = {each.device: [each.energy_j, each.half_width_j, each.gain_j, each.others] for each in told.devices}
     return {"energy_j": told.energy_j, "half_width_j": told.half_width_j, "why": told.why, "devices": devices,
             "simulated": told.simulated, "flags": told.flags, "text": str(window)}
-for line in sys.stdin:
+for line in iter(sys.stdin.readline, ""):
     seconds, *names = line.split()
     with eagent.measure("work", devices=names) as window:
-        time.sleep(float(seconds))
+        if float(seconds) < math.inf:
+            time.sleep(float(seconds))
+        else:
+            sys.stdin.readline()
     print(json.dumps(tell(window)), flush=True)
 """
 
@@ -75,6 +78,11 @@ class Job:
     def begin(self, seconds: float, *names: str) -> None:
         assert self._process.stdin is not None
         print(seconds, *names, file=self._process.stdin, flush=True)
+
+    def end(self) -> None:
+        """Of what was begun for `math.inf` seconds."""
+        assert self._process.stdin is not None
+        print(file=self._process.stdin, flush=True)
 
     def result(self) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(self._read())
@@ -260,13 +268,27 @@ def test_a_job_in_a_time_namespace_means_the_same_moments(host: Host) -> None:
     assert told["why"] == ""
 
 
+def die(host: Host, *roles: str) -> None:
+    """Kill these, and wait until `eagent up` has started others, after a second or more, and they answer."""
+    host.site.kill(*roles)
+
+    def is_back() -> bool:
+        asked = host.site.eagent("status", "--json")
+        return asked.returncode == 0 and bool(json.loads(asked.stdout)["warden"]["connected"])
+
+    assert host.site.await_true(lambda: all(is_gone(host.site.pids[role]) for role in roles), START_S)
+    assert host.site.await_true(is_back, START_S), host.site.log.read_text()
+
+
 def test_an_agent_that_was_started_again_knows_what_the_ring_still_holds(host: Host) -> None:
     job = host.job()
     host.load(0, job.pid)
     time.sleep(1.5)
-    job.begin(4.0)
+    job.begin(math.inf)
     time.sleep(0.5)
-    host.site.kill("agent")  # `eagent up` starts another after a second
+    die(host, "agent")
+    time.sleep(2.0)
+    job.end()
     told = job.result()
     assert told["why"] == ""
     assert told["devices"].keys() == {"gpu0"}
@@ -277,9 +299,11 @@ def test_what_was_before_agent_and_ring_is_not_made_up(host: Host) -> None:
     job = host.job()
     host.load(0, job.pid)
     time.sleep(1.5)
-    job.begin(6.0)
+    job.begin(math.inf)
     time.sleep(0.5)
-    host.site.kill("agent", "warden")
+    die(host, "agent", "warden")
+    time.sleep(2.0)
+    job.end()
     told = job.result()
     if told["energy_j"] is None:
         assert "watched" in told["why"]
