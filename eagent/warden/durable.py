@@ -51,7 +51,8 @@ def load(path: Path) -> dict[str, Any] | None:
     """The content stored at `path`; None if there is no such file.
 
     Raises:
-        ProtocolError: the file is damaged, of another version, or no file: reading a pipe would wait for ever.
+        ProtocolError: the file is damaged, of another version or another user's, or no file: reading a pipe would wait
+            for ever.
         OSError: it can't be read.
     """
     raw = _read(path)
@@ -91,9 +92,21 @@ def _read(path: Path) -> bytes | None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise ProtocolError(f"{shown(path)}: not a plain file, so not one of eagent's")
+        check_owner(descriptor, path)
         return os.read(descriptor, FILE_MAX_BYTES + 1)
     finally:
         os.close(descriptor)
+
+
+def check_owner(descriptor: int, path: Path) -> None:
+    """Believe no file of somebody else, who may make some there, too, as the agent may in the run directory.
+
+    Raises:
+        ProtocolError: it belongs to neither root nor us, nor to whoever owns the directory and so could exchange all.
+    """
+    owner = os.fstat(descriptor).st_uid
+    if owner not in (0, os.geteuid(), path.parent.stat().st_uid):
+        raise ProtocolError(f"{shown(path)}: belongs to user {owner}, so not one of eagent's")
 
 
 def remove(path: Path) -> None:

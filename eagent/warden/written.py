@@ -24,7 +24,7 @@ from pathlib import Path
 from eagent.errors import ProtocolError
 from eagent.hardware._loop import Loop
 from eagent.model import Device, KnobName
-from eagent.warden.durable import shown
+from eagent.warden.durable import check_owner, shown
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
 
@@ -200,6 +200,7 @@ def _read(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ProtocolError("not a plain file, so not one of eagent's")
+        check_owner(descriptor, path)
         return os.read(descriptor, SIZE + 1)
     finally:
         os.close(descriptor)

@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent import wire
+from eagent.access import Rights, Role
+from eagent.audit import Audit
+from eagent.config import Config
+from eagent.peer import Peer
 from eagent.sim import host as simulated
+from eagent.warden.callers import Caller, Callers
 from eagent.warden.server import ERROR_MAX, dispatch
 from tests.conftest import SimHost
 from tests.fuzz.hostile import VALUES, battered, check_line, spoilt
@@ -23,6 +28,7 @@ from tests.warden.conftest import Rig
 GPUS = 3
 OWNERS_W = (400.0, 350.0, 400.0)
 MW = st.integers(100_000, 400_000) | st.sampled_from([99_999, 100_000, 150_000, 400_000, 400_001])
+ASKERS = st.sampled_from([Caller(Peer(1, 0), Role.OPERATOR), Caller(Peer(1, 990), Role.AGENT)])
 TTLS = st.sampled_from([0.1, 0.5, 1, 3, 3.0, 60, 0, -1])
 
 
@@ -53,7 +59,7 @@ def valid(uuids: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 @st.composite
 def packet(draw: st.DrawFn, uuids: list[str]) -> bytes:
     """A request as bytes: as it should be, with fields spoilt, with bytes battered, or nothing of the kind."""
-    match draw(st.integers(0, 9)):
+    match draw(st.integers(0, 10)):
         case 0:
             return draw(st.binary(min_size=1, max_size=64))
         case 1:
@@ -62,10 +68,17 @@ def packet(draw: st.DrawFn, uuids: list[str]) -> bytes:
             return bytes(msgpack.packb(draw(VALUES)))
         case 3:
             return draw(battered(wire.encode(draw(valid(uuids)))))
+        case 10:
+            return nested(wire.encode(draw(valid(uuids))), draw(st.integers(1, 1100)))
         case 4 | 5:
             return bytes(msgpack.packb(draw(spoilt({"v": wire.VERSION, **draw(valid(uuids))}))))
         case _:
             return wire.encode(draw(valid(uuids)))
+
+
+def nested(request: bytes, depth: int) -> bytes:
+    """A request with one field more, of lists within one another: deeper than a packer would go."""
+    return bytes([request[0] + 1]) + request[1:] + msgpack.packb("x") + b"\x91" * depth + b"\x00"
 
 
 class World:
@@ -74,6 +87,8 @@ class World:
     def __init__(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="fuzz"))
         self._made = 0
+        self.audit = Audit(self._directory / "audit")
+        self.callers = Callers(Rights(frozenset({0})), Config(), self.audit)
         self._open()
 
     def _open(self) -> None:
@@ -87,6 +102,7 @@ class World:
     def close(self) -> None:
         self.rig.die()
         self.rig.plant.close()
+        self.audit.close()
         shutil.rmtree(self._directory)
 
     def fresh(self) -> Rig:
@@ -109,9 +125,12 @@ def play(world: World, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(2, 8), "packets")):
         sent = data.draw(packet(uuids), "packet")
         now_s = rig.now_s
-        reply = dispatch(rig.warden, sent, rig.now_ns)
+        asker = data.draw(ASKERS, "asker")
+        reply = dispatch(rig.warden, sent, rig.now_ns, asker, world.callers)
         assert len(wire.encode(reply)) <= wire.MESSAGE_MAX_BYTES
+        assert world.audit.problem is None, world.audit.problem
         if reply["ok"]:
+            assert asker.role is Role.OPERATOR or "budget_" not in str(msgpack.unpackb(sent)["op"])
             referee.accept(msgpack.unpackb(sent), reply, now_s)
         else:
             check_line(reply["error"], ERROR_MAX)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eagent.errors import ProtocolError, RefusedError
@@ -354,6 +354,7 @@ DEVICES = st.builds(
 DETACHMENTS = st.builds(Detachment, DEVICES, st.floats(0, 4e9), TEXTS, TEXTS)
 
 
+@settings(deadline=None)  # it waits for a disk
 @given(each=st.lists(DETACHMENTS, max_size=3), others=st.lists(st.builds(Place, st.integers(0, 63), TEXTS, TEXTS)))
 def test_what_is_kept_is_read_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, each: list[Detachment], others: list[Place]

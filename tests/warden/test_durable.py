@@ -92,3 +92,16 @@ def test_a_sweep_takes_drafts_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         ["x.json", ".x.json.tmp", "x.json.1.tmp", ".new", ".y.json.1.tmp"]
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_another_user_has_laid_there_is_not_ours_unless_the_whole_directory_is_theirs(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "detached.json"  # in a directory in which the agent may make files, too
+    durable.store(path, {"a": 1})
+    os.chown(path, 12345, -1)
+    with pytest.raises(ProtocolError, match="belongs to user 12345"):
+        durable.load(path)
+    os.chown(tmp_path, 12345, -1)
+    assert durable.load(path) == {"a": 1}

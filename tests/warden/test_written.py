@@ -208,7 +208,7 @@ def test_who_dies_between_a_write_and_its_reading_back_is_followed_by_one_who_kn
     assert (host.limits_w(), row(host)["foreign"]) == ([400], None)
 
 
-@pytest.mark.parametrize("accident", ["missing", "torn", "cut", "a link"])
+@pytest.mark.parametrize("accident", ["missing", "torn", "cut", "a link", "somebody else's"])
 def test_without_a_whole_file_a_value_is_taken_for_ours_and_that_is_said(rig: MakeRig, accident: str) -> None:
     host = killed(rig, 250)
     path = host.state / "written"
@@ -218,6 +218,10 @@ def test_without_a_whole_file_a_value_is_taken_for_ours_and_that_is_said(rig: Ma
         path.write_bytes(file)
     elif accident == "cut":
         path.write_bytes(path.read_bytes()[:100])
+    elif accident == "somebody else's":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files away")
+        os.chown(path, 12345, -1)
     else:
         path.unlink()
         if accident == "a link":
