@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 import tempfile
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +33,7 @@ GPUS = 3
 OWNERS_W = (400.0, 350.0, 400.0)
 MW = st.integers(100_000, 400_000) | st.sampled_from([99_999, 100_000, 150_000, 400_000, 400_001])
 ASKERS = st.sampled_from([Caller(Peer(1, 0), Role.OPERATOR), Caller(Peer(1, 990), Role.AGENT)])
+DEPTHS = st.sampled_from([1, 14, 20, 500, 950, 980, 1000, 1010, 1020, 3000])  # msgpack unpacks up to 1023
 TTLS = st.sampled_from([0.1, 0.5, 1, 3, 3.0, 60, 0, -1])
 
 
@@ -69,7 +74,7 @@ def packet(draw: st.DrawFn, uuids: list[str]) -> bytes:
         case 3:
             return draw(battered(wire.encode(draw(valid(uuids)))))
         case 10:
-            return nested(wire.encode(draw(valid(uuids))), draw(st.integers(1, 1100)))
+            return nested(wire.encode(draw(valid(uuids))), draw(DEPTHS))
         case 4 | 5:
             return bytes(msgpack.packb(draw(spoilt({"v": wire.VERSION, **draw(valid(uuids))}))))
         case _:
@@ -79,6 +84,17 @@ def packet(draw: st.DrawFn, uuids: list[str]) -> bytes:
 def nested(request: bytes, depth: int) -> bytes:
     """A request with one field more, of lists within one another: deeper than a packer would go."""
     return bytes([request[0] + 1]) + request[1:] + msgpack.packb("x") + b"\x91" * depth + b"\x00"
+
+
+@contextlib.contextmanager
+def depth_of_a_warden() -> Iterator[None]:
+    """Let calls go as deep as in a process of its own: Hypothesis has raised that by far."""
+    raised = sys.getrecursionlimit()
+    sys.setrecursionlimit(sum(1 for _ in traceback.walk_stack(None)) + 1000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(raised)
 
 
 class World:
@@ -126,7 +142,8 @@ def play(world: World, data: st.DataObject) -> None:
         sent = data.draw(packet(uuids), "packet")
         now_s = rig.now_s
         asker = data.draw(ASKERS, "asker")
-        reply = dispatch(rig.warden, sent, rig.now_ns, asker, world.callers)
+        with depth_of_a_warden():
+            reply = dispatch(rig.warden, sent, rig.now_ns, asker, world.callers)
         assert len(wire.encode(reply)) <= wire.MESSAGE_MAX_BYTES
         assert world.audit.problem is None, world.audit.problem
         if reply["ok"]:
