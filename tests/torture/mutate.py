@@ -25,6 +25,12 @@ WORKERS = 2
 FIRST_SEED = 1
 
 BIASES: dict[str, Bias] = {
+    "entry-retired-early": Bias(layout="driven", more={"fault": 6.0, "lease": 2.0}),
+    "lease-end-ignored": Bias(layout="driven", ending="let-go", more={"lease": 2.0}),
+    "envelope-unchecked": Bias(layout="driven", more={"lease": 2.0, "budget": 2.0}),
+    "clocks-not-journalled": Bias(layout="driven", ending="kill-and-restore", more={"lease": 2.0}),
+    "detachment-not-written": Bias(layout="driven", more={"detach": 4.0, "kill": 3.0, "start": 2.0}),
+    "detached-without-room": Bias(layout="driven", more={"detach": 4.0, "budget": 2.0}),
     "foreign-write-not-noticed": Bias(layout="driven", probe="foreign"),
     "hand-over-lets-go": Bias(layout="driven", probe="renewal"),
     "successor-forgets-the-lease": Bias(layout="driven", probe="renewal"),

@@ -53,12 +53,13 @@ class Probes(Upkeep):
         return bool(devices) and all(each["power_limit"]["writable"] for each in devices)
 
     def _free(self) -> bool:
-        """Have a warden, all GPUs and no budget; whether each limit is there to be leased then."""
+        """Have a warden, all GPUs, no budget and nobody else; whether each limit is there to be leased then."""
         self._have_warden()
         self._attach_all(PART_S)
         if self.world.ask("hello", 5.0)["budget"] is not None:
             self.world.note("clear, for a probe")
             self._do_clear()
+        self.world.ask("yield_clear", 5.0)  # what somebody else had set, and keeps a limit from its lease
         return self.world.wait(_quietly(self._is_free), AGAIN_S)
 
     def _is_observed(self) -> bool:
@@ -69,6 +70,7 @@ class Probes(Upkeep):
         """Whether a lease of the probed GPU is in force now. If not, the round's end tells whether that is wrong."""
         self.world.ask("lease", limits_mw={self.world.uuid(PROBED): round(PROBE_W * 1000)}, ttl_s=ttl_s)
         if not self.world.wait(lambda: self.world.limits_w()[PROBED] == PROBE_W, 3.0):
+            self._release()
             return False
         time.sleep(SETTLE_S)
         return True
