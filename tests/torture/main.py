@@ -34,6 +34,7 @@ class Verdict:
     trace: tuple[str, ...]
     took_s: float
     exposures: int
+    crashed: bool  # whether a process of eagent met an error of its program
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Outcome:
     played: int
     failed: int
     first: int  # to fail: so many had been played with it; 0: none failed
+    crashed: bool  # whether a failing one was by an error of the program
 
 
 class _Worker:
@@ -87,9 +89,10 @@ def play(seed: int) -> Verdict:
     if wrong:
         lines = [f"{at_s - world.trace[0][0]:8.3f} ({at_s:.3f})  {text}" for at_s, text in sorted(world.trace)]
         trace = (*lines[-TRACE_LINES:], "-- what the processes said last:", world.tail())
+    crashed = bool(wrong) and world.has_crashed()
     if wrong or world.rounds >= ROUNDS_PER_HOST:
         _end()
-    return Verdict(seed, line, tuple(wrong), trace, time.monotonic() - began, len(round_.exposures))
+    return Verdict(seed, line, tuple(wrong), trace, time.monotonic() - began, len(round_.exposures), crashed)
 
 
 def run(
@@ -111,7 +114,7 @@ def run(
         bias: What is drawn more often.
         quiet: Print failures only in one line.
     """
-    began, done, failed, first, exposures = time.monotonic(), 0, 0, 0, 0
+    began, done, failed, first, exposures, crashed = time.monotonic(), 0, 0, 0, 0, False
     left = iter(seeds)
     with (
         tempfile.TemporaryDirectory(prefix="t", dir=os.environ.get("TMPDIR")) as directory,  # short, for sockets' paths
@@ -123,6 +126,7 @@ def run(
             for verdict in (future.result() for future in ended):
                 done += 1
                 exposures += verdict.exposures
+                crashed |= verdict.crashed
                 if not quiet or verdict.wrong:
                     word = "FAILED" if verdict.wrong else "ok"
                     said = f"seed {verdict.seed:<10} {word} {verdict.took_s:5.1f} s  {verdict.line}"
@@ -136,7 +140,7 @@ def run(
     took_s = time.monotonic() - began
     if not quiet:
         print(f"{done} rounds in {took_s:.0f} s, {failed} failed; {exposures} times exposed by others (simulated)")
-    return Outcome(done, failed, first)
+    return Outcome(done, failed, first, crashed)
 
 
 def _tell(verdict: Verdict, bias: script.Bias, *, quiet: bool) -> None:

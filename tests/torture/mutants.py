@@ -167,14 +167,14 @@ def lets_go_without_waiting() -> None:
     """An orderly end waits for no knob to be back."""
     from eagent.warden import main
 
-    _replace(main, "_let_go", lambda _: lambda warden, most_s: None)  # noqa: ARG005
+    _replace(main, "_let_go", lambda _: lambda warden, *_: None if warden.handed_over else warden.release())
 
 
 def restore_does_nothing() -> None:
     """`eagent restore` without a warden says that all is well."""
     from eagent.warden import restore
 
-    _replace(restore, "restore_offline", lambda _: lambda paths, config, **more: [])  # noqa: ARG005
+    _replace(restore, "restore_offline", lambda _: lambda *_, **more: restore.Outcome([], []))  # noqa: ARG005
 
 
 def driver_life_untold() -> None:

@@ -52,10 +52,12 @@ class Fate:
     rounds: int  # until it was caught, that one included; or all
     took_s: float
     caught: bool
+    crashed: bool  # it broke the program, and not a mechanism: it is to be brought up to date
 
     def __str__(self) -> str:
         """A row of the table."""
         word = f"caught in round {self.rounds}" if self.caught else f"SURVIVED {self.rounds} rounds"
+        word = "CRASHED: out of date" if self.crashed else word
         return f"{self.name:<28} {word:<20} {self.took_s:5.0f} s"
 
 
@@ -73,7 +75,10 @@ def torture(name: str, rounds: int) -> Fate:
     else:
         path = os.pathsep.join((str(HERE / "hook"), str(HERE.parent.parent)))
         outcome = _run(name, rounds, {"PYTHONPATH": path, "EAGENT_TORTURE_MUTANT": name})
-    return Fate(name, outcome.first or outcome.played, time.monotonic() - began, caught=outcome.failed > 0)
+    took_s, crashed = time.monotonic() - began, outcome.crashed
+    return Fate(
+        name, outcome.first or outcome.played, took_s, caught=outcome.failed > 0 and not crashed, crashed=crashed
+    )
 
 
 def _run(name: str, rounds: int, environ: dict[str, str]) -> Outcome:
@@ -96,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"-- {fates[-1]}", flush=True)
     survivors = [fate.name for fate in fates if not fate.caught]
     print("\n".join(["", *map(str, fates)]))
-    print(f"{len(fates)} mutants, {len(survivors)} survived (simulated hosts)")
+    print(f"{len(fates)} mutants, {len(survivors)} not caught (simulated hosts)")
     return 1 if survivors else 0
 
 

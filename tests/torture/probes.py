@@ -49,7 +49,7 @@ class Probes(Upkeep):
 
     def _is_free(self) -> bool:
         """Whether each limit is there to be leased: no budget, and all writable."""
-        devices = self._is_able() and self._devices()
+        devices = self._devices() if self._is_able() else []
         return bool(devices) and all(each["power_limit"]["writable"] for each in devices)
 
     def _free(self) -> bool:

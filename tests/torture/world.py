@@ -76,6 +76,7 @@ class World:
     processes: list[Process] = field(default_factory=list)
     trace: list[tuple[float, str]] = field(default_factory=list)
     rounds: int = 0
+    said: str = ""  # by commands
 
     def __post_init__(self) -> None:
         """Make the host."""
@@ -220,6 +221,7 @@ class World:
         except subprocess.TimeoutExpired:
             self.note("restore did not end in time")
             return -1, ""
+        self.said += done.stderr
         self.note(f"restore {' '.join(options)}: exit code {done.returncode} {done.stderr.strip()[-300:]}")
         return done.returncode, done.stderr
 
@@ -242,6 +244,10 @@ class World:
         with contextlib.suppress(FileNotFoundError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+    def has_crashed(self) -> bool:
+        """Whether one of the processes met an error of its program."""
+        return "Traceback (most recent call last)" in self.said + self.log.read_text(errors="replace")
 
     def readied(self) -> int:
         """How many wardens have said that they are ready since the log began."""
