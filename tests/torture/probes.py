@@ -20,7 +20,8 @@ AGAIN_S = 6.0  # what could not be set is tried again after 2 s, and by a warden
 SETTLE_S = 0.1  # in which the loop has read back what it wrote
 SWITCHED_S = 0.5  # in which persistence mode is on where something is held; the next look comes up to a second later
 LOOKED_S = 1.5  # each GPU is looked at once a second
-PROBED, PROBE_W, FOREIGN_W = 1, 233.0, 321.0
+PROBED, FOREIGN_W = 1, 321.0
+PROBE_W = 105.0  # far enough from any value that a round sets: a change of 3 % waits under a lease
 NO_DISK = Path("/proc/sys")  # a directory that takes no file from anybody
 
 

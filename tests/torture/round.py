@@ -179,10 +179,11 @@ class Round(Probes):
                 self.world.ask("budget_clear", 5.0)
                 return
             except (NoAgentError, UnavailableError) as problem:
-                if warden.pid not in self._told_to_end:
+                if warden.pid not in self._told_to_end | self.renewed:
                     raise
-                self.world.note(f"  it ends meanwhile: {problem}")
-                self.world.wait(lambda: warden.pid not in {each.pid for each in self.world.living()}, REST_S)
+                self.world.note(f"  it ends, or becomes its successor, meanwhile: {problem}")
+                is_over = (lambda: not warden.alive) if warden.pid in self._told_to_end else self._is_able
+                self.world.wait(is_over, REST_S)
         code, said = self.world.restore("--clear-budget")
         if code != 0:
             self.wrong.append(f"{self.world.now_s:.3f} s: restore --clear-budget failed: {said.strip()}")
