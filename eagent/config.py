@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eagent import profiles
+from eagent.aim import Aim, Aims
 from eagent.endpoint import Endpoint, Endpoints
 from eagent.errors import ConfigError
 from eagent.options import (
@@ -100,6 +101,7 @@ class Config:
     mode_latency: str = "observe"
     first_token_p99_s: float | None = None
     between_tokens_p99_s: float | None = None
+    goals: tuple[Aim, ...] = ()
     metrics: tuple[Endpoint, ...] = ()
     operator_groups: tuple[str, ...] = Groups().operators
     observer_groups: tuple[str, ...] = Groups().observers
@@ -148,6 +150,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
         "mode_latency": Mode(),
         "first_token_p99_s": Number(0.001, 600, "seconds"),
         "between_tokens_p99_s": Number(0.001, 600, "seconds"),
+        "goals": Aims(),
     },
     "progress": {"metrics": Endpoints()},
     "access": {

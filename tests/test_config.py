@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent import config, profiles
+from eagent.aim import Aim
 from eagent.config import Config
 from eagent.errors import ConfigError
 
@@ -50,6 +51,12 @@ def test_the_shipped_file_states_the_real_defaults() -> None:
         ("[driver]\nsample_period_ms = 1", "sample_period_ms = 1: must be a whole number from 5 to 1000 milliseconds"),
         ("[host]\ngangs = [['gpu0', 'gpu1'], ['gpu1', 'gpu2']]", "'gpu1' stands in it twice"),
         ("[host]\ngangs = [['gpu0']]", "must be a list of lists of at least two devices"),
+        ("[policy]\ngoals = [{slowdwn = 0.1}]", "goals, table 1: unknown key 'slowdwn'; did you mean 'slowdown'?"),
+        ("[[policy.goals]]\nslowdown = 0.6", "goals, table 1: slowdown = 0.6: must be a number from 0 to 0.5"),
+        ("[[policy.goals]]\ngpus = ['gpu0']", "goals, table 1: needs one of slowdown, first_token_p99_s"),
+        ("[[policy.goals]]\njob = ''\nslowdown = 0.1", "must be a pattern of names of jobs"),
+        ("[policy]\ngoals = [{gpus = 'gpu0', slowdown = 0.1}]", "must be a list of GPUs"),
+        ("[policy]\ngoals = 3", "must be at most 64 tables [[policy.goals]]"),
         ("[host]\nramp_w_per_s = 0.5", "ramp_w_per_s = 0.5: must be 0 (no ramp) or at least 1 watt a second"),
         ("[host]\nramp_w_per_s = -1", "ramp_w_per_s = -1: must be a number from 0 to 1e+06 watts a second"),
         ("[agent]\ndecide_period_ms = 1500", "must be at most a third of lease_ttl_s (3 s)"),
@@ -169,3 +176,9 @@ def test_a_mesh_that_can_not_be_is_refused_in_one_line(line: str, problem: str) 
 def test_an_address_is_listened_at_that_this_host_has_alone_or_by_consent(text: str) -> None:
     assert config.parse(f"[api]\n{text}", "x.toml").listen.endswith(":9400")
     assert Config().listen == ""
+
+
+def test_what_is_wanted_of_some_jobs_is_a_table_each() -> None:
+    text = "[[policy.goals]]\njob = '*b*'\nslowdown = 0.1\n[[policy.goals]]\ngpus = ['gpu0']\nfirst_token_p99_s = 2"
+    aims = (Aim("*b*", slowdown=0.1), Aim(gpus=("gpu0",), first_token_p99_s=2.0))
+    assert config.parse(text, "x.toml").goals == aims

@@ -40,10 +40,17 @@ class Desk:
         return await self._windows.windows(pid, uid, spans, names)
 
     def set_hint(
-        self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
+        self,
+        pid: int,
+        uid: int,
+        device: str,
+        limit_w: float | None,
+        clock_mhz: float | None,
+        for_s: float,
+        slowdown: float | None = None,
     ) -> Json:
         """Ask for less; see `Hints.set`. `knobs` is how they stand now, and who has set them so."""
-        told = self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s)
+        told = self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s, slowdown)
         return {**told, "knobs": brief(self._explain(told["uuid"]))}
 
     def clear_hint(self, uid: int, device: str) -> None:

@@ -1,4 +1,4 @@
-"""What job owners ask for: less power on devices that their own processes hold.
+"""What job owners ask for: less power on devices that their own processes hold, or more time for less energy there.
 
 A device with processes of several users is lowered when all of them ask, and no further than each of them does: with
 less than that, one could slow the work of another.
@@ -35,6 +35,7 @@ class _Wish:
 
     limit_w: float | None
     clock_mhz: float | None
+    slowdown: float | None
     until_ns: int
     held_ns: int  # when the user was last seen to hold the device
 
@@ -71,7 +72,14 @@ class Hints:
         self._wishes: dict[tuple[str, int], _Wish] = {}
 
     def set(
-        self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
+        self,
+        pid: int,
+        uid: int,
+        device: str,
+        limit_w: float | None,
+        clock_mhz: float | None,
+        for_s: float,
+        slowdown: float | None = None,
     ) -> Json:
         """Note what a user wants of a device, in the place of what it wanted before.
 
@@ -82,6 +90,7 @@ class Hints:
             limit_w: The most watts that its power limit is to be, if any.
             clock_mhz: The most that its clock is to be, if any.
             for_s: For so long, if the job does not end before.
+            slowdown: How much longer its job may take, as a share, if that is to be asked.
 
         Raises:
             NotFoundError: no such device.
@@ -89,14 +98,14 @@ class Hints:
             RefusedError: the user does not hold it, as far as can be told, or it is no GPU.
         """
         found, now_ns = self._find(device), self._clock()
-        if limit_w is None and clock_mhz is None:
-            raise InputError("a hint names limit_w, clock_mhz, or both")
+        if limit_w is None and clock_mhz is None and slowdown is None:
+            raise InputError("a hint names limit_w, clock_mhz, slowdown, or several of them")
         if not (math.isfinite(for_s) and 0 < for_s <= TIME_MAX_S):
             raise InputError(f"for_s: must be above 0 and at most {TIME_MAX_S:g} seconds")
         self._check_holds(found, pid, uid, now_ns)
         if limit_w is not None:
             limit_w = max(limit_w, found.min_limit_w)
-        self._wishes[found.uuid, uid] = _Wish(limit_w, clock_mhz, now_ns + int(for_s * SECOND_NS), now_ns)
+        self._wishes[found.uuid, uid] = _Wish(limit_w, clock_mhz, slowdown, now_ns + int(for_s * SECOND_NS), now_ns)
         self._told()
         others = len((self._holding.users(found.uuid, now_ns) or frozenset()) - self._asking(found.uuid))
         return {
@@ -104,6 +113,7 @@ class Hints:
             "uuid": found.uuid,
             "limit_w": limit_w,
             "clock_mhz": clock_mhz,
+            "slowdown": slowdown,
             "for_s": for_s,
             "acts": self._acts,
             "waits_for": others,  # users who hold it, too, and have not asked
@@ -135,7 +145,11 @@ class Hints:
     def told(self) -> Json:
         """What each user wants, for the log."""
         return {
-            f"hint of user {uid} on {uuid}": {"limit_w": wish.limit_w, "clock_mhz": wish.clock_mhz}
+            f"hint of user {uid} on {uuid}": {
+                "limit_w": wish.limit_w,
+                "clock_mhz": wish.clock_mhz,
+                "slowdown": wish.slowdown,
+            }
             for (uuid, uid), wish in self._wishes.items()
         }
 
@@ -170,8 +184,9 @@ class Hints:
 
 
 def _agreed(uuid: str, wishes: Sequence[_Wish]) -> Hint:
-    """The lowest bounds that are below nobody's."""
+    """The lowest bounds that are below nobody's, and what nobody's work would take longer than."""
     limits_w, clocks_mhz = [wish.limit_w for wish in wishes], [wish.clock_mhz for wish in wishes]
+    slowdowns = [wish.slowdown for wish in wishes]
     whose = "its job asks for no more" if len(wishes) == 1 else f"the jobs of all {len(wishes)} users ask for no more"
     return Hint(
         uuid,
@@ -179,4 +194,5 @@ def _agreed(uuid: str, wishes: Sequence[_Wish]) -> Hint:
         None if None in clocks_mhz else max(each for each in clocks_mhz if each is not None),
         whose,
         min(wish.until_ns for wish in wishes),
+        None if None in slowdowns else min(each for each in slowdowns if each is not None),
     )

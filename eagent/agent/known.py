@@ -9,8 +9,10 @@ from dataclasses import replace
 from eagent.agent.foreign import foreign_limit_w
 from eagent.agent.names import find_device
 from eagent.agent.warden import ClockStatus, KnobStatus, PreferenceStatus, Told
+from eagent.aim import Aim as Named
 from eagent.errors import InputError
 from eagent.model import Device, DeviceKind, DeviceState, Knob, Reading
+from eagent.policy.goals import Aim, Hint
 from eagent.wire import watts
 
 
@@ -54,6 +56,25 @@ def consented(devices: Sequence[Device], names: Sequence[str]) -> frozenset[str]
     """The UUIDs of the devices that are named, or of all if "all" is. A name that is not here names nobody."""
     found = devices if "all" in names else _named(devices, names)
     return frozenset(device.uuid for device in found)
+
+
+def aims(devices: Sequence[Device], wanted: Sequence[Named]) -> tuple[Aim, ...]:
+    """What is wanted of some jobs, with the GPUs that are named; who is not here is left out."""
+    return tuple(
+        Aim(
+            each.job,
+            frozenset(device.uuid for device in _named(devices, each.gpus)) if each.gpus else None,
+            each.slowdown,
+            each.first_token_p99_s,
+            each.between_tokens_p99_s,
+        )
+        for each in wanted
+    )
+
+
+def heeded(hints: Sequence[Hint], *, acts: bool) -> tuple[Hint, ...]:
+    """The hints, with what they let others do only where they are acted on; what they ask for is told anyway."""
+    return tuple(each if acts else replace(each, slowdown=None) for each in hints)
 
 
 def _named(devices: Sequence[Device], names: Sequence[str]) -> Iterator[Device]:

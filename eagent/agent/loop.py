@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from eagent.agent.cost import Costs
 from eagent.agent.feed import Feed
-from eagent.agent.known import as_told, consented, resolve_gangs, with_knobs
+from eagent.agent.known import aims, as_told, consented, heeded, resolve_gangs, with_knobs
 from eagent.agent.links import Tap, WardenLink
 from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
 from eagent.agent.problems import Problems
@@ -369,7 +369,10 @@ class Governor:
         self.pins = {uuid: pin for uuid, pin in self.pins.items() if pin.stands(now_ns)}
         consent = self.consented(self._config.idle_consent)
         idling = replace(self._goals.idle, consent=consent)
-        goals = replace(self._goals, pins=tuple(self.pins.values()), hints=self.hints(now_ns), idle=idling)
+        thrift = replace(self._goals.efficiency, aims=aims(self.devices, self._config.goals))
+        hints = heeded(self.hints(now_ns), acts=self._modes["hint"] == "act")
+        pins = tuple(self.pins.values())
+        goals = replace(self._goals, pins=pins, hints=hints, idle=idling, efficiency=thrift)
         self.halted = self._halted()
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]

@@ -65,7 +65,8 @@ class Number:
             InputError: it is none, not a finite one, or out of range.
         """
         low = "at least 0" if self.zero else "more than 0"
-        right = f"must be a number of {self.unit}, {low} and at most {self.most:,.0f}"
+        most = f"{self.most:,.0f}" if self.most >= 1 else f"{self.most:g}"
+        right = f"must be a number of {self.unit}, {low} and at most {most}"
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InputError(f"{key}: {right}, not {_shown(value)}")
         # Compared before it is made a float: a JSON integer may be greater than any float.

@@ -41,6 +41,9 @@ HINT_S = 3600.0
 HINT = {
     "limit_w": Number("watts", 10_000.0, what="The most that the power limit is to be", example=250),
     "clock_mhz": Number("MHz", 10_000.0, what="The most that the clock is to be"),
+    "slowdown": Number(
+        "its time, as a share", 0.5, what="How much longer the job may take where that takes less energy", example=0.1
+    ),
     "for_s": Number("seconds", 7 * 86_400.0, what="How long, if the job does not end before; else an hour"),
 }
 WINDOWS = {
@@ -85,9 +88,16 @@ class JobService(Protocol):
         """What the devices that a caller's processes held drew over windows, in monotonic nanoseconds."""
 
     def set_hint(
-        self, pid: int, uid: int, device: str, limit_w: float | None, clock_mhz: float | None, for_s: float
+        self,
+        pid: int,
+        uid: int,
+        device: str,
+        limit_w: float | None,
+        clock_mhz: float | None,
+        for_s: float,
+        slowdown: float | None = None,
     ) -> Json:
-        """Note that a caller wants no more of a device that its processes hold."""
+        """Note that a caller wants no more of a device that its processes hold, or that its job may take longer."""
 
     def beat(self, pid: int, uid: int, units: float, unit: str, name: str) -> Json:
         """Note how much more a caller's job has done."""
@@ -111,11 +121,11 @@ async def post_beat(service: JobService, call: Call) -> Reply:
 
 async def put_hint(service: JobService, call: Call) -> Reply:
     """Ask for less."""
-    numbers = read_fields(call.body, HINT)
-    for_s = HINT_S if numbers["for_s"] is None else numbers["for_s"]
-    device, peer = call.path["device"], call.peer
+    asked = read_fields(call.body, HINT)
+    for_s = HINT_S if asked["for_s"] is None else asked["for_s"]
+    bounds = asked["limit_w"], asked["clock_mhz"], for_s, asked["slowdown"]
     try:
-        return reply_json(service.set_hint(peer.pid, peer.uid, device, numbers["limit_w"], numbers["clock_mhz"], for_s))
+        return reply_json(service.set_hint(call.peer.pid, call.peer.uid, call.path["device"], *bounds))
     except RefusedError as problem:
         return reply_error(403, str(problem))
 
@@ -129,7 +139,7 @@ async def delete_hint(service: JobService, call: Call) -> Reply:
 
 DOOR = Door(
     "eagent: what jobs may ask",
-    "What a job's own processes drew, and hints for less power on what they hold. docs/api.md has more.",
+    "What a job's own processes drew, and hints for less power or energy on what they hold. docs/api.md has more.",
     "curl --unix-socket /run/eagent/jobs/ask.sock",
     JOBS,
     (answers.schemas(),),

@@ -27,6 +27,7 @@ watts_or_none = _argument(quantities.parse_watts_or_none)
 site_watts = _argument(partial(quantities.parse_watts, most_w=quantities.MOST_OF_SITE_W))
 site_watts_or_none = _argument(partial(quantities.parse_watts_or_none, most_w=quantities.MOST_OF_SITE_W))
 megahertz = _argument(quantities.parse_megahertz)
+share = _argument(quantities.parse_share)
 duration = _argument(quantities.parse_duration)
 
 

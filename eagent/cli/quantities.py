@@ -8,6 +8,7 @@ from eagent.errors import InputError
 
 _WATTS = re.compile(r"(\d+(?:\.\d+)?) ?(k?w)?", re.ASCII | re.IGNORECASE)
 _MEGAHERTZ = re.compile(r"(\d+(?:\.\d+)?) ?(?:mhz)?", re.ASCII | re.IGNORECASE)
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?(%)?", re.ASCII)
 _NUMBER = r"(\d+(?:\.\d+)?)"
 _DURATION = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s?)?|{_NUMBER}ms", re.ASCII)
 
@@ -63,6 +64,21 @@ def parse_megahertz(text: str) -> float:
     if not 0 < mhz <= MOST_MHZ:
         raise InputError(f"{_shown(text)}: MHz must be more than 0 and at most {MOST_MHZ}")
     return mhz
+
+
+def parse_share(text: str) -> float:
+    """A share from `10%` or `0.1`.
+
+    Raises:
+        InputError: anything else, zero, or more than all.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"{_shown(text)} is not a share: write it as 10% or 0.1")
+    share = float(match[1]) / (100 if match[2] else 1)
+    if not 0 < share <= 1:
+        raise InputError(f"{_shown(text)}: a share must be more than 0 and at most 1, or 100%")
+    return share
 
 
 def parse_duration(text: str) -> float:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from eagent.model import DeviceState, HostState, KnobName, Priority, Progress, Proposal
+from eagent.policy.aims import wanted_of
 from eagent.policy.goals import Goals
 from eagent.policy.search import telling
 from eagent.policy.search.curve import Curve
@@ -65,7 +66,8 @@ def decide(state: HostState, goals: Goals, now_ns: int, memory: Memory | None = 
             left_alone |= {each.device.uuid: why or "the energy that it draws can't be read" for each in members}
             continue
         before = memory.jobs.get(progress.run)
-        job = _same(before, team, look, goals) or _begun(team, goals, before, memory.curves, now_ns)
+        bound = wanted_of(goals, progress.job, {each.device.uuid for each in members}, now_ns).slowdown
+        job = _same(before, team, look, bound) or _begun(team, bound, before, memory.curves, now_ns)
         held = all(_held(each, team, job.choice.setting) for each in members)
         jobs[progress.run] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
         proposals += _proposals(job, team)
@@ -142,20 +144,20 @@ def _held(state: DeviceState, team: _Team, setting: float) -> bool:
     return state.limit_w.ok and state.limit_w.value is not None and state.limit_w.value <= setting + 0.5
 
 
-def _same(job: Job | None, team: _Team, look: Look, goals: Goals) -> Job | None:
+def _same(job: Job | None, team: _Team, look: Look, bound: float) -> Job | None:
     """The job as it was known; None: it is another run, or one that what is known does not speak about any more."""
     if job is None or job.top != team.settings[-1] or job.subject != _subject(team):
         return None
     if job.last is not None and look.units < job.last.units:
         return None
-    return replace(job, bound=goals.efficiency.slowdown)
+    return replace(job, bound=bound)
 
 
-def _begun(team: _Team, goals: Goals, before: Job | None, curves: Curves, now_ns: int) -> Job:
+def _begun(team: _Team, bound: float, before: Job | None, curves: Curves, now_ns: int) -> Job:
     subject = _subject(team)
     known = () if before is None or before.subject.signature != subject.signature else learnt(before)
     known = known or curves.get(subject.signature, ())
-    return begin(subject, team.settings[-1], goals.efficiency.slowdown, known, now_ns)
+    return begin(subject, team.settings[-1], bound, known, now_ns)
 
 
 def _subject(team: _Team) -> Subject:

@@ -28,6 +28,7 @@ class Hint:
     clock_mhz: float | None  # likewise
     reason: str
     until_ns: int  # monotonic
+    slowdown: float | None = None  # how much longer than without eagent their job may take, as a share; None: as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ class Resting:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """What the operator wants of some jobs or devices, beside the host. None: as of the host."""
+
+    job: str = "*"  # a pattern of the job's name
+    uuids: frozenset[str] | None = None  # None: on any device
+    slowdown: float | None = None
+    first_token_s: float | None = None
+    between_tokens_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Efficiency:
     """How much longer work may take so that it takes less energy, and how far its clocks may fall for that."""
 
@@ -95,6 +107,7 @@ class Efficiency:
     least_clock_mhz: float = 0.0  # the operator's floor, whatever a job shows
     first_token_s: float | None = None  # what the p99 of the time to the first token may be; None: no such goal
     between_tokens_s: float | None = None  # likewise of the time between two tokens
+    aims: tuple[Aim, ...] = ()  # for some jobs or devices other ones: aims.py
 
 
 @dataclass(frozen=True, slots=True)

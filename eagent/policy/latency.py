@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from eagent.model import DeviceState, HostState, KnobName, Latencies, Priority, Progress, ProgressSource, Proposal
+from eagent.policy.aims import wanted_of
 from eagent.policy.goals import Efficiency, Goals
 from eagent.policy.serving import (
     ENOUGH,
@@ -60,15 +61,14 @@ def decide(
     state: HostState, goals: Goals, now_ns: int, memory: Memory | None = None
 ) -> tuple[list[Proposal], Memory | None]:
     """A ceiling for the GPUs of each server, or their top and why; and what is to be remembered."""
-    wanted = {kind: most_s for kind in KINDS if (most_s := goal_s(goals.efficiency, kind)) is not None}
-    if not wanted:
-        return [], None
     known = memory.servers if memory else {}
     wishes: dict[str, tuple[float, str]] = {}
     servers: dict[str, Server] = {}
     for progress in _servers(state, known, now_ns):
         members = [each for each in state.gpus if each.device.uuid in progress.uuids and each.device.clock.writable]
-        if not members:
+        meant = wanted_of(goals, progress.job, progress.uuids, now_ns)
+        wanted = {kind: most_s for kind in KINDS if (most_s := goal_s(meant, kind)) is not None}
+        if not members or not wanted:
             continue
         clocks = _clocks(members, goals.efficiency)
         before = known.get(progress.run)
@@ -82,7 +82,7 @@ def decide(
         Proposal(NAME, Priority.EFFICIENCY, uuid, KnobName.GPU_CLOCK, mhz, reason)
         for uuid, (mhz, reason) in wishes.items()
     ]
-    return proposals, Memory(servers)
+    return proposals, Memory(servers) if servers else None
 
 
 def _servers(state: HostState, known: Mapping[str, Server], now_ns: int) -> Iterator[Progress]:

@@ -100,8 +100,8 @@ class Periods:
         """How far the job on these GPUs has come."""
         known = [(uuid, self._rhythms[uuid]) for uuid in sorted(uuids) if uuid in self._rhythms]
         job = self._jobs.setdefault(uuids, _Job())
-        for uuid, rhythm in known:
-            if job.uuid in (None, uuid) and rhythm.look(now_ns):
+        for uuid, each in known:
+            if job.uuid in (None, uuid) and each.look(now_ns):
                 break  # a costly look in a turn is enough
         rhythm = self._followed(job, known)
         if rhythm is None:

@@ -25,8 +25,15 @@ class World:
         assert now_ns == self.now_ns
         return self.holders if uuid == GPU.uuid else frozenset()
 
-    def ask(self, uid: int, limit_w: float | None = None, clock_mhz: float | None = None, for_s: float = 60.0) -> Any:
-        return self.hints.set(7, uid, "gpu0", limit_w, clock_mhz, for_s)
+    def ask(
+        self,
+        uid: int,
+        limit_w: float | None = None,
+        clock_mhz: float | None = None,
+        for_s: float = 60.0,
+        slowdown: float | None = None,
+    ) -> Any:
+        return self.hints.set(7, uid, "gpu0", limit_w, clock_mhz, for_s, slowdown)
 
     def bounds(self) -> list[tuple[float | None, float | None]]:
         return [(hint.limit_w, hint.clock_mhz) for hint in self.hints.standing(self.now_ns)]
@@ -123,3 +130,18 @@ def test_who_asks_is_told_how_the_knobs_stand_and_not_what_others_want() -> None
     assert (told["limit_w"], asked) == (200.0, ["GPU-0"])
     short = {"policy": "pin", "reason": "pinned by an operator"}
     assert told["knobs"] == [{**stands, "ceiling": None, "winner": short}]
+
+
+def test_the_work_of_nobody_on_a_board_takes_longer_than_it_says_it_may() -> None:
+    world = World()
+    assert world.ask(ALICE, slowdown=0.2)["slowdown"] == 0.2
+    assert [hint.slowdown for hint in world.hints.standing(0)] == [0.2]
+    world.holders = frozenset({ALICE, BOB})
+    assert world.hints.standing(0) == ()
+    world.ask(BOB, slowdown=0.1)
+    assert [hint.slowdown for hint in world.hints.standing(0)] == [0.1]
+    world.ask(BOB, limit_w=250.0)
+    assert [(hint.slowdown, hint.limit_w) for hint in world.hints.standing(0)] == [(None, None)]
+    world.ask(ALICE, slowdown=0.3)
+    with pytest.raises(RefusedError, match="no process of user 1002"):
+        world.ask(1002, slowdown=0.5)

@@ -26,6 +26,7 @@ class Hints:
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {"device": "gpu0", "limit_w": 250.0, "clock_mhz": None, "for_s": 3600.0}
+        self.told |= {"slowdown": None}
         self.told |= {"waits_for": 0, "acts": True}
         self.asked: list[tuple[Any, ...]] = []
         self.problem: Exception | None = None
@@ -62,7 +63,14 @@ def test_a_hint_says_what_holds_how_long_and_what_it_waits_for(eagent: Run, hint
         "It counts when 2 more of its users ask, too.",
         'It is only noted: the operator of this host has not set [policy] mode_hint = "act".',
     ]
-    assert hints.asked == [("gpu0", 250.0, None, 3600.0), ("gpu0", 250.0, 1200.0, 1200.0)]
+    assert hints.asked == [("gpu0", 250.0, None, 3600.0, None), ("gpu0", 250.0, 1200.0, 1200.0, None)]
+
+
+def test_a_hint_that_a_job_may_take_longer_says_so(eagent: Run, hints: Hints) -> None:
+    hints.told |= {"limit_w": None, "slowdown": 0.1}
+    said = eagent("hint", "set", "gpu0", "--slowdown", "10%")
+    assert said.out == "gpu0: your job may take 10 % longer for 1h, or until your job ends.\n"
+    assert hints.asked == [("gpu0", None, None, 3600.0, 0.1)]
 
 
 def test_a_hint_is_cleared(eagent: Run, hints: Hints) -> None:
@@ -80,8 +88,11 @@ def test_a_hint_that_is_refused_is_one_line(eagent: Run, hints: Hints, problem: 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "a hint needs --cap WATTS, --clock MHZ, or both"),
+        ((), "a hint needs --cap WATTS, --clock MHZ, --slowdown SHARE, or several"),
         (("--cap", "0"), "watts must be more than 0"),
+        (("--slowdown", "ten"), "write it as 10% or 0.1"),
+        (("--slowdown", "0%"), "a share must be more than 0"),
+        (("--slowdown", "60%"), "slowdown: must be a number of its time, as a share, more than 0 and at most 0.5"),
         (("--cap", "20kW"), "limit_w: must be a number of watts, more than 0 and at most 10,000"),
     ],
 )

@@ -178,6 +178,7 @@ def test_a_job_owner_lowers_what_it_holds_and_nothing_else(host: Any) -> None:
         assert host.await_true(lambda: tried(NOBODY, STRANGERS, "jobs", ask, hint) == [200], 15)
         assert host.await_true(lambda: host.limits_w() == [250, 400], 5)
         assert tried(NOBODY, STRANGERS, "jobs", ask, [("PUT /v1/devices/gpu1/hint", {"limit_w": 250})]) == [403]
+        assert tried(NOBODY, STRANGERS, "jobs", ask, [("PUT /v1/devices/gpu1/hint", {"slowdown": 0.5})]) == [403]
         assert tried(NOBODY - 1, STRANGERS, "jobs", ask, hint) == [403]
         others = [(route, body) for route, body in ROUTES if route not in JOBS]
         assert set(tried(NOBODY, STRANGERS, "jobs", ask, others)) == {404}, "nothing else is answered there"

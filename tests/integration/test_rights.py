@@ -204,7 +204,9 @@ def test_each_command_is_refused_to_strangers_job_owners_and_a_taken_over_agent_
             assert set(tried(who, STRANGERS, "api", apart.run / "api.sock", routes)) == {"PermissionError"}
             assert set(tried(who, STRANGERS, "warden", apart.run / "warden/sock", packets)) == {"PermissionError"}
             assert set(tried(who, STRANGERS, "jobs", apart.run / "jobs/ask.sock", routes)) == {404}
-        hints = [(route.replace("{device}", "gpu0"), {"limit_w": 9000}) for route in JOBS if route.startswith("PUT")]
+        wishes: list[dict[str, float]] = [{"limit_w": 9000}, {"slowdown": 0.5}]
+        puts = [route.replace("{device}", "gpu0") for route in JOBS if route.startswith("PUT")]
+        hints = [(route, wish) for route in puts for wish in wishes]
         assert tried(NOBODY - 1, STRANGERS, "jobs", apart.run / "jobs/ask.sock", hints) == [403] * len(hints)
         assert set(tried(NOBODY, gid(AGENTS), "api", apart.run / "api.sock", of_api)) == {403}
         for op, each in of_warden.items():

@@ -39,6 +39,7 @@ HINTED = made(
     uuid=text("The device's"),
     limit_w=number("The most watts that its limit is to be; null: not asked", null=True),
     clock_mhz=number("The most that its clock is to be, in MHz; null: not asked", null=True),
+    slowdown=number("How much longer the job may take, as a share of its time; null: not asked", null=True),
     for_s=number("Seconds that it lasts, if the job does not end before"),
     acts=truth("Whether hints are acted on here"),
     waits_for=whole("How many users hold the device, too, and have not asked"),
