@@ -25,7 +25,7 @@ WORKERS = 2
 FIRST_SEED = 1
 
 BIASES: dict[str, Bias] = {
-    "entry-retired-early": Bias(layout="driven", more={"fault": 6.0, "lease": 2.0}),
+    "entry-retired-early": Bias(layout="driven", probe="return"),
     "lease-end-ignored": Bias(layout="driven", ending="let-go", more={"lease": 2.0}),
     "envelope-unchecked": Bias(layout="driven", more={"lease": 2.0, "budget": 2.0}),
     "clocks-not-journalled": Bias(layout="driven", ending="kill-and-restore", more={"lease": 2.0}),

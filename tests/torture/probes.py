@@ -209,6 +209,24 @@ class Probes(Upkeep):
             self._fail(f"gpu{PROBED} is said to be writable, and refuses")
         self._must_hold_again(f"gpu{PROBED} refuses nothing any more")
 
+    def _probe_return(self) -> None:
+        """A limit that can't go back when its lease ends goes back as soon as it can, whoever has died meanwhile."""
+        if not self._free():
+            return
+        self._release()
+        self.world.wait(lambda: not self.world.entries(), PART_S)
+        before_w = self.world.limits_w()[PROBED]
+        if not self._holds(1.0):
+            return
+        self.world.note(f"probe: gpu{PROBED} refuses, and its lease ends")
+        number = self._inject("no-permission", PROBED, ())
+        time.sleep(2 * LOOKED_S)
+        self._kill_warden()
+        self.world.faults.clear(number)
+        self._have_warden()
+        if not self.world.wait(lambda: self.world.limits_w()[PROBED] == before_w, AGAIN_S):
+            self._fail(f"gpu{PROBED} does not go back to {before_w:g} W within {AGAIN_S:g} s of when it could")
+
     @contextlib.contextmanager
     def _bad_disk(self) -> Iterator[None]:
         journal = self.world.made.state / "journal"

@@ -25,7 +25,7 @@ STRIKING = (
 DROPS = frozenset(("gpu-reset", "settings-dropped", "driver-reload"))  # the driver forgets what was set
 HINDERS = frozenset(("no-permission", "slow-calls", "hung-calls", "reset-required", "gpu-lost"))  # nobody can set it
 # What is looked at before the end of a round, and how often: each takes its seconds (tests/torture/probes.py).
-PROBES = dict.fromkeys(("absence", "reload", "drop", "disk", "start", "refusal"), 0.04) | {
+PROBES = dict.fromkeys(("absence", "reload", "drop", "disk", "start", "refusal", "return"), 0.04) | {
     "renewal": 0.15,
     "foreign": 0.3,
 }
