@@ -15,6 +15,7 @@ import psutil
 
 from eagent.agent import cost
 from eagent.agent.feed import Feed
+from eagent.agent.links import Tap
 from eagent.agent.loop import Governor
 from eagent.agent.processors import Processors
 from eagent.agent.warden import Warden as Client
@@ -46,6 +47,7 @@ class Ungoverned:
         self.made = simulated.create(directory, name, seed=seed, clock="virtual", gpu_model=gpu_model)
         self.plant = Host(self.made.plant)
         self.bmc = Bmc(self.made.plant)
+        self.pass_time: Callable[[float], None] = self.plant.advance  # who makes work as it goes puts itself here
 
     def set_limits(self, limit_w: float) -> None:
         """The same power limit for every GPU."""
@@ -60,7 +62,7 @@ class Ungoverned:
 
     def advance(self, to_s: float) -> None:
         """Let time pass."""
-        self.plant.advance(to_s)
+        self.pass_time(to_s)
 
     def close(self) -> None:
         """Let the host go."""
@@ -106,8 +108,9 @@ class Governed(Ungoverned):
         *,
         cpus: bool = False,
         gpu_model: str = GPU_MODEL,
+        tap: Tap | None = None,
     ) -> None:
-        """Governed from the start, without a budget; `cpus`: its CPU packages, too."""
+        """Governed from the start, without a budget; `cpus`: its CPU packages, too; `tap`: as the governor's."""
         super().__init__(directory, name, seed, gpu_model)
         self._before = os.environ.get("EAGENT_SIM_HOST"), psutil.PROCFS_PATH
         os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks
@@ -133,6 +136,7 @@ class Governed(Ungoverned):
             goals,
             busy_cpus=Processors().busy,
             progress=lambda now_ns: self._progress(now_ns),
+            tap=tap,
         )
         self._asyncio = asyncio.new_event_loop()
 
@@ -155,7 +159,7 @@ class Governed(Ungoverned):
         while self.plant.time_s < to_s - PERIOD_S / 2:
             now_s = self.plant.time_s + PERIOD_S
             now_ns = round(now_s * 1e9)
-            self.plant.advance(now_s)
+            self.pass_time(now_s)
             self._loop.step(now_ns)
             if round(now_s / PERIOD_S) % round(TURN_S / PERIOD_S) == 0:
                 self._client.now_ns = now_ns

@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import budget, firstlight, hindsight, plant
-from benchmarks.efficiency import loads, quick
+from benchmarks.efficiency import loads, quick, sources
 from benchmarks.efficiency import oracle as efficiency_oracle
 from benchmarks.envelope import demand, oracle, share
 from benchmarks.serving import __main__ as serving
 from benchmarks.serving import oracle as known_loads
 from benchmarks.serving.scene import work_of
 from benchmarks.work import Work, between, merged
+from eagent.agent.progressing import Progressing
 from eagent.config import Config
+from eagent.model import Progress, ProgressSource
 from eagent.sim.trace import assign, generate, scale_rate, zipf_weights
 
 
@@ -129,6 +131,26 @@ def test_the_efficiency_benchmark_plays_a_job_below_what_its_oracle_knows() -> N
     slowdown, saved = known.work_s / run.last.work_s - 1, 1 - run.last.joules / run.last.work_s / known.joules
     assert slowdown <= 0.1
     assert 0.05 < saved < known.best(0.1)
+
+
+@pytest.mark.parametrize("source", list(ProgressSource))
+def test_a_job_of_the_efficiency_benchmark_is_known_by_each_source_alone(
+    source: ProgressSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Progress] = []
+    look = Progressing.look
+
+    def looked(self: Progressing, now_ns: int) -> tuple[Progress, ...]:
+        seen.extend(told := look(self, now_ns))
+        return told
+
+    monkeypatch.setattr(Progressing, "look", looked)
+    job = next(job for job in loads.read() if job.name == "resnet50 imagenet 256 adadelta")
+    (end,) = sources.play(source, [job], 1, 45.0)
+    assert {each.source for each in seen} == {source}
+    first, last = seen[0], seen[-1]
+    steps_per_s = (last.units - first.units) / (last.at_ns - first.at_ns) * 1e9
+    assert steps_per_s == pytest.approx(end.work_s / end.at_s / job.step_s, rel=0.08)
 
 
 @pytest.mark.usefixtures("fuse")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ProcessPoolExecutor
 
-from benchmarks.efficiency import governed, loads, quick, table
+from benchmarks.efficiency import governed, loads, quick, sources, table
 from benchmarks.figures import Figure, publish
 
 GOALS = {0.02: 0.70, 0.05: 0.85, 0.10: 0.85}
@@ -44,6 +44,7 @@ def main() -> None:
         figures += table.phases(jobs, 0.05, few, pool)
         some = [job for host in table.hosts(jobs) for job in host[:: (len(host) + 2) // 3]]
         figures += governed.figures(some, known, 0.05, few[:1], pool)
+        figures += sources.figures(few[:1], table.HOUR_S, pool)
     publish("efficiency", figures)
 
 

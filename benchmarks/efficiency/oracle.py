@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.calibrate.rig import GPUS, Load, Setting, create
+from benchmarks.calibrate.rig import GPUS, Load, Model, Setting, create
 from benchmarks.efficiency.loads import Job
 from eagent.sim import _plant, model
 
@@ -66,7 +66,7 @@ def know(jobs: Sequence[Job], seconds: float) -> list[Known]:
             path = Path(directory) / f"plant{first}"
             seen += _host(path, jobs[0].gpu_model, runs[first : first + GPUS], seconds)
     size = len(tried)
-    return [_known(seen[place : place + size], seconds) for place in range(0, len(seen), size)]
+    return [known(seen[place : place + size], seconds) for place in range(0, len(seen), size)]
 
 
 def _host(
@@ -77,10 +77,7 @@ def _host(
     create(path, numbers, gpus=len(runs))
     with _plant.Host(path) as host:
         for gpu, (load, setting) in enumerate(runs):
-            if setting.limit_w is not None:
-                host.set_power_limit(gpu, setting.limit_w)
-            if setting.lock_mhz is not None:
-                host.lock_clocks(gpu, numbers["clocks"]["min_mhz"], setting.lock_mhz)
+            put(host, gpu, setting, numbers)
             load.square().start(host, [gpu])
         host.advance(seconds)
         work = {one["gpus"][0]: one["units"][0] for one in host.progress()}
@@ -89,7 +86,16 @@ def _host(
     return found
 
 
-def _known(seen: Sequence[tuple[float, float]], seconds: float) -> Known:
+def put(host: _plant.Host, gpu: int, setting: Setting, numbers: Model) -> None:
+    """Set a GPU so; `numbers` are its model's."""
+    if setting.limit_w is not None:
+        host.set_power_limit(gpu, setting.limit_w)
+    if setting.lock_mhz is not None:
+        host.lock_clocks(gpu, numbers["clocks"]["min_mhz"], setting.lock_mhz)
+
+
+def known(seen: Sequence[tuple[float, float]], seconds: float) -> Known:
+    """The truth from the joules and the work at each of the settings, the top first."""
     joules, work = seen[0]
     each_j = joules / work
     points = sorted((work / its_work - 1, 1 - its_joules / its_work / each_j) for its_joules, its_work in seen)

@@ -102,12 +102,12 @@ class Governor:
         self._config = config
         goals = goals or Goals()
         feeding = replace(goals.feeding, slowdown=config.cpu_slowdown)
-        told = {"first_token_s": config.first_token_p99_s, "between_tokens_s": config.between_tokens_p99_s}
         thrift = replace(
             goals.efficiency,
             slowdown=config.efficiency_slowdown,
             least_clock_mhz=float(config.efficiency_least_clock_mhz),
-            **{key: most_s for key, most_s in told.items() if most_s is not None},
+            first_token_s=config.first_token_p99_s or goals.efficiency.first_token_s,
+            between_tokens_s=config.between_tokens_p99_s or goals.efficiency.between_tokens_s,
         )
         self._goals = replace(
             goals, feeding=feeding, efficiency=thrift, clock_baseline_mhz=config.gpu_clock_baseline_mhz
