@@ -18,7 +18,7 @@ from eagent.agent.warden import UNTOLD, Backoff, Hello, Told
 from eagent.config import Config
 from eagent.errors import EagentError
 from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Progress, Proposal, Reading
-from eagent.policy import efficiency
+from eagent.policy import efficiency, together
 from eagent.policy.goals import Goals, Hint, Pin
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
@@ -371,9 +371,12 @@ class Governor:
         idling = replace(self._goals.idle, consent=consent)
         thrift = replace(self._goals.efficiency, aims=aims(self.devices, self._config.goals))
         hints = heeded(self.hints(now_ns), acts=self._modes["hint"] == "act")
-        pins = tuple(self.pins.values())
-        goals = replace(self._goals, pins=pins, hints=hints, idle=idling, efficiency=thrift)
         self.halted = self._halted()
+        feeding = self._goals.feeding
+        if self._modes["efficiency"] == "act" and self.halted is None:
+            feeding = together.feeding(feeding, self.thrift)
+        pins = tuple(self.pins.values())
+        goals = replace(self._goals, pins=pins, hints=hints, idle=idling, efficiency=thrift, feeding=feeding)
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]
         self.plan = make_plan(self.state, acting, self.told, now_ns)

@@ -87,6 +87,8 @@ def _wish(state: HostState, goals: Goals, memory: Memory, now_ns: int) -> tuple[
             return _Wish(FREE, f"{labels[uuid]} waits for them more than at full pace: its work suffers"), memory
     if _all_rest(state, memory):
         return _Wish(0.0, "the GPUs rest, and their processes may be slowed", Priority.IDLE), memory
+    if goals.feeding.free is not None:
+        return _Wish(FREE, goals.feeding.free), memory
     for uuid, seen in memory.gpus.items():
         if seen.run >= RUN_MIN and len(seen.free) < SAMPLES_MIN:
             return _Wish(FREE, f"{labels[uuid]} works without a pause: first it is looked at without a ceiling"), memory

@@ -77,6 +77,7 @@ class Feeding:
     # The lowest ceiling while any GPU works, as a share of the highest. Near there the voltage falls no further, so
     # little more is saved, and what does wait for the CPU would wait long.
     least_pace: float = 0.4
+    free: str | None = None  # why they are not to be slowed now while GPUs work, if so: together.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,3 +265,10 @@ def test_whatever_is_read_a_ceiling_is_a_clock_of_the_package_and_has_evidence(g
             assert processes.value > 0
             assert cpus.value <= 2 * processes.value + 1
             assert consented or busy.value > 0
+
+
+def test_cpus_that_a_job_needs_free_have_no_ceiling_and_say_why(play: Any) -> None:
+    ran = play(in_turns(0.05)).pass_s(60)
+    assert ran.pace < 1
+    ran.goals = replace(CONSENTED, feeding=Feeding(free="a is measured"))
+    assert (ran.pass_s(1).pace, ran.reason) == (1, "a is measured")
