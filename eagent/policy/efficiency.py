@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from eagent.model import DeviceState, HostState, KnobName, Priority, Progress, Proposal
@@ -100,7 +101,7 @@ def _team(
     if not members or not progress.uuids <= {each.device.uuid for each in members}:
         return "not all GPUs of its job are known here: its clocks are left alone", None
     uuids = {each.device.uuid for each in members}
-    if any(other.run != progress.run and other.uuids & uuids for other in state.progress):
+    if any(other.uuids & uuids and other.run != progress.run for other in state.progress):
         return "several jobs share it, and one must not slow another: its clocks are left alone", None
     for each in members:
         if not each.compute_processes.ok or each.compute_processes.value is None:
@@ -115,10 +116,15 @@ def _team(
 
 
 def _clocks(members: Sequence[DeviceState], goals: Goals) -> tuple[float, ...]:
+    clocks = tuple(each.device.clocks_mhz for each in members)
+    return _shared(clocks, goals.efficiency.least_clock_mhz, goals.clock_baseline_mhz or float("inf"))
+
+
+@lru_cache(maxsize=64)  # asked each second for each job, and the same all the while
+def _shared(clocks: tuple[tuple[int, ...], ...], floor: float, site: float) -> tuple[float, ...]:
     """The ceilings that all of them have, none below the operator's floor; the top is what the site locks them to."""
-    shared = set(members[0].device.clocks_mhz).intersection(*(each.device.clocks_mhz for each in members))
-    top = min([float(each.device.clocks_mhz[-1]) for each in members] + [goals.clock_baseline_mhz or float("inf")])
-    floor = goals.efficiency.least_clock_mhz
+    top = min([float(each[-1]) for each in clocks] + [site])
+    shared = set(clocks[0]).intersection(*clocks)
     return (*sorted(float(clock) for clock in shared if floor <= clock < top), top)
 
 

@@ -92,17 +92,21 @@ class Curve:
 
     def at(self, setting: float) -> Point | None:
         """What was measured at a setting."""
-        return next((point for point in self.points if point.setting == setting), None)
+        for point in self.points:
+            if point.setting == setting:
+                return point
+        return None
 
     @property
     def base(self) -> Point | None:
         """What was measured at the top."""
-        return self.at(self.top)
+        return self.points[-1] if self.points and self.points[-1].setting == self.top else None
 
     @property
     def base_error(self) -> float:
         """The standard error of the rate at the top, as a share; infinite: not measured."""
-        return math.inf if self.base is None else self.rate_noise.over(self.base.seconds)
+        base = self.base
+        return math.inf if base is None else self.rate_noise.over(base.seconds)
 
     @property
     def lowest(self) -> float:
@@ -124,9 +128,10 @@ class Curve:
 
     def measured(self, point: Point) -> tuple[float, float]:
         """The slowdown that was measured at a point, and its error."""
-        assert self.base is not None
-        error = math.hypot(self.base_error, self.rate_noise.over(point.seconds))
-        return self.base.rate / point.rate - 1, error
+        base = self.base
+        assert base is not None
+        error = math.hypot(self.rate_noise.over(base.seconds), self.rate_noise.over(point.seconds))
+        return base.rate / point.rate - 1, error
 
     def slowdown(self, setting: float, fit: Fit) -> tuple[float, float]:
         """How much longer work takes at a setting and the error of that: by form, and by measure where there is one."""
@@ -152,39 +157,33 @@ class Curve:
         if self.base is None:
             return Fit(self.top)
         others = [point for point in reversed(self.points) if point.setting != self.top and point.units > 0]
-        fit, within = Fit(self.top), 0
-        for within, point in enumerate(others, 1):
-            if within > 1:
-                longer, error = fit.slowdown(point.setting)
-                seen, seen_error = self.measured(point)
-                if seen > longer + BEND + 3 * math.hypot(error, seen_error):
-                    return replace(fit, floor=others[within - 2].setting)
-            fit = self._fitted(others[:within])
-        return fit
-
-    def _fitted(self, others: Sequence[Point]) -> Fit:
-        beta, beta_error = self._beta(others)
-        linear, cubic = self._power(others)
-        return Fit(self.top, beta, beta_error, linear, cubic)
-
-    def _beta(self, others: Sequence[Point]) -> tuple[float, float]:
+        fit, floor = Fit(self.top), 0.0
         weight, total = 1 / BETA_ERROR**2, BETA / BETA_ERROR**2
-        for point in others:
+        for place, point in enumerate(others):
             stretch = self.top / point.setting - 1
             longer, error = self.measured(point)
+            if place:
+                by_form, form_error = fit.slowdown(point.setting)
+                if longer > by_form + BEND + 3 * math.hypot(form_error, error):
+                    others, floor = others[:place], others[place - 1].setting
+                    break
             weight += (stretch / error) ** 2
             total += stretch * longer / error**2
-        return min(max(total / weight, 0.0), 1.5), 1 / math.sqrt(weight)
+            fit = Fit(self.top, min(max(total / weight, 0.0), 1.5), 1 / math.sqrt(weight))
+        linear, cubic = self._power(others) if others else (LINEAR, CUBIC)
+        return Fit(self.top, fit.beta, fit.beta_error, linear, cubic, floor)
 
     def _power(self, others: Sequence[Point]) -> tuple[float, float]:
         """Least squares of two numbers, neither below 0, held loosely by what is usual."""
-        assert self.base is not None
+        base = self.base
+        assert base is not None
+        base_error = self.power_noise.over(base.energy_s)
         hold = 1 / SHAPE_ERROR**2
         aa, ab, bb, a_sum, b_sum = hold, 0.0, hold, hold * LINEAR, hold * CUBIC
         for point in others:
             y = point.setting / self.top
-            error = math.hypot(self.power_noise.over(point.energy_s), self.power_noise.over(self.base.energy_s)) + 0.003
-            a, b, less = 1 - y, 1 - y**3, 1 - point.power_w / self.base.power_w
+            error = math.hypot(self.power_noise.over(point.energy_s), base_error) + 0.003
+            a, b, less = 1 - y, 1 - y**3, 1 - point.power_w / base.power_w
             weight = 1 / error**2
             aa, ab, bb = aa + weight * a * a, ab + weight * a * b, bb + weight * b * b
             a_sum, b_sum = a_sum + weight * a * less, b_sum + weight * b * less

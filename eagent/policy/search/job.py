@@ -259,14 +259,14 @@ def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
     if job.stalled or job.now is None or job.curve is None:
         why = job.said or "its pace at full clock is measured first"
         return _asked(job, Choice(job.top, Stage.SAFE, 0.0, why), now_ns)
-    choice, curve, slack_s = job.choice, job.curve, job.slack_s(now_ns)
-    point = curve.at(choice.setting)
+    choice, curve = job.choice, job.curve
     in_trial_s = (now_ns - job.chosen_ns) / SECOND_NS
     floored = choice.setting < settings[0]
     for_s = max(choice.for_s, SLOW_WORDS * job.gap_s) if choice.for_s else 0.0
-    if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < for_s + SETTLE_NS / SECOND_NS:
+    if choice.setting == job.top and (in_trial_s < for_s or curve.base is None):
         return job
-    if choice.setting == job.top and (in_trial_s < for_s or point is None):
+    slack_s = job.slack_s(now_ns)
+    if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < for_s + SETTLE_NS / SECOND_NS:
         return job
     age_s, word_s = (now_ns - job.base_ns) / SECOND_NS, job.gap_s
     due = next_choice(curve, choice.setting, settings, Means(job.bound, slack_s, age_s, word_s), job.subject.unit)
