@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from eagent.policy.search.trial import Block, Noise
 
@@ -20,6 +21,7 @@ MODEL_ERROR = 0.1  # of a slowdown that the form tells
 KEPT_S = 1800.0  # of work at one setting; what is older fades
 POWER_KEPT_S = 120.0  # of power: boards get warm, and then draw more
 DISAGREE = 2.0  # standard errors: a measure so far above the form is believed alone
+IDLE = 0.02  # of time and of power: so little is no change
 BEND = 0.015  # a slowdown so far above the form's: below that setting something else holds the work up
 
 
@@ -62,7 +64,7 @@ class Point:
 class Fit:
     """What the forms make of the points; shares of what is at the top."""
 
-    top: float
+    top: float  # or the lowest setting that changed nothing, where a board's power limit holds it down anyway
     beta: float = BETA
     beta_error: float = BETA_ERROR
     linear: float = LINEAR
@@ -71,13 +73,13 @@ class Fit:
 
     def slowdown(self, setting: float) -> tuple[float, float]:
         """How much longer work takes, and the error of that."""
-        stretch = self.top / setting - 1
+        stretch = max(0.0, self.top / setting - 1)
         longer = self.beta * stretch
         return longer, math.hypot(self.beta_error * stretch, MODEL_ERROR * longer)
 
     def power(self, setting: float) -> float:
         """Watts as a share."""
-        y = setting / self.top
+        y = min(1.0, setting / self.top)
         return max(0.05, 1 - self.linear * (1 - y) - self.cubic * (1 - y**3))
 
 
@@ -133,6 +135,14 @@ class Curve:
         error = math.hypot(self.rate_noise.over(base.seconds), self.rate_noise.over(point.seconds))
         return base.rate / point.rate - 1, error
 
+    def is_idle(self, point: Point) -> bool:
+        """Whether a setting changed nothing: a board at its power limit goes slower than that by itself."""
+        base = self.base
+        if base is None or not point.units:
+            return False
+        longer, error = self.measured(point)
+        return abs(longer) <= max(IDLE, 2 * error) and abs(point.power_w / base.power_w - 1) <= IDLE
+
     def slowdown(self, setting: float, fit: Fit) -> tuple[float, float]:
         """How much longer work takes at a setting and the error of that: by form, and by measure where there is one."""
         if setting == self.top:
@@ -157,10 +167,12 @@ class Curve:
         if self.base is None:
             return Fit(self.top)
         others = [point for point in reversed(self.points) if point.setting != self.top and point.units > 0]
-        fit, floor = Fit(self.top), 0.0
+        idle = list(takewhile(self.is_idle, others))
+        top, others = (idle[-1].setting, others[len(idle) :]) if idle else (self.top, others)
+        fit, floor = Fit(top), 0.0
         weight, total = 1 / BETA_ERROR**2, BETA / BETA_ERROR**2
         for place, point in enumerate(others):
-            stretch = self.top / point.setting - 1
+            stretch = top / point.setting - 1
             longer, error = self.measured(point)
             if place:
                 by_form, form_error = fit.slowdown(point.setting)
@@ -169,11 +181,11 @@ class Curve:
                     break
             weight += (stretch / error) ** 2
             total += stretch * longer / error**2
-            fit = Fit(self.top, min(max(total / weight, 0.0), 1.5), 1 / math.sqrt(weight))
-        linear, cubic = self._power(others) if others else (LINEAR, CUBIC)
-        return Fit(self.top, fit.beta, fit.beta_error, linear, cubic, floor)
+            fit = Fit(top, min(max(total / weight, 0.0), 1.5), 1 / math.sqrt(weight))
+        linear, cubic = self._power(others, top) if others else (LINEAR, CUBIC)
+        return Fit(top, fit.beta, fit.beta_error, linear, cubic, floor)
 
-    def _power(self, others: Sequence[Point]) -> tuple[float, float]:
+    def _power(self, others: Sequence[Point], top: float) -> tuple[float, float]:
         """Least squares of two numbers, neither below 0, held loosely by what is usual."""
         base = self.base
         assert base is not None
@@ -181,7 +193,7 @@ class Curve:
         hold = 1 / SHAPE_ERROR**2
         aa, ab, bb, a_sum, b_sum = hold, 0.0, hold, hold * LINEAR, hold * CUBIC
         for point in others:
-            y = point.setting / self.top
+            y = point.setting / top
             error = math.hypot(self.power_noise.over(point.energy_s), base_error) + 0.003
             a, b, less = 1 - y, 1 - y**3, 1 - point.power_w / base.power_w
             weight = 1 / error**2

@@ -10,7 +10,18 @@ from eagent.policy.search.account import CAUTION, Account, Held
 from eagent.policy.search.curve import Curve
 from eagent.policy.search.phases import match, oddness, rescaled
 from eagent.policy.search.searcher import SLOW_WORDS, Choice, Means, Stage, next_choice
-from eagent.policy.search.trial import BLOCK_S, LONGEST_S, MOST, SECOND_NS, WORDS, Block, Look, between
+from eagent.policy.search.trial import (
+    BLOCK_S,
+    FEW,
+    LONGEST_S,
+    MOST,
+    SECOND_NS,
+    SLOW_S,
+    WORDS,
+    Block,
+    Look,
+    between,
+)
 
 SETTLE_NS = 2 * SECOND_NS  # from a word of ours until it is in force, and shows
 STALL_S, STALL_WORDS = 8.0, 6.0  # no word for so long, and for so many times the usual, is a stall
@@ -83,6 +94,11 @@ class Job:
         pending_s = 0.0 if self.booked_ns is None else max(0, now_ns - self.booked_ns) / SECOND_NS
         return self.account.lose(pending_s, self.lost_share()).slack_s(self.bound, held)
 
+    @property
+    def age_s(self) -> float:
+        """How long it has been known, as far as that is booked."""
+        return self.account.free_s + self.account.lost_s + sum(phase.held.seconds for phase in self.phases)
+
     def lost_share(self) -> float:
         """The most that is lost of time that is set against no work: by the curve, else all that a clock can cost."""
         worst = 1 - self.low / self.top
@@ -148,7 +164,8 @@ def _listen(job: Job, look: Look, now_ns: int) -> Job:
         return replace(_booked(job, look), begin=look, words=0) if settled else job
     job = replace(job, words=job.words + 1)
     seconds = (look.at_ns - first.at_ns) / SECOND_NS
-    if not ((seconds >= BLOCK_S and job.words >= WORDS) or seconds >= LONGEST_S):
+    enough = job.words >= (WORDS if seconds < SLOW_S else FEW)
+    if not ((seconds >= BLOCK_S and enough) or seconds >= LONGEST_S):
         return job
     block = between(first, look)
     if block is None:
@@ -268,8 +285,8 @@ def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
     slack_s = job.slack_s(now_ns)
     if slack_s > 0 and not floored and choice.setting != job.top and in_trial_s < for_s + SETTLE_NS / SECOND_NS:
         return job
-    age_s, word_s = (now_ns - job.base_ns) / SECOND_NS, job.gap_s
-    due = next_choice(curve, choice.setting, settings, Means(job.bound, slack_s, age_s, word_s), job.subject.unit)
+    means = Means(job.bound, slack_s, (now_ns - job.base_ns) / SECOND_NS, job.gap_s, job.age_s)
+    due = next_choice(curve, choice.setting, settings, means, job.subject.unit)
     return _asked(job, due, now_ns)
 
 

@@ -14,7 +14,7 @@ from eagent.policy.search.trial import Block
 
 ODD, SURE = 5.0, 9.0  # standard errors of one block
 ODD_LEAST, SURE_LEAST = 0.06, 0.2  # shares: less is no other phase, however quiet the job
-NEW_LEAST = 0.15  # likewise at a setting that was not measured, where the forms may be off
+NEW_LEAST = 0.2  # likewise at a setting that was not measured, where the forms may be off
 SLOWEST = 0.9  # of the rate at which all of the work follows the setting: slower is another phase
 SAME_RATE, SAME_POWER = 0.05, 0.08  # a phase is one of before if it is so near at the top
 

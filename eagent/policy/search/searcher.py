@@ -12,20 +12,26 @@ from eagent.policy.search.curve import Curve, Fit
 BASE_S, BASE_MOST_S = 20.0, 90.0  # of work at the top before anything is tried: by its noise
 BASE_PART = 0.10  # of the bound: a standard error so small is good enough to begin with ...
 BASE_FINE = 0.05  # ... and so small for good
+MORE = 0.1  # of what is saved: if that would save so much more, it is worth to be known first
+CHEAP = 0.5  # of the time follows the clock at most: trials cost so little that they need not wait for that
 POOR = 0.45  # of the bound: a standard error above leaves nothing to spend
 AROUND_S = 6.0  # before and after a trial: what a setting costs that is not measured there
-TRIAL_S = 12.0  # of work at a setting, before it is judged
+TRIAL_S, QUICK_S = 12.0, 6.0  # of work at a setting, before it is judged; and where it costs little
 SLOW_WORDS = 5.0  # words of a job, where that takes longer
 JUDGED_S = 30.0  # of work at a setting, before it is judged less often
+EARN_S = 4.0  # until it is looked again whether a trial can be paid for
 HOLD_S = 30.0
 AGAIN_S, AGAIN_FINE_S = 600.0, 1200.0  # after which the top is measured again: while its rate is known roughly, or well
 PLENTY_S = 100.0  # times the bound: with so much earned no more is to be known exactly
 AGAIN_FOR_S, AGAIN_FINE_FOR_S = 20.0, 10.0
 STEP = 0.88  # of the lowest setting measured: how far down the next may be
 FIRST = 0.93
-SPEND = 0.7  # of what may be lost: how much one trial may cost
+SPEND = 0.85  # of what may be lost: how much one trial may cost ...
+LITTLE = 0.3  # ... and how much is little
 RESERVE_S = 15.0  # times the bound: what is kept to pay for what is not booked yet
 HORIZON_S = 60.0  # in which what may be lost is spent
+YOUNG, GROWN_S = 0.6, 900.0  # of both, for a job that has just begun; and when it has all: little is lost by then
+LITTLE_SAVED = 0.02  # of the energy: where no more is seen, it is looked for further down
 WORTH = 0.002  # of the energy: less is not worth a change
 
 
@@ -56,14 +62,30 @@ class Means:
     slack_s: float  # what may be lost now
     base_age_s: float  # how long ago the top was measured
     word_s: float  # usual time between two words of the job
+    age_s: float  # how long it has been known
 
 
 def base_first(curve: Curve, bound: float, unit: str) -> Choice | None:
     """Whether the top is to be measured (on) before anything else; None: it is known well enough to begin."""
     seconds = 0.0 if curve.base is None else curve.base.seconds
-    if seconds >= BASE_S and (curve.base_error <= BASE_PART * bound or seconds >= BASE_MOST_S):
+    if seconds >= BASE_S and (_is_known(curve, BASE_PART * bound) or _is_cheap(curve)):
         return None
+    return _measured_on(curve, unit)
+
+
+def _measured_on(curve: Curve, unit: str) -> Choice:
     return Choice(curve.top, Stage.BASE, 0.0, f"its pace at full clock is measured first, in {unit}s a second")
+
+
+def _is_known(curve: Curve, error: float) -> bool:
+    """Whether the pace at the top is known as well as that, or as it is going to be."""
+    return curve.base is not None and (curve.base_error <= error or curve.base.seconds >= BASE_MOST_S)
+
+
+def _is_cheap(curve: Curve) -> bool:
+    """Whether nothing says yet that the clock costs much time."""
+    fit = curve.fit()
+    return fit.top == curve.lowest or fit.beta + fit.beta_error <= CHEAP
 
 
 def next_choice(curve: Curve, now: float, settings: Sequence[float], means: Means, unit: str) -> Choice:
@@ -90,28 +112,36 @@ def next_choice(curve: Curve, now: float, settings: Sequence[float], means: Mean
         for_s = AGAIN_FINE_FOR_S if fine else AGAIN_FOR_S
         return Choice(curve.top, Stage.BASE, for_s, "its pace at full clock is measured again")
     fit = curve.fit()
-    allowed = _allowed(bound - CAUTION * curve.base_error, bound, slack_s)
+    allowed = _allowed(bound - CAUTION * curve.base_error, means)
     low = max(settings[0], fit.floor)
-    near = [each for each in settings if each >= max(low, STEP * curve.lowest) and each < curve.top]
+    near = [each for each in settings if max(low, STEP * curve.lowest) <= each < curve.top]
     if curve.lowest == curve.top:
         near = [each for each in settings if FIRST * curve.top <= each < curve.top]
     wanted = _best(curve, fit, near, now, allowed)
+    if near and near[0] < curve.lowest < curve.top and _says_nothing(curve, fit, near):
+        wanted = near[0]
     if wanted < curve.lowest:
         probe = _probe(curve, fit, [each for each in near if wanted <= each < curve.lowest], means)
         if probe is not None:
             return probe
         wanted = _best(curve, fit, [each for each in near if each >= curve.lowest], now, allowed)
         if wanted == curve.top:
-            return Choice(curve.top, Stage.SAFE, TRIAL_S, f"time for a trial is earned first: {slack_s:.1f} s so far")
+            return Choice(curve.top, Stage.SAFE, EARN_S, f"time for a trial is earned first: {slack_s:.1f} s so far")
     if wanted == curve.top:
         return Choice(curve.top, Stage.SAFE, HOLD_S, f"nothing lower costs less time than {allowed:.1%} and saves")
+    if not _is_known(curve, BASE_FINE * bound):
+        saves = 1 - curve.energy(wanted, fit)
+        could = 1 - curve.energy(_best(curve, fit, near, now, allowed + CAUTION * curve.base_error), fit)
+        if could - saves > MORE * saves:
+            return _measured_on(curve, unit)
     return _hold(curve, fit, wanted, allowed)
 
 
-def _allowed(steady: float, bound: float, slack_s: float) -> float:
+def _allowed(steady: float, means: Means) -> float:
     """The slowdown of a setting that may be held now: less while little is earned, more while there is some."""
-    reserve_s = RESERVE_S * bound
-    return steady * min(1.0, 2 * slack_s / reserve_s) + max(0.0, slack_s - reserve_s) / HORIZON_S
+    grown = min(1.0, max(YOUNG, means.age_s / GROWN_S))
+    reserve_s = grown * RESERVE_S * means.bound
+    return steady * min(1.0, 2 * means.slack_s / reserve_s) + max(0.0, means.slack_s - reserve_s) / (grown * HORIZON_S)
 
 
 def _best(curve: Curve, fit: Fit, near: Sequence[float], now: float, allowed: float) -> float:
@@ -123,6 +153,15 @@ def _best(curve: Curve, fit: Fit, near: Sequence[float], now: float, allowed: fl
         if energy < best_energy and (is_first or curve.slowdown(each, fit)[0] <= allowed):
             best, best_energy = each, energy
     return best
+
+
+def _says_nothing(curve: Curve, fit: Fit, near: Sequence[float]) -> bool:
+    """Whether nothing near saves, at any slowdown, though the lowest tried did no harm: it may be a bit further."""
+    lowest, base = curve.points[0], curve.base
+    if base is None or not lowest.units:
+        return False
+    harm = lowest.power_w / base.power_w * (1 + curve.measured(lowest)[0]) - 1
+    return harm <= LITTLE_SAVED and all(curve.energy(each, fit) > 1 - LITTLE_SAVED for each in near)
 
 
 def _hold(curve: Curve, fit: Fit, best: float, allowed: float) -> Choice:
@@ -147,7 +186,6 @@ def _probe(curve: Curve, fit: Fit, near: Sequence[float], means: Means) -> Choic
         worst = min(curve.top / each - 1, max(0.0, longer) + CAUTION * error)
         cost_s = takes_s * worst / (1 + worst)
         if each <= least and cost_s <= SPEND * means.slack_s:
-            return Choice(
-                each, Stage.TRIAL, TRIAL_S, f"not tried yet; it may cost {cost_s:.1f} of {means.slack_s:.1f} s"
-            )
+            for_s = QUICK_S if cost_s <= LITTLE * means.slack_s else TRIAL_S
+            return Choice(each, Stage.TRIAL, for_s, f"not tried yet; it may cost {cost_s:.1f} of {means.slack_s:.1f} s")
     return None

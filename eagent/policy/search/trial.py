@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 SECOND_NS = 1_000_000_000
 BLOCK_S = 3.0
 WORDS = 3  # of the job in a block, at least ...
-LONGEST_S = 20.0  # ... unless it takes so long
+SLOW_S, FEW = 5.0, 2  # ... and fewer once it takes so long ...
+LONGEST_S = 20.0  # ... or any
 MOST = 1e15  # units: above, the next one changes nothing in a float
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -48,6 +49,35 @@ def test_work_that_hardly_follows_the_clock_comes_to_its_own_optimum(search: Any
     energy = {clock: world.at(clock)[1] / world.at(clock)[0] for clock in world.settings}
     best = min(clock for clock in world.settings if 1 / world.at(clock)[0] - 1 <= 0.1)
     assert energy[job.choice.setting] <= 1.02 * min(energy[clock] for clock in world.settings if clock >= best)
+
+
+def test_work_that_does_not_follow_the_clock_is_far_down_soon_even_at_a_small_bound(search: Any) -> None:
+    world = search.World(beta=0.0, bound=0.02)
+    world.run(45)
+    assert world.setting < TOP
+    world.run(60)
+    assert world.setting < 0.6 * TOP
+
+
+def test_a_board_that_its_power_limit_holds_down_is_tried_below_what_that_lets_it_have(search: Any) -> None:
+    world = search.World(beta=0.3, bound=0.05, limited=1150.0)
+    job = world.run(900)
+    pace, power_w = world.at(job.choice.setting)
+    assert power_w / pace < 0.9 * world.power_w
+
+
+@pytest.mark.parametrize("step_s", [3.2, 4.5])
+def test_slow_steps_that_become_another_phase_are_at_the_top_again_within_15_seconds(
+    search: Any, step_s: float
+) -> None:
+    world = search.World(beta=0.3, step_s=step_s, bound=0.05)
+    world.run(900)
+    for _ in range(12):  # wherever in a block it changes
+        world.run(1)
+        other = replace(world, beta=1.0, power_w=150.0, course=[])
+        assert other.setting < TOP
+        other.run(15)
+        assert other.setting == TOP
 
 
 def test_another_phase_brings_the_top_back_at_once_and_the_first_ones_return_its_clock(search: Any) -> None:

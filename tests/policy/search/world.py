@@ -22,6 +22,7 @@ class World:
     bound: float = 0.05
     settings: tuple[float, ...] = (*map(float, SETTINGS), TOP)
     power_w: float = 300.0
+    limited: float = TOP  # a clock that its power limit lets it have; ceilings above change nothing
     obeys: bool = True  # whether what is asked for comes to be in force
     time_s: float = 0.0
     work_s: float = 0.0
@@ -35,7 +36,7 @@ class World:
 
     def at(self, setting: float) -> tuple[float, float]:
         """The pace and the watts there."""
-        y = setting / TOP
+        y = min(setting, self.limited) / self.limited
         return 1 / (1 + self.beta * (1 / y - 1)), self.power_w * (1 - 0.2 * (1 - y) - 0.5 * (1 - y**3))
 
     def look(self, units: float | None = None) -> Look:
