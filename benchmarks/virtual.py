@@ -23,6 +23,7 @@ from eagent.config import Config
 from eagent.hardware import package
 from eagent.hardware._loop import Loop
 from eagent.model import Budget, Progress
+from eagent.policy.efficiency import Curves
 from eagent.policy.goals import Goals
 from eagent.sim import host as simulated
 from eagent.sim import sysfs
@@ -109,8 +110,12 @@ class Governed(Ungoverned):
         cpus: bool = False,
         gpu_model: str = GPU_MODEL,
         tap: Tap | None = None,
+        curves: Curves | None = None,
     ) -> None:
-        """Governed from the start, without a budget; `cpus`: its CPU packages, too; `tap`: as the governor's."""
+        """Governed from the start, without a budget.
+
+        `cpus`: its CPU packages, too. `tap`: as the governor's. `curves`: what was learnt of jobs before.
+        """
         super().__init__(directory, name, seed, gpu_model)
         self._before = os.environ.get("EAGENT_SIM_HOST"), psutil.PROCFS_PATH
         os.environ["EAGENT_SIM_HOST"] = str(self.made.plant)  # where the library looks
@@ -137,6 +142,7 @@ class Governed(Ungoverned):
             busy_cpus=Processors().busy,
             progress=lambda now_ns: self._progress(now_ns),
             tap=tap,
+            curves=curves,
         )
         self._asyncio = asyncio.new_event_loop()
 

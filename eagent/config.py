@@ -27,6 +27,7 @@ from eagent.options import (
     Number,
     Option,
     PublicKey,
+    Share,
     Text,
     hint,
     is_loopback,
@@ -85,6 +86,7 @@ class Config:
     ramp_w_per_s: float = 0.0
     foreign: str = "respect"
     mode_budget: str = "act"
+    budget_share: str = "need"
     mode_idle: str = "observe"
     idle_consent: tuple[str, ...] = ()
     mode_cpu: str = "observe"
@@ -135,6 +137,7 @@ OPTIONS: dict[str, dict[str, Option]] = {
     },
     "policy": {
         "mode_budget": Mode(),
+        "budget_share": Share(),
         "mode_idle": Mode(),
         "idle_consent": Devices(),
         "mode_cpu": Mode(),

@@ -100,6 +100,17 @@ class Foreign:
         return str(value)
 
 
+class Share:
+    """What a budget's watts go by."""
+
+    def read(self, value: object, where: str) -> str:
+        if value not in ("need", "work"):
+            raise ConfigError(
+                f'{where} = {told(value)}: must be "need" (to whom limits hold down) or "work" (where watts buy most)'
+            )
+        return str(value)
+
+
 class Devices:
     """Devices by the names that people type."""
 

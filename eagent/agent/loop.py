@@ -15,11 +15,13 @@ from eagent.agent.plan import NOTHING, Plan, Vector, make_plan
 from eagent.agent.problems import Problems
 from eagent.agent.questions import Questions
 from eagent.agent.warden import UNTOLD, Backoff, Hello, Told
+from eagent.agent.wishes import goals_of, modes
 from eagent.config import Config
 from eagent.errors import EagentError
 from eagent.model import NEVER, Budget, Device, DeviceState, HostState, Priority, Progress, Proposal, Reading
 from eagent.policy import efficiency, together
 from eagent.policy.goals import Goals, Hint, Pin
+from eagent.policy.paces import paces
 from eagent.policy.registry import Policies
 from eagent.telemetry.fold import Fold
 from eagent.telemetry.locks import Inference, Locks
@@ -30,20 +32,6 @@ SECOND_NS = 1_000_000_000
 LOCK_AGAIN_NS = 10 * SECOND_NS  # a lock that others fight for is written no more often
 
 ROUNDING_W = 1e-6  # of an envelope, which is a difference of floats
-
-
-def modes(config: Config) -> dict[str, str]:
-    """What each policy may do, by its name; one that is not here only observes. A pin is a command, and acts."""
-    return {
-        "budget": config.mode_budget,
-        "pin": "act",
-        "hint": config.mode_hint,
-        "idle": config.mode_idle,
-        "cpu": config.mode_cpu,
-        "efficiency": config.mode_efficiency,
-        "sleep": config.mode_sleep,
-        "latency": config.mode_latency,
-    }
 
 
 class Governor:
@@ -100,18 +88,7 @@ class Governor:
         self.widest_w: float | None = None  # an envelope above it must not stand: no lease then; None: any may
         self.feed = feed
         self._config = config
-        goals = goals or Goals()
-        feeding = replace(goals.feeding, slowdown=config.cpu_slowdown)
-        thrift = replace(
-            goals.efficiency,
-            slowdown=config.efficiency_slowdown,
-            least_clock_mhz=float(config.efficiency_least_clock_mhz),
-            first_token_s=config.first_token_p99_s or goals.efficiency.first_token_s,
-            between_tokens_s=config.between_tokens_p99_s or goals.efficiency.between_tokens_s,
-        )
-        self._goals = replace(
-            goals, feeding=feeding, efficiency=thrift, clock_baseline_mhz=config.gpu_clock_baseline_mhz
-        )
+        self._goals = goals_of(config, goals or Goals())
         self._modes = modes(config)
         self._busy_cpus = busy_cpus
         self._busy = NEVER
@@ -371,12 +348,15 @@ class Governor:
         idling = replace(self._goals.idle, consent=consent)
         thrift = replace(self._goals.efficiency, aims=aims(self.devices, self._config.goals))
         hints = heeded(self.hints(now_ns), acts=self._modes["hint"] == "act")
+        known = paces(self.thrift, now_ns) if self._config.budget_share == "work" and self.budget else ()
         self.halted = self._halted()
         feeding = self._goals.feeding
         if self._modes["efficiency"] == "act" and self.halted is None:
             feeding = together.feeding(feeding, self.thrift)
         pins = tuple(self.pins.values())
-        goals = replace(self._goals, pins=pins, hints=hints, idle=idling, efficiency=thrift, feeding=feeding)
+        goals = replace(
+            self._goals, pins=pins, hints=hints, idle=idling, efficiency=thrift, paces=known, feeding=feeding
+        )
         self.proposals = self._policies.propose(self.state, goals, now_ns)
         acting = [proposal for proposal in self.proposals if self.acts(proposal)]
         self.plan = make_plan(self.state, acting, self.told, now_ns)

@@ -6,6 +6,7 @@
    ten seconds gets what it drew in them, who always was gets the level, and who was for a part of them gets a part of
    the way from the one to the other.
 3. A part of what is above the devices' use is kept back: the last watts buy least.
+4. Where it is known what watts are to some of the jobs, and it is wanted, these split theirs by that (`worth`).
 
 The second step is what makes it work. Watts drawn say little about need, because a limit hides what a device would
 draw; but a device that is held down all of the time builds up a queue, and one that is held down now and then does not.
@@ -18,27 +19,23 @@ Sums are in whole milliwatts: the limits proposed never exceed the envelope, not
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from eagent.model import DeviceState, HostState, KnobName, Priority, Proposal, Reading
+from eagent.model import HostState, KnobName, Priority, Proposal
+from eagent.policy import witness, worth
 from eagent.policy.goals import Goals, Sharing
-from eagent.policy.groups import grouped
+from eagent.policy.units import Unit, milliwatts, units_of
 
 NAME = "budget"
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    """Devices that get one cap: a gang, or one device alone. Milliwatts are per device."""
-
-    members: tuple[DeviceState, ...]
-    floor_mw: int  # the least it can be given
-    assured_mw: int  # its safe cap
-    use_mw: int
-    ceiling_mw: int
-    pressure: float  # 0 to 1: the share of the time that its limit holds it down
-    reason: str
+def watch(
+    state: HostState, goals: Goals, now_ns: int, memory: witness.Witnesses | None = None
+) -> tuple[list[Proposal], witness.Witnesses]:
+    """As `decide`, going only by curves that the jobs bear out; and what they have shown, to be remembered."""
+    seen = witness.look(memory or {}, goals.paces, state, goals.sharing, now_ns)
+    return decide(state, replace(goals, paces=witness.believed(seen, goals.paces)), now_ns), seen
 
 
 def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
@@ -50,23 +47,32 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
     if state.budget is None:
         return []
     devices = [each.device for each in state.devices]
-    uncapped_mw = sum(_mw(state.budget.uncapped_w(device)) for device in devices) + _mw(state.budget.absent_w(devices))
-    pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - uncapped_mw - _mw(state.reserved_w)
-    units = _units(state, goals, now_ns)
-    limits = [unit.floor_mw for unit in units]
-    if pool_mw < _total(units, limits):
+    others_mw = sum(milliwatts(state.budget.uncapped_w(device)) for device in devices)
+    others_mw += milliwatts(state.budget.absent_w(devices)) + milliwatts(state.reserved_w)
+    pool_mw = math.floor(round(state.budget.envelope_w * 1000, 3)) - others_mw
+    units = units_of(state, goals, now_ns)
+    if pool_mw < _total(units, [unit.floor_mw for unit in units]):
         return []
-    limits = _pour(units, limits, [unit.assured_mw for unit in units], pool_mw)
-    uses = _pour(units, limits, [unit.use_mw for unit in units], pool_mw)  # all of them, if they fit
-    limits = _level(units, limits, uses, pool_mw, goals.sharing)
+    teams = worth.teams_of(units, goals.paces, goals.sharing)
+    limits, reasons = _by_need(worth.as_by_need(units, teams), pool_mw, goals.sharing), dict[int, str]()
+    if teams:
+        limits, reasons = worth.split(units, limits, pool_mw - _total(units, limits), teams, goals.sharing)
     return [
-        Proposal(NAME, Priority.BUDGET, member.device.uuid, KnobName.POWER_LIMIT, limit_mw / 1000, unit.reason)
-        for unit, limit_mw in zip(units, limits, strict=True)
+        Proposal(NAME, Priority.BUDGET, member.device.uuid, KnobName.POWER_LIMIT, limit_mw / 1000, reason)
+        for place, (unit, limit_mw) in enumerate(zip(units, limits, strict=True))
+        for reason in [reasons.get(place, unit.reason)]
         for member in unit.members
     ]
 
 
-def _pour(units: Sequence[_Unit], limits: Sequence[int], targets: Sequence[int], pool_mw: int) -> list[int]:
+def _by_need(units: Sequence[Unit], pool_mw: int, sharing: Sharing) -> list[int]:
+    """The limits that need alone leads to, in mW per device."""
+    limits = _pour(units, [unit.floor_mw for unit in units], [unit.assured_mw for unit in units], pool_mw)
+    uses = _pour(units, limits, [unit.use_mw for unit in units], pool_mw)  # all of them, if they fit
+    return _level(units, limits, uses, pool_mw, sharing)
+
+
+def _pour(units: Sequence[Unit], limits: Sequence[int], targets: Sequence[int], pool_mw: int) -> list[int]:
     """Raise limits towards targets, the lowest above its floor first, as far as the pool goes (max-min fairness).
 
     Finds the greatest level x for which limits of min(floor + x, target), none lowered, fit into the pool.
@@ -83,7 +89,7 @@ def _pour(units: Sequence[_Unit], limits: Sequence[int], targets: Sequence[int],
 
 
 def _level(
-    units: Sequence[_Unit], limits: Sequence[int], uses: Sequence[int], pool_mw: int, sharing: Sharing
+    units: Sequence[Unit], limits: Sequence[int], uses: Sequence[int], pool_mw: int, sharing: Sharing
 ) -> list[int]:
     """From their uses bring limits towards one level, each by its pressure, as far as the pool goes; in whole steps.
 
@@ -101,7 +107,7 @@ def _level(
 
     high = max((math.ceil(unit.ceiling_mw / least) for unit in units), default=0)
     levelled = _greatest(units, filled, high, pool_mw)
-    step_mw = _mw(sharing.step_w)
+    step_mw = milliwatts(sharing.step_w)
     found = []
     for unit, use, share in zip(units, uses, levelled, strict=True):
         base_mw = min(use, share)
@@ -111,7 +117,7 @@ def _level(
     return found
 
 
-def _greatest(units: Sequence[_Unit], filled: Callable[[int], list[int]], high_mw: int, pool_mw: int) -> list[int]:
+def _greatest(units: Sequence[Unit], filled: Callable[[int], list[int]], high_mw: int, pool_mw: int) -> list[int]:
     """What the greatest level from 0 to `high_mw` gives that fits into the pool; 0 does."""
     low_mw = 0
     while low_mw < high_mw:
@@ -123,73 +129,5 @@ def _greatest(units: Sequence[_Unit], filled: Callable[[int], list[int]], high_m
     return filled(low_mw)
 
 
-def _total(units: Sequence[_Unit], milliwatts: Sequence[int]) -> int:
+def _total(units: Sequence[Unit], milliwatts: Sequence[int]) -> int:
     return sum(len(unit.members) * each for unit, each in zip(units, milliwatts, strict=True))
-
-
-def _units(state: HostState, goals: Goals, now_ns: int) -> list[_Unit]:
-    assert state.budget is not None
-    pins = {pin.uuid: pin.limit_w for pin in goals.pins if pin.limit_w is not None and pin.stands(now_ns)}
-    units = []
-    for members in _grouped(state):
-        floor_mw = max(_mw(member.device.min_limit_w) for member in members)
-        ceiling_mw = min(_ceiling_mw(member) for member in members)
-        assured_mw = max(_mw(state.budget.safe_cap_w(each.device)) for each in members)
-        needs = [_need(member, goals.sharing) for member in members]
-        use_mw, _, reason = max(needs, key=lambda need: need[0])
-        pressure = max(pressure for _, pressure, _ in needs)  # in a gang the slowest sets the pace
-        foreign_w = members[0].foreign_limit_w
-        if foreign_w is not None:  # it counts at that: there is no other value to be had for it
-            fixed_mw, reason = _mw(foreign_w), f"somebody else has set it to {foreign_w:g} W"
-            units.append(_Unit(members, fixed_mw, fixed_mw, fixed_mw, fixed_mw, pressure, reason))
-            continue
-        pinned = [pins[member.device.uuid] for member in members if member.device.uuid in pins]
-        if pinned:  # the pin says what is wanted and bounds it: what it leaves is the others'
-            use_mw = ceiling_mw = min(_mw(min(member.device.max_limit_w for member in members)), _mw(min(pinned)))
-            reason = f"pinned to {min(pinned):g} W"
-        if len(members) > 1:
-            reason = f"gang of {len(members)}: {reason}"
-        ceiling_mw = max(floor_mw, ceiling_mw)
-        assured_mw, use_mw = (min(max(mw, floor_mw), ceiling_mw) for mw in (assured_mw, use_mw))
-        units.append(_Unit(members, floor_mw, assured_mw, use_mw, ceiling_mw, pressure, reason))
-    return units
-
-
-def _grouped(state: HostState) -> Iterator[tuple[DeviceState, ...]]:
-    """The devices that can be capped, gangs together; a gang whose ranges do not meet is treated one by one.
-
-    So is one of whose members somebody else has set the limit.
-    """
-    for members in grouped(state, lambda each: each.device.power_limit.writable):
-        if any(member.foreign_limit_w is not None for member in members) or max(
-            m.device.min_limit_w for m in members
-        ) > min(m.device.max_limit_w for m in members):
-            yield from ((member,) for member in members)
-        else:
-            yield members
-
-
-def _ceiling_mw(state: DeviceState) -> int:
-    """No share goes above what the device takes, nor above what its owner had set before us."""
-    highest_w = state.device.max_limit_w
-    return _mw(highest_w if state.prior_limit_w is None else min(highest_w, state.prior_limit_w))
-
-
-def _need(state: DeviceState, sharing: Sharing) -> tuple[int, float, str]:
-    """What one device has used, in mW, how much it is held down, and both in words."""
-    used = _value(state.power_recent_w)
-    if used is None:
-        return 0, 0.0, f"its power reading is {state.power_recent_w.status.name.lower()}: is assured of its safe cap"
-    pressure = _value(state.capped_share)
-    if pressure is None:
-        limit = _value(state.limit_w)
-        pressure = 1.0 if limit is not None and used >= sharing.near_limit * limit else 0.0
-    return _mw(used), pressure, f"drew {used:.0f} W in the last 10 s, held down by its limit for {pressure:.0%} of it"
-
-
-def _value(reading: Reading) -> float | None:
-    return reading.value if reading.ok else None
-
-
-def _mw(watts: float) -> int:
-    return round(watts * 1000)

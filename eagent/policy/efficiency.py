@@ -21,7 +21,7 @@ from eagent.policy.aims import wanted_of
 from eagent.policy.goals import Goals
 from eagent.policy.search import telling
 from eagent.policy.search.curve import Curve
-from eagent.policy.search.job import Job, Subject, begin, step
+from eagent.policy.search.job import Job, Subject, begin, step, wait
 from eagent.policy.search.trial import SECOND_NS, Look
 
 NAME = "efficiency"
@@ -30,6 +30,7 @@ LIMIT_STEPS = 40  # of a power limit
 CURVES = 3  # of the phases of one job that are remembered for its next run
 KNOWN_MOST = 500  # jobs that have ended; who ended longest ago goes first
 KEPT_S = 30.0  # of work in a phase at least
+HELD_DOWN = 0.05  # of the last ten seconds: a limit that held the clock down for longer shows in what is measured
 
 Curves = Mapping[str, tuple[Curve, ...]]
 
@@ -70,7 +71,11 @@ def decide(state: HostState, goals: Goals, now_ns: int, memory: Memory | None = 
         bound = wanted_of(goals, progress.job, {each.device.uuid for each in members}, now_ns).slowdown
         job = _same(before, team, look, bound) or _begun(team, bound, before, memory.curves, now_ns)
         held = all(_held(each, team, job.choice.setting) for each in members)
-        jobs[progress.run] = job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
+        if any(_held_down(each, team, job.choice.setting) for each in members):
+            job = wait(job, look, "a power limit holds it down that is not this policy's: it waits for that", now_ns)
+        else:
+            job = step(job, look, held=held, settings=team.settings, now_ns=now_ns)
+        jobs[progress.run] = job
         proposals += _proposals(job, team)
     return proposals, _remembered(memory, jobs, left_alone, now_ns)
 
@@ -148,6 +153,17 @@ def _held(state: DeviceState, team: _Team, setting: float) -> bool:
     if team.knob is KnobName.GPU_CLOCK:
         return state.clock_held
     return state.limit_w.ok and state.limit_w.value is not None and state.limit_w.value <= setting + 0.5
+
+
+def _held_down(state: DeviceState, team: _Team, setting: float) -> bool:
+    """Whether a limit holds its clock down that is neither its owner's nor the policy's: what it does tells of that."""
+    limit_w, capped = state.limit_w.value, state.capped_share.value
+    if not (state.limit_w.ok and state.capped_share.ok) or limit_w is None or capped is None:
+        return False
+    own_w = state.device.default_limit_w if state.prior_limit_w is None else state.prior_limit_w
+    if team.knob is KnobName.POWER_LIMIT:
+        own_w = min(own_w, setting)
+    return capped > HELD_DOWN and limit_w < own_w - 0.5
 
 
 def _same(job: Job | None, team: _Team, look: Look, bound: float) -> Job | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from eagent.policy.search.pace import JobPace
+
 
 @dataclass(frozen=True, slots=True)
 class Pin:
@@ -122,3 +124,4 @@ class Goals:
     idle: Idling = field(default_factory=Idling)
     feeding: Feeding = field(default_factory=Feeding)
     efficiency: Efficiency = field(default_factory=Efficiency)
+    paces: tuple[JobPace, ...] = ()  # of jobs that are to split a budget's watts by what these buy

@@ -29,7 +29,7 @@ def _without_memory(decide: Policy) -> Remembering:
 
 
 POLICIES: dict[str, Entry] = {
-    budget.NAME: Entry(_without_memory(budget.decide), SECOND_NS),  # limits act on means of a second
+    budget.NAME: Entry(budget.watch, SECOND_NS),  # limits act on means of a second
     pin.NAME: Entry(_without_memory(pin.decide)),
     hint.NAME: Entry(_without_memory(hint.decide)),
     idle.NAME: Entry(_without_memory(idle.decide)),

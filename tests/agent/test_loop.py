@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from eagent.agent.loop import modes
-from eagent.config import OPTIONS, Config
+from eagent.config import Config
 from eagent.model import Budget, Knob, KnobName, Priority, Proposal, Reading, Status
 from eagent.policy.goals import Goals, Pin
-from eagent.policy.registry import POLICIES
 
 SECOND_NS = 1_000_000_000
 FIRST, SECOND = "GPU-00aa", "GPU-01aa"
@@ -282,17 +280,6 @@ def test_a_policy_without_a_mode_only_observes(new_host: Any, new_package: Any) 
     host.governor._policies = Script(slow_cpu(1850, "of tomorrow"))
     asyncio.run(host.turn(2, 80))
     assert host.warden.leases == []
-
-
-def test_each_policy_has_a_mode_and_the_configuration_sets_it() -> None:
-    policies = ("budget", "idle", "cpu", "efficiency", "latency", "sleep", "hint")
-    acting, observing = (Config(**{f"mode_{name}": mode for name in policies}) for mode in ("act", "observe"))
-    assert POLICIES.keys() <= modes(acting).keys()
-    assert set(modes(acting).values()) == {"act"}
-    assert {name for name, mode in modes(observing).items() if mode == "act"} == {"pin"}, "a pin is a command"
-    assert {f"mode_{name}" for name in modes(acting) if name != "pin"} == {
-        key for key in OPTIONS["policy"] if key.startswith("mode_")
-    }
 
 
 def test_policies_see_the_busy_cpus_and_how_much_slower_work_may_get(new_host: Any) -> None:

@@ -137,6 +137,21 @@ def step(job: Job, look: Look, *, held: bool, settings: Sequence[float], now_ns:
     return _choose(job, settings, now_ns)
 
 
+def wait(job: Job, look: Look, why: str, now_ns: int) -> Job:
+    """The job after one more look while somebody else's limit holds it down: nothing that it does tells of the setting.
+
+    What is held stays; a trial ends. The time is nobody's, but for the first of it, which may still have been ours.
+    """
+    if job.low < job.top and not job.stalled:
+        job = _charged(job, now_ns)
+    choice = replace(job.choice, why=why)
+    if choice.stage is not Stage.HOLD:
+        choice = Choice(job.top, Stage.SAFE, 0.0, why)
+    asked_ns = job.asked_ns if choice.setting == job.choice.setting else now_ns
+    job = replace(_broken(job), choice=choice, asked_ns=asked_ns, stalled=True, said=why, last=look)
+    return replace(job, booked_ns=now_ns, booked_units=look.units, low=job.in_force)
+
+
 def _broken(job: Job) -> Job:
     """With no block open: what was counted in it belongs to no setting."""
     return replace(job, begin=None, words=0, odd=())
