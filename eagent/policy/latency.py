@@ -5,9 +5,10 @@ there is to go by are the server's own cumulative histograms, about once a secon
 
 - For each second it is kept at which clock which latencies were seen. A lower clock would make each of them longer, at
   most as the clock is lower; so of each clock it can be told how many latencies of a minute would be above the goal.
-  A clock is good if that is well below the one in a hundred that may be: by the last minutes, and by all that was ever
-  seen at such a load or at a greater one.
-- Down it goes a step at a time, each looked at before the next, and at once to where it has been at this load before.
+  A clock is good if one minute in a hundred at it has more than the one in a hundred that may be: by the last minute,
+  and where that has few latencies, by all that was seen at such a load or at a greater one, too.
+- Down it goes a step at a time from the lowest clock tried at such a load or at a greater one, each looked at before
+  the next, and at once to where it has been before.
 - Up it goes at once: when the tail nears its goal, to full clocks until that minute is past, and when the load rises,
   to what that load has been known to need; a load that is not known needs full clocks.
 - Full clocks, too, and a word why, while the histograms are missing or stale, or hold too few latencies for a p99.
@@ -18,9 +19,8 @@ All GPUs of a server have one ceiling.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from eagent.model import DeviceState, HostState, KnobName, Latencies, Priority, Progress, ProgressSource, Proposal
 from eagent.policy.aims import wanted_of
@@ -30,14 +30,14 @@ from eagent.policy.serving import (
     FIRST_TOKEN,
     KINDS,
     MINUTE_S,
+    Case,
     Level,
     Server,
     evidence,
     goal_s,
     looked,
-    would_hold,
 )
-from eagent.policy.tail import acting_goal_s, allowed, summed
+from eagent.policy.tail import FEW, acting_goal_s, allowed, summed
 
 NAME = "latency"
 SECOND_NS = 1_000_000_000
@@ -182,14 +182,21 @@ def _near(server: Server, wanted: Mapping[str, float]) -> str | None:
 
 
 def _lowest(server: Server, level: Level, wanted: Mapping[str, float], clocks: Sequence[float]) -> float:
-    """The lowest clock that would keep all goals: by the last minutes, and by all that was seen at such a load."""
-    checks: list[Callable[[float], bool]] = []
+    """The lowest clock that would keep all goals: by the last minute, and by what was seen at such a load before.
+
+    The latter is older, and most of it was seen at other clocks. It counts where the last minute tells too little: of
+    few latencies a tail without any is no proof, and of a load that rises it is another's.
+    """
+    cases = []
     for kind, most_s in wanted.items():
         seen, seconds = evidence(server.window, kind)
-        checks.append(partial(would_hold, seen, seconds, kind, most_s))
-        if server.is_rising:
-            checks.append(partial(would_hold, level.seen.get(kind, {}), level.seconds, kind, most_s))
-    place = bisect_left(range(len(clocks) - 1), True, key=lambda index: all(check(clocks[index]) for check in checks))
+        cases.append(Case.of(seen, seconds, kind, most_s))
+        few = sum(counts.total for counts in seen.values()) < FEW
+        if kind in level.seen and (few or server.is_rising):
+            cases.append(Case.of(level.seen[kind], level.seconds, kind, most_s))
+    place = bisect_left(
+        range(len(clocks) - 1), True, key=lambda index: all(case.holds(clocks[index]) for case in cases)
+    )
     return clocks[place]
 
 

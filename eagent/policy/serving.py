@@ -174,12 +174,28 @@ def evidence(stretches: Iterable[Stretch], kind: str) -> tuple[Evidence, float]:
     return {mhz: counts for mhz, counts in sums.items() if counts is not None}, seconds
 
 
-def would_hold(seen: Evidence, seconds: float, kind: str, most_s: float, mhz: float) -> bool:
-    """Whether a minute at that clock would keep the goal, by what was seen at others."""
-    a_minute = MINUTE_S / seconds
-    expected = a_minute * sum(counts.over(most_s, at_mhz / mhz) for at_mhz, counts in seen.items())
-    total = a_minute * sum(counts.total for counts in seen.values())
-    return holds(expected, total, CLUMP[kind])
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was seen of a kind of latency, and what it may be."""
+
+    seen: Evidence
+    seconds: float
+    kind: str
+    most_s: float
+    thinning: tuple[float, ...]
+
+    @classmethod
+    def of(cls, seen: Evidence, seconds: float, kind: str, most_s: float) -> Case:
+        """Of that; how its tail thins out is told by all clocks together."""
+        together = summed(seen.values())
+        return cls(seen, seconds, kind, most_s, together.thinning if together else ())
+
+    def holds(self, mhz: float) -> bool:
+        """Whether a minute at that clock would keep the goal, by what was seen at others."""
+        a_minute = MINUTE_S / self.seconds
+        over = sum(counts.over(self.most_s, at_mhz / mhz, self.thinning) for at_mhz, counts in self.seen.items())
+        total = sum(counts.total for counts in self.seen.values())
+        return holds(a_minute * over, a_minute * total, CLUMP[self.kind])
 
 
 def _rate_per_s(stretches: Iterable[Stretch]) -> float:

@@ -217,6 +217,43 @@ def test_no_clock_is_ever_below_the_operators_floor(
         assert min(rig.run(7, lambda *_: (first_s, between_s), per_s)) >= min(floor_mhz, TOP)  # noqa: B023
 
 
+LIES = st.lists(
+    st.tuples(
+        st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=4, unique=True).map(sorted),
+        st.lists(st.integers(0, 10**18), min_size=5, max_size=5),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(LIES, st.lists(st.integers(0, 10**18), max_size=8), st.sampled_from([0.0, 900.0, 1305.0]))
+def test_a_server_that_lies_stays_above_the_operators_floor_and_changes_nothing_for_another(
+    gpus: Any, lies: list[tuple[list[float], list[int]]], steps: list[int], floor_mhz: float
+) -> None:
+    goals = replace(GOALS, efficiency=replace(GOALS.efficiency, least_clock_mhz=floor_mhz))
+    honest, liar = Rig(gpus, goals), Rig(gpus, goals, job="liar")
+    memory: Memory | None = None
+    other = frozenset({"GPU-other"})
+    devices = [replace(honest.devices[0], uuid="GPU-other")]
+    for second, (bounds, counts) in enumerate(itertools.chain.from_iterable(itertools.repeat(lies, 3))):
+        proposals = honest.tick((0.5, 0.1), per_s=60)
+        grown = sum(steps[:second])
+        told = (*bounds, math.inf)
+        latencies = tuple(
+            Latencies(kind, told, tuple(count + grown for count in counts[: len(told)]))
+            for kind in ("first token", "between tokens")
+        )
+        at_ns = honest.second * SECOND_NS
+        liar.progress = Progress("liar", other, ProgressSource.COUNTER, 1.0, at_ns, "token", latencies)
+        assert honest.progress is not None
+        states = tuple(DeviceState(device, sm_clock_mhz=honest.ok(TOP)) for device in (*honest.devices, *devices))
+        both, memory = decide(HostState(states, progress=(honest.progress, liar.progress)), goals, at_ns, memory)
+        assert [each for each in both if each.uuid != "GPU-other"] == proposals
+        assert all(floor_mhz <= each.high <= TOP for each in both)
+
+
 def test_where_two_servers_share_a_gpu_the_one_that_needs_more_has_it(gpus: Any) -> None:
     low, new = Rig(gpus), Rig(gpus, job="new")
     low.run(150, scaled(0.5, 0.1))
