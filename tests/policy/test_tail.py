@@ -87,3 +87,29 @@ def test_a_minute_is_held_well_below_what_it_may_have() -> None:
     assert not holds(299, 30_000, 1)  # on average it would be just within
     assert holds(200, 30_000, 1)
     assert not holds(270, 30_000, 10)  # the same on average, but more of them together
+
+
+WILD = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=6, unique=True).map(
+    lambda bounds: (*sorted(bounds), math.inf)
+)
+
+
+@given(WILD, st.lists(st.integers(0, 10**18), min_size=7, max_size=7), st.floats(1e-3, 200), st.floats(1, 10))
+def test_whatever_bounds_and_counts_a_server_tells_a_share_of_them_is_over(
+    bounds: tuple[float, ...], counts: list[int], goal_s: float, stretch: float
+) -> None:
+    told = Counts(bounds, tuple(counts[: len(bounds)]))
+    assert 0 <= told.over(goal_s, stretch, told.thinning) <= told.over(goal_s, stretch) * (1 + 1e-9)
+    assert told.over(goal_s, stretch) <= told.total * (1 + 1e-9)
+
+
+def test_a_tail_that_thins_out_has_less_at_the_upper_end_of_a_bucket() -> None:
+    thin, flat = Counts((0.5, 1.0, 2.5, math.inf), (900, 90, 9, 1)), Counts((0.5, 1.0, 2.5, math.inf), (900, 0, 9, 1))
+    assert 1 < thin.over(2.5, 1.1, thin.thinning) < 1.3
+    assert flat.over(2.5, 1.1, flat.thinning) == pytest.approx(flat.over(2.5, 1.1))
+
+
+@pytest.mark.parametrize(("total", "most"), [(90, 0.02), (130, 0.15), (300, 0.6)])
+def test_of_few_requests_hardly_any_may_be_expected_above_a_goal(total: float, most: float) -> None:
+    assert holds(most / 4, total, 1)
+    assert not holds(most, total, 1)
