@@ -31,7 +31,7 @@ BIASES: dict[str, Bias] = {
     "clocks-not-journalled": Bias(layout="driven", ending="kill-and-restore", more={"lease": 2.0}),
     "detachment-not-written": Bias(layout="driven", more={"detach": 4.0, "kill": 3.0, "start": 2.0}),
     "detached-without-room": Bias(layout="driven", more={"detach": 4.0, "budget": 2.0}),
-    "raises-before-it-lowers": Bias(layout="driven", more={"lease": 5.0, "budget": 2.0, "clear": 0.2}),
+    "raises-before-it-lowers": Bias(layout="driven", close=True, more={"lease": 5.0, "clear": 0.2}),
     "foreign-write-not-noticed": Bias(layout="driven", probe="foreign"),
     "hand-over-lets-go": Bias(layout="driven", probe="renewal"),
     "successor-forgets-the-lease": Bias(layout="driven", probe="renewal"),

@@ -38,6 +38,7 @@ class Bias:
     layout: str = ""  # always this one
     probe: str = ""  # always this one
     ending: str = ""  # always this one
+    close: bool = False  # each lease takes all there is, and few watts change hands: an order of writes is seen then
     more: Mapping[str, float] = field(default_factory=dict)  # how many times as often an action comes
 
     def __str__(self) -> str:
@@ -95,7 +96,8 @@ def draw(seed: int, bias: Bias = EVEN) -> Script:
 def _step(rng: random.Random, layout: str, bias: Bias) -> Step:
     weights = {name: bias.more.get(name, 1) * often for name, (often, where, _) in ACTIONS.items() if layout in where}
     name = rng.choices(list(weights), list(weights.values()))[0]
-    return Step(round(rng.uniform(0.0, 0.3), 3), name, ACTIONS[name][2](rng))
+    after_s = round(rng.uniform(0.0, 0.3), 3)
+    return Step(after_s, name, _close_lease(rng) if bias.close and name == "lease" else ACTIONS[name][2](rng))
 
 
 def _load(rng: random.Random) -> tuple[Any, ...]:
@@ -115,6 +117,11 @@ def _lease(rng: random.Random) -> tuple[Any, ...]:
         shares = [1.0 + 0.2 * share for share in shares]
     clocks = [rng.choice(CLOCKS_MHZ) if rng.random() < 0.4 else 0 for _ in range(GPUS)]
     return fill, tuple(round(share / sum(shares), 4) for share in shares), tuple(clocks), rng.choice((0.25, 0.5, 1.0))
+
+
+def _close_lease(rng: random.Random) -> tuple[Any, ...]:
+    shares = [1.0 + 0.2 * rng.random() for _ in range(GPUS)]
+    return 1.0, tuple(round(share / sum(shares), 4) for share in shares), (0,) * GPUS, 1.0
 
 
 def _pin(rng: random.Random) -> tuple[Any, ...]:
