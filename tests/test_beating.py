@@ -165,3 +165,31 @@ def test_the_kernel_tells_who_beats_and_a_flood_leaves_the_agent_its_turns(jobs:
     assert MINE in beats.said()
     assert not (jobs / "beat.sock").exists()
     assert beats.take(Beat(1, 0), os.getpid(), os.getuid(), time.monotonic_ns())
+
+
+def test_what_is_no_beat_counts_for_nothing_and_leaves_no_file_open(jobs: Path) -> None:
+    beats = Beats(lambda *_: [MINE])
+    totals = (b"nan", b"-5", b"inf", b"1e300", b"9" * 5000, b"\xff", b"")
+    hostile = [b"1 0 " + total + b" step x" for total in totals] + [b"1 " + total + b" x step x" for total in totals]
+
+    async def listen() -> None:
+        listener = BeatSocket(jobs / "beat.sock", beats, time.monotonic_ns)
+        listener.open()
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
+            Path(os.devnull).open("rb") as file,
+        ):
+            sender.connect(str(jobs / "beat.sock"))
+            before = len(list(Path("/proc/self/fd").iterdir()))
+            for message in (*hostile, b"\x00" * 60_000):
+                sender.send(message)
+                await asyncio.sleep(0.001)  # until it is read
+            assert MINE not in beats.said()
+            for total in (b"5", b"7"):
+                socket.send_fds(sender, [b"1 0 " + total + b" step x"], [file.fileno()] * 4)
+                await asyncio.sleep(0.001)
+            assert len(list(Path("/proc/self/fd").iterdir())) == before
+        listener.close()
+
+    asyncio.run(listen())
+    assert beats.said()[MINE].units == 2  # since it was heard first

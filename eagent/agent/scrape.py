@@ -8,7 +8,8 @@ import h11
 
 from eagent.errors import UnavailableError
 
-BODY_MAX = 2 << 20  # bytes; parsing them takes some 25 ms at worst
+BODY_MAX = 2 << 20  # bytes
+EVENTS_MAX = 4096  # of what an answer comes in: chunks of a byte each would cost a CPU all that time
 TIMEOUT_S = 2.0
 PIECE = 65_536
 
@@ -38,7 +39,7 @@ async def _get(host: str, port: int, target: str) -> bytes:
         request = http.send(h11.Request(method="GET", target=target, headers=headers))
         writer.write((request or b"") + (http.send(h11.EndOfMessage()) or b""))
         body = bytearray()
-        while True:
+        for _ in range(EVENTS_MAX):
             event = http.next_event()
             if event is h11.NEED_DATA:
                 http.receive_data(await reader.read(PIECE))
@@ -53,5 +54,6 @@ async def _get(host: str, port: int, target: str) -> bytes:
                 return bytes(body)
             elif not isinstance(event, h11.InformationalResponse):
                 raise UnavailableError("its answer ends early")
+        raise UnavailableError(f"its answer comes in more than {EVENTS_MAX} pieces")
     finally:
         writer.close()

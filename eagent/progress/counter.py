@@ -163,6 +163,8 @@ def _rows(each: Histogram, found: Iterable[Sample]) -> dict[Labels, dict[float, 
             bound = math.nan
         if math.isnan(bound):
             raise InputError(f"{each.name} has a bucket without an upper bound")
+        if bound < 0:
+            raise InputError(f"{each.name} has a bucket that ends at {bound:g}: no latency is below 0")
         rows[tuple(labels.items())][bound] = _count(sample)
     if any(len(row) > BUCKETS_MAX for row in rows.values()):
         raise InputError(f"{each.name} has more than {BUCKETS_MAX} buckets")

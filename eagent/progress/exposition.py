@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from eagent.errors import InputError
 
 LINE_MAX = 16_384  # bytes of a line that we read; others may be of any length
-SAMPLES_MAX = 16_384  # of the names that are wanted
+SAMPLES_MAX = 4096  # of the names that are wanted
+READ_MAX = 512 << 10  # bytes of their lines, which take some 80 ms of a CPU at worst
+LINES_MAX = 65_536
 _SHOWN = 60
 
 _NAME = re.compile(rb"[^{ \t]*")
@@ -38,9 +40,11 @@ def samples(body: bytes, names: Collection[str]) -> Iterator[Sample]:
     Raises:
         InputError: a wanted line is not of the format, or there are too many.
     """
+    if body.count(b"\n") > LINES_MAX:
+        raise InputError(f"more than {LINES_MAX} lines")
     wanted = {name.encode(): name for name in names}
     begins = (*wanted, b" ", b"\t")
-    count = 0
+    count, read = 0, 0
     for number, line in enumerate(body.split(b"\n"), 1):
         if not line.startswith(begins):
             continue
@@ -49,8 +53,9 @@ def samples(body: bytes, names: Collection[str]) -> Iterator[Sample]:
         if told is None or (name := wanted.get(told[0])) is None:
             continue
         count += 1
-        if count > SAMPLES_MAX:
-            raise InputError(f"more than {SAMPLES_MAX} samples of {name} and its like")
+        read += len(line)
+        if count > SAMPLES_MAX or read > READ_MAX:
+            raise InputError(f"more than {SAMPLES_MAX} samples, or {READ_MAX >> 10} KiB, of {name} and its like")
         yield _sample(name, line[told.end() :], number)
 
 

@@ -12,7 +12,7 @@ import pytest
 from eagent.agent import listener
 from eagent.agent.endpoints import Followed, Followers
 from eagent.agent.jobs import Jobs
-from eagent.agent.scrape import BODY_MAX, scrape
+from eagent.agent.scrape import BODY_MAX, EVENTS_MAX, scrape
 from eagent.endpoint import RECIPES as NAMES
 from eagent.endpoint import Endpoint, Endpoints
 from eagent.errors import ConfigError, UnavailableError
@@ -175,3 +175,11 @@ def test_a_table_that_is_not_whole_is_one_line(table: dict[str, Any], line: str)
         Endpoints().read([table], "[progress] metrics")
     assert str(refusal.value).startswith("[progress] metrics, table 1: ")
     assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n", b""])
+def test_an_answer_in_crumbs_is_given_up_for_what_it_would_cost(answer: bytes) -> None:
+    crumb = b"1\r\nx\r\n" if answer else b"HTTP/1.1 100 \r\n\r\n"
+    end = b"0\r\n\r\n" if answer else b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(UnavailableError, match=f"more than {EVENTS_MAX} pieces"):
+        asked(answering(answer + crumb * EVENTS_MAX + end))

@@ -114,6 +114,15 @@ def test_a_histogram_that_begins_again_goes_on() -> None:
     assert [(each.bounds_s, each.counts) for each in told] == [((0.1, math.inf), (2, 3))]
 
 
+@pytest.mark.parametrize("bound", ["-5", "-Inf", "NaN", "x"])
+def test_a_bucket_that_no_latency_can_be_in_is_told_and_changes_nothing(bound: str) -> None:
+    rows = f'nv_inference_first_response_histogram_ms_bucket{{le="{bound}"}} 1\n'
+    counted = Counted(RECIPES["triton"])
+    with pytest.raises(InputError, match="has a bucket"):
+        counted.take(f"nv_inference_count 1\n{rows}".encode(), SECOND_NS)
+    assert (counted.at_ns, counted.latencies) == (None, ())
+
+
 def test_the_counter_that_was_chosen_stays_the_one() -> None:
     older = b"sglang:generation_tokens_total 5\n"
     counted = followed(older, older + b'sglang:realtime_tokens_total{mode="decode"} 900\n', recipe="sglang")

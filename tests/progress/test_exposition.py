@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from eagent.errors import InputError
-from eagent.progress.exposition import SAMPLES_MAX, Sample, samples
+from eagent.progress.exposition import LINES_MAX, READ_MAX, SAMPLES_MAX, Sample, samples
 
 NAMES = st.sampled_from(["a", "ab", "a_total", "vllm:generation_tokens_total", "b_bucket", "other"])
 WANTED = ("a", "a_total", "vllm:generation_tokens_total", "b_bucket")
@@ -83,6 +83,14 @@ def test_what_is_not_wanted_is_not_read_however_broken_it_is() -> None:
     assert [one.value for one in samples(b'ab{{{ x\nother "\na 3\nabc{x="' + b"y" * 100_000, WANTED)] == [3.0]
 
 
-def test_too_many_samples_are_refused() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"a 1\n" * (SAMPLES_MAX + 1),
+        (b'a{x="' + b"y" * 9000 + b'"} 1\n') * (READ_MAX // 9000 + 1),
+        b"\n" * (LINES_MAX + 1),
+    ],
+)
+def test_what_takes_too_long_to_read_is_refused(body: bytes) -> None:
     with pytest.raises(InputError, match="more than"):
-        list(samples(b"a 1\n" * (SAMPLES_MAX + 1), WANTED))
+        list(samples(body, WANTED))
