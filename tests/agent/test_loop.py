@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from eagent.config import Config
 from eagent.model import Budget, Knob, KnobName, Priority, Proposal, Reading, Status
 from eagent.policy.goals import Goals, Pin
 
