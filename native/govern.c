@@ -354,8 +354,8 @@ static void tidy(turn_t *turn) {
   }
 }
 
-/* Who was left alone until now is looked at first: its owner may have set it since the last look, which is up to a second
- * old, and has not meddled with anything of ours. */
+/* Who was left alone until now is looked at first: its owner may have set it since the last look, which is up to a
+ * second old, and has not meddled with anything of ours. */
 static void look_anew(const turn_t *turn) {
   for (uint32_t i = 0; i < turn->limits->count; i++) {
     const limit_t *limit = &turn->limits->devices[i];
