@@ -73,6 +73,9 @@ class Job:
     booked_ns: int | None = None  # up to here the account is made,
     booked_units: float = 0.0  # and so much was done by then
     odd: tuple[tuple[int, Block], ...] = ()
+    doubt: tuple[int, float, tuple[Block, ...]] | None = (
+        None  # the phase left last, its setting, and what was odd there
+    )
     strange: Curve | None = None  # what was measured at the top while no phase is known
     in_force: float = 0.0
     stalled: bool = False
@@ -249,7 +252,8 @@ def _changed(job: Job, odd: Sequence[Block]) -> Job:
         for block in odd[-1:]:
             strange = strange.add(job.top, block)
     said = "it does something else than before: back at full clock"
-    return replace(job, now=None, odd=(), strange=strange, said=said, changes=job.changes + 1)
+    doubt = None if job.now is None else (job.now, job.in_force, tuple(odd))
+    return replace(job, now=None, odd=(), doubt=doubt, strange=strange, said=said, changes=job.changes + 1)
 
 
 def _unknown(job: Job, block: Block, now_ns: int) -> Job:
@@ -280,8 +284,18 @@ def _unknown(job: Job, block: Block, now_ns: int) -> Job:
         known = phases[place]
         if not known.is_of_this_run:
             phases[place] = replace(known, curve=rescaled(known.curve, base), is_of_this_run=True)
+        if job.doubt is not None and job.doubt[0] == place and job.doubt[1] != job.top:
+            phases[place] = _calmed(phases[place], job.doubt[1], job.doubt[2])
         said = "it does what was measured before"
     return replace(job, phases=tuple(phases), now=place, strange=None, base_ns=now_ns, said=said)
+
+
+def _calmed(phase: Phase, setting: float, odd: Sequence[Block]) -> Phase:
+    """With what was odd in it counted: it was the same phase, so its noise is more than was thought."""
+    curve = phase.curve
+    for block in odd:
+        curve = curve.add(setting, block)
+    return replace(phase, curve=curve)
 
 
 def _choose(job: Job, settings: Sequence[float], now_ns: int) -> Job:
