@@ -61,6 +61,8 @@ class Round(Probes):
 
         if not world.wait(is_ready, START_S):
             self.wrong.append(f"eagent did not start within {START_S:g} s")
+        with contextlib.suppress(EagentError):  # what others set in the round before stands else
+            world.ask("yield_clear", 5.0)
         self._look()
         self._exposed_before = self._told_exposure()
 
@@ -76,7 +78,20 @@ class Round(Probes):
         self._lasting.clear()
         self.world.plant.stop_load()
         self._do_unhalt()
+        self._take_in()
         self._look()
+
+    def _take_in(self) -> None:
+        """Do what the warden asks for of a GPU that was lost when it began, and answers now: nobody else would."""
+        warden = self.world.of("warden")
+        with contextlib.suppress(EagentError):
+            if warden is None or not any("is left alone" in alarm for alarm in self.world.ask("status")["alarms"]):
+                return
+            self.world.note("the warden is renewed, and takes in what it has left alone")
+            since = self.world.readied()
+            self._renew(warden)
+            if not self.world.wait(lambda: self.world.readied() > since and self._is_able(), START_S):
+                self.wrong.append(f"{self.world.now_s:.3f} s: the warden did not become its successor")
 
     def _told_exposure(self) -> tuple[int, float] | None:
         """Which warden tells of how many joules of exposure, at most, in its life; None where it can't be asked."""
