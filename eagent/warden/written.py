@@ -144,8 +144,11 @@ class Memory:
         """
         gpus = devices[: loop.gpus]  # a package has several limits, and a kill between two of them leaves neither value
         for i, device in enumerate(gpus):
-            entry = self._standing.get(device.uuid)
-            if entry and (device.power_limit.writable or not loop.limits()[i][0]):  # or it is detached, and comes back
+            entry, found_mw = self._standing.get(device.uuid), loop.limits()[i][0]
+            known = self._known.get(device.uuid)
+            is_where_we_put_it = known is not None and found_mw == known.done_mw  # which the driver has not forgotten
+            is_detached = not found_mw  # and comes back
+            if entry and (device.power_limit.writable or is_detached or is_where_we_put_it):
                 self._resume(loop, i, device, entry)
         self._note(loop, gpus)
 

@@ -225,7 +225,7 @@ def is_written_over(writes: Sequence[Write], timeline: Timeline) -> bool:
             forgotten.setdefault(each.gpu, (each.at_s, limits_w[each.gpu]))
         elif each.pid not in timeline.strangers and each.gpu in forgotten:
             at_s, held_w = forgotten.pop(each.gpu)
-            if each.at_s - at_s < LOOK_S and abs(each.new_w - held_w) > TOO_MUCH_W:
+            if timeline.able_s(at_s, each.at_s) < LOOK_S and abs(each.new_w - held_w) > TOO_MUCH_W:
                 return True
         limits_w[each.gpu] = each.new_w
     return False

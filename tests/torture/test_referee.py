@@ -152,3 +152,11 @@ def test_what_a_new_lease_writes_over_before_the_next_look_is_told_from_what_was
         (Write(1.3, 0, 250.0, HARNESS), False),
     ):
         assert is_written_over([forgot, write], timeline((0.5, 700.0))) is is_over, write
+
+
+def test_a_warden_that_stands_still_does_not_look() -> None:
+    forgot, write = Write(1.0, 0, 400.0, 0), Write(3.0, 0, 250.0, WARDEN)
+    course = timeline((0.5, 700.0))
+    assert not is_written_over([forgot, write], course)
+    course.able += [(1.1, False), (2.9, True)]
+    assert is_written_over([forgot, write], course)

@@ -425,6 +425,24 @@ def test_a_limit_that_a_warden_found_where_the_one_before_had_it_is_ours_whateve
     assert life.host.limits_w() == [400, PRIOR_W, 400, 400]
 
 
+def test_a_limit_that_was_refused_at_the_start_is_where_the_one_before_had_it_whatever_the_counter_says(
+    struck: Callable[..., Struck],
+) -> None:
+    life = struck()
+    life.host.die()
+    number = life.inject("no-permission")
+    life.host.start()
+    life.live(1)
+    life.inject("energy-reset")
+    life.live(2)
+    assert not life.alarms("forgot")
+    assert life.prior_w(1) == PRIOR_W
+    life.faults.clear(number)
+    life.host.start()
+    life.live(3)
+    assert life.host.limits_w()[1] == PRIOR_W
+
+
 def test_a_gpu_that_does_not_answer_counts_at_its_greatest_wherever_limits_are_summed(
     struck: Callable[..., Struck],
 ) -> None:
