@@ -134,8 +134,9 @@ class Detached:
         uuid = detachment.device.uuid
         if detachment.device.power_limit.writable or detachment.device.clock.writable:
             self._outside.parting |= {uuid}
-        self._present(i, "parting")
+        # In this order, for the loop's thread may take a turn in between: it counts until the others have to make room.
         self._warden.rebind(i, detachment.stand_in())
+        self._present(i, "parting")
         is_dead = self._lives.all()[i].why is not None
         if not self._until(lambda: self._warden.in_force() and (is_dead or self._is_back(i, uuid)), now_ns):
             if not self._warden.in_force():
@@ -160,8 +161,8 @@ class Detached:
     def _stay(self, i: int, device: Device) -> None:
         """Govern it as before."""
         self._outside.parting -= {device.uuid}
+        self._present(i, "here")  # first, as above: it counts before the others have its room
         self._warden.rebind(i, device)
-        self._present(i, "here")
 
     # -- in ----------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from eagent.model import Device, Knob
 from eagent.sim._faults import Faults
 from eagent.warden import absent, durable
 from eagent.warden.absent import Absent, Detachment, Place
+from eagent.warden.detached import Detached
+from eagent.warden.warden import Warden
 
 MakeRig = Callable[..., Any]
 Journalled = Callable[[Path], int]
@@ -89,6 +91,27 @@ def test_what_is_out_is_open_in_no_process_and_the_others_are_governed_on(patien
     row = status(host)["knobs"][1]
     assert (row["requested_mw"], row["writable"], row["why"]) == (None, False, answer["why"])
     assert not status(host)["alarms"]
+
+
+def test_the_sum_is_under_the_envelope_whenever_the_loop_takes_a_turn_while_a_gpu_goes_and_comes(
+    patient: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the loop is told of a GPU's going is told in parts, and its thread may take a turn after each of them.
+    host = patient()
+    host.lease(400, 400, 400, 400, ttl_s=60)
+    host.warden.budget_set(host.budget(1000))
+    live(host, 1)
+    assert host.limits_w() == [250] * 4, "the lease is scaled"
+    began = len(host.sums_w())
+    for owner, name in ((Detached, "_present"), (Warden, "_tell_fallback"), (Warden, "tell")):
+        tell = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *told, tell=tell: (tell(*told), host.step()))
+    detach(host)
+    live(host, 1)
+    reset(host)
+    attach(host)
+    live(host, 1)
+    assert max(host.sums_w()[began:]) <= 1000
 
 
 @pytest.mark.parametrize("mode", [0, 1])
