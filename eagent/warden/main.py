@@ -120,6 +120,7 @@ def _govern(paths: Paths, config: Config, left: Message) -> Iterator[Host]:
         warden = Warden(loop, journal, paths.budget, boot_id, _settle, baseline_mhz, packages, driver, *outside)
         found_mw = [limit[0] for limit in loop.limits()]
         memory.resume(loop, warden.devices)
+        warden.tell()  # where a limit goes back to may be something else now
         for problem in memory.problems:
             log.warning("%s", problem)
         go_on(warden, left, time.monotonic_ns())

@@ -18,7 +18,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eagent.errors import ProtocolError
@@ -27,6 +27,7 @@ from eagent.model import Device, KnobName
 from eagent.warden.durable import check_owner, shown
 from eagent.warden.entry import Entry
 from eagent.warden.journal import Journal
+from eagent.wire import mw
 
 MAGIC = b"eagentW1"
 HEADER = struct.Struct("<8s40s16s")
@@ -117,8 +118,14 @@ class Memory:
             for entry in journal
             if entry.knob is KnobName.POWER_LIMIT and not journal.is_void(entry, boot_id)
         }
+        self._void = {  # what these say was reset by a newer life of the driver, in this boot
+            entry.uuid
+            for entry in journal
+            if entry.knob is KnobName.POWER_LIMIT and entry.boot_id == boot_id and entry.uuid not in self._standing
+        }
         self._path = path
         self._boot_id = boot_id
+        self._journal = journal
         self._known: dict[str, Written] = {}
         self._problem = "it has no place in it, or not a whole one"
         self.problems: list[str] = []  # what is not known, and what will not be, a line each
@@ -144,6 +151,7 @@ class Memory:
         """
         gpus = devices[: loop.gpus]  # a package has several limits, and a kill between two of them leaves neither value
         for i, device in enumerate(gpus):
+            self._disown(device, loop.limits()[i][0])
             entry, found_mw = self._standing.get(device.uuid), loop.limits()[i][0]
             known = self._known.get(device.uuid)
             is_where_we_put_it = known is not None and found_mw == known.done_mw  # which the driver has not forgotten
@@ -157,6 +165,27 @@ class Memory:
         if not holds:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
+
+    def _disown(self, device: Device, found_mw: int | None) -> None:
+        """Have a limit go back to the driver's own, if what is found was written after it was loaded, and by us.
+
+        Lowering for a budget does not wait for the journal: who is killed then leaves an entry that is void, and what
+        was written is entered by the next one as what was found.
+        """
+        known, entry = self._known.get(device.uuid), self._journal.get(device.uuid, KnobName.POWER_LIMIT)
+        default_mw = mw(device.default_limit_w)
+        if device.uuid not in self._void or not known or not entry or entry.prior != found_mw:
+            return
+        if found_mw in (known.wish_mw, known.done_mw) and default_mw not in (0, found_mw):
+            try:
+                self._journal.move(replace(entry, prior=default_mw))
+            except OSError as problem:
+                self.problems.append(
+                    f"{device.label}: its power limit is eagent's, and stays: the journal can't be written "
+                    f"({problem.strerror})"
+                )
+            else:
+                self._standing[device.uuid] = replace(entry, prior=default_mw)
 
     def _resume(self, loop: Loop, i: int, device: Device, entry: Entry) -> None:
         written = self._known.get(device.uuid)

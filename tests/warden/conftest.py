@@ -64,6 +64,7 @@ class Rig:
             *taken, absent=absent, absent_file=file, is_open=lambda device: device.uuid in self.kept_open
         )
         self.memory.resume(self._loop, self.warden.devices)
+        self.warden.tell()
         self.step()
         self.warden.tick(self.now_ns)
         return self.warden

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eagent.errors import ProtocolError
+from eagent.sim._faults import Faults
 from eagent.warden import written
 from eagent.warden.written import SIZE, SLOTS, Written, pack, unpack
 
@@ -308,3 +309,36 @@ def test_a_detached_gpu_that_nobody_reset_goes_back_to_what_it_was_also_after_a_
     look(host)
     assert host.limits_w() == [400, 380, 400, 400]
     assert host.warden.standing() == ()
+
+
+@pytest.mark.parametrize("has_budget", [True, False])
+def test_what_a_warden_wrote_right_after_a_reload_and_before_it_was_killed_is_not_its_owners(
+    rig: MakeRig, has_budget: bool
+) -> None:
+    # Lowering for a budget does not wait for the journal: the entry is of the driver's life before, and void.
+    host = rig(gpus=2)
+    host.driver = "7"
+    host.plant.set_power_limit(0, 380.0)
+    host.start()
+    host.warden.budget_set(host.budget(400))
+    look(host)
+    faults = Faults(host.made.plant)
+    faults.inject("driver-reload", "host", 0, (), from_s=host.plant.time_s)
+    host.driver = "8"
+    host.step(2.0)
+    faults.close()
+    assert host.limits_w() == [150, 150]
+    host.die()
+    if not has_budget:
+        (host.state / "budget.json").unlink()
+    host.start()
+    look(host)
+    if has_budget:
+        assert host.limits_w() == [150, 150]
+        host.die()
+        host.start()
+        host.warden.budget_clear()
+    look(host)
+    assert host.limits_w() == [400, 400], "the driver's own, since it was loaded"
+    assert host.warden.standing() == ()
+    assert not [alarm for alarm in host.warden.status(host.now_ns)["alarms"] if "somebody else" in alarm]
