@@ -50,6 +50,9 @@ def test_a_foreign_limit_is_told_within_two_seconds_and_respected_until_it_is_ta
     host = governed(site)
     host.must("pin", "set", "gpu0", "250W")
     assert host.await_true(lambda: host.limits_w() == [250, 400], 5)
+    # What comes between a write and its reading back is a write that failed, and is tried again.
+    assert host.await_true(lambda: host.plant.time_s > host.plant.limit_log()[-1][0] + 0.5, 5)
+    assert device(host, 0)["power_limit"]["state"] == "leased"
     at_s = inject(host, "foreign-limit", 0, 300)
     assert host.await_true(lambda: device(host, 0)["power_limit"]["state"] == "foreign", NOTICED_S + SLACK_S)
 
