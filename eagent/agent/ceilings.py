@@ -173,9 +173,8 @@ class Ceilings:
         devices = self._governor.devices
         caps_w = safe_caps_w(devices, self._config)
         budget = Budget(0.0, 0.0, caps_w)
-        alone_w = [caps_w[each.uuid] if each.power_limit.writable else budget.uncapped_w(each) for each in devices] + [
-            self._governor.reserved_w
-        ]
+        counted_w = (caps_w[each.uuid] if each.power_limit.writable else budget.uncapped_w(each) for each in devices)
+        alone_w = [*counted_w, self._governor.reserved_w]
         least_mw = permission_mw(fixed_mw, map(_mw, alone_w), self._permille)
         if least_mw > _mw(self._mesh.reserve_w):
             raise RefusedError(
