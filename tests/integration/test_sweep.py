@@ -16,7 +16,7 @@ from eagent.sim import _maker, _plant, model
 from eagent.sim.workload import Square
 from tests.integration.conftest import CONFIG, Site
 
-WORK_S = 1.5
+WORK_S = 3.0
 MEMORY = Square(period_s=1e6, duty=1.0, compute=0.5, memory=1.0, compute_fraction=0.0)
 COMPUTE = Square(period_s=1e6, duty=1.0)
 TIMEOUT_S = 150.0
