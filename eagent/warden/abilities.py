@@ -63,6 +63,7 @@ class Abilities:
         self._found: list[Device] = []
         self._told: list[Device] = []
         self._try_ns = 0
+        self._ends = False
 
     def begin(self, devices: Sequence[Device]) -> None:
         """These were taken over, and are known as they were found."""
@@ -83,9 +84,13 @@ class Abilities:
             return TRY_EVERY_NS
         return self._limits.wait_ns(self._found)
 
+    def end(self) -> None:
+        """Try nothing any more: a try leaves an entry, and who ends may not see to it."""
+        self._ends = True
+
     def follow(self, now_ns: int) -> None:
         """Try again what is due, and tell what has changed. Not while a GPU is being taken out or in."""
-        if self._outside.is_moving:
+        if self._outside.is_moving or self._ends:
             return
         if self._journal.problem is not None and now_ns >= self._try_ns:
             self._try_ns = now_ns + TRY_EVERY_NS

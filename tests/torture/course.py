@@ -195,7 +195,7 @@ class Course:
         envelope_w = budget.envelope_w - MOST_W * writable.count(False) if budget else 4 * MOST_W
         limits = {
             uuid: round(1000 * min(max(share * fill * envelope_w, LEAST_W), MOST_W))
-            for uuid, share, is_writable in zip(uuids, shares, writable, strict=True)
+            for uuid, share, is_writable in zip(uuids, shares, writable, strict=False)  # who was lost may not be here
             if is_writable and (budget or share > 0.2)
         }
         over = sum(limits.values()) - round(1000 * envelope_w)
@@ -203,7 +203,7 @@ class Course:
             limits = {uuid: max(round(1000 * LEAST_W), mw - over) if mw == max(limits.values()) else mw
                       for uuid, mw in limits.items()}  # fmt: skip
             over = sum(limits.values()) - round(1000 * envelope_w)
-        locked = {uuid: mhz for uuid, mhz in zip(uuids, clocks, strict=True) if mhz}
+        locked = {uuid: mhz for uuid, mhz in zip(uuids, clocks, strict=False) if mhz}
         try:
             self.world.ask("lease", limits_mw=limits, clocks_mhz=locked, ttl_s=ttl_s)
         except RefusedError as problem:

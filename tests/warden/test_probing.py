@@ -86,3 +86,19 @@ def test_a_limit_that_is_refused_for_good_is_tried_ever_more_rarely_and_leaves_n
         assert journalled(host.state) == 0
         assert len(list(host.plant.limit_log())) == 3, "a try at each of the two starts, where one took it"
         assert "Insufficient Permissions" in host.warden.devices[1].power_limit.why
+
+
+def test_who_ends_tries_nothing_more_and_leaves_no_entry_of_a_try(rig: MakeRig, journalled: Journalled) -> None:
+    host = rig(gpus=2)
+    with refused(host, 1) as permit:
+        live(host, 1)
+        permit()
+        host.step(10)  # nobody ticks meanwhile: the next try is due
+        assert any(_ended(host) for _ in range(50))
+        assert journalled(host.state) == 0
+        assert not host.warden.standing()
+
+
+def _ended(host: Any) -> bool:
+    host.step(0.1)
+    return bool(host.warden.ended(host.now_ns))
