@@ -308,6 +308,9 @@ void file_enter(plant_file_t *file, state_t *state, plant_event_t event) {
     state->events_lost++;
     return;
   }
+  /* What strikes does so at a tick, and others write in between: the log's times never go back. */
+  if (state->events && event.time_ns < file->events[state->events - 1].time_ns)
+    event.time_ns = file->events[state->events - 1].time_ns;
   file->events[state->events++] = event;
 }
 

@@ -275,6 +275,16 @@ def test_a_driver_reload_is_logged_as_nobodys_writes(struck: Struck) -> None:
     assert host.progress()[0]["running"]
 
 
+def test_the_log_goes_by_time_also_where_something_strikes_between_two_ticks(struck: Struck) -> None:
+    host, faults = struck()
+    host.advance(0.0607)
+    host.set_power_limit(0, 200)
+    faults.inject("settings-dropped", "gpu", 0, (), from_s=0.0602)
+    (before_s, _, _, ours_w, _), (after_s, _, _, default_w, nobody) = host.limit_log()
+    assert (ours_w, default_w, nobody) == (200, 400, 0)
+    assert before_s <= after_s
+
+
 def test_a_gpu_reset_is_of_one_board(struck: Struck) -> None:
     host, faults = struck(gpus=2)
     host.set_power_limit(0, 200.0)
