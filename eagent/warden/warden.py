@@ -226,10 +226,14 @@ class Warden:
             self._tell_fallback()
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
-        ours = {device.uuid for device in self.devices if self._is_held(device) and device.uuid not in self._outside}
-        self._modes.follow(ours, self._lives.all())
+        self._switch_modes()
         self._abilities.follow(now_ns)
         return True
+
+    def _switch_modes(self) -> None:
+        """Have persistence mode on for what the journal holds: before it is set, or to forget it leaves no evidence."""
+        ours = {device.uuid for device in self.devices if self._is_held(device) and device.uuid not in self._outside}
+        self._modes.follow(ours, self._lives.all())
 
     def _heed(self) -> None:
         """Heed what the driver has forgotten, and what others have set."""
@@ -357,6 +361,7 @@ class Warden:
         finally:  # before the lease: it is where the lease ends; and what was entered for a refused one goes back there
             self._tell_fallback()
         until_ns = now_ns + int(ttl_s * 1e9)
+        self._switch_modes()
         self._loop.lease(self._limits.wish(limits_mw), *wished, until_ns)
         self._lease_mw, self._lease_mhz, self._lease_preferences = dict(limits_mw), asked_mhz, preferences
         self._lease_until_ns = until_ns
@@ -425,6 +430,7 @@ class Warden:
             raise
         self.budget = budget
         self._alarms.clear()
+        self._switch_modes()
         self._tell_fallback()  # the loop scales a lease that does not fit; who is not in it falls to its safe cap
         return {"in_force": self._settle(self.in_force)}
 

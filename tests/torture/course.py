@@ -141,6 +141,7 @@ class Course:
         envelope_w, begun_s = budget_w - FIXED_W, self.world.now_s
         with self._asking(envelope_w):
             in_force = self._in_force = self._set_budget(budget_w)
+        self._allow_least()
         self._look()
         ended_s = self.world.now_s
         if in_force:
@@ -148,6 +149,14 @@ class Course:
         hindered = self.timeline.able_s(begun_s, ended_s) < ended_s - begun_s - LOOK_S
         if not hindered and begun_s > self._hindered_until_s + 1.5 and not self._strange_since(begun_s - 1.5):
             self.wrong.append(f"{ended_s:.3f} s: a budget of {budget_w:g} W is not in force, though nothing hinders it")
+
+    def _allow_least(self) -> None:
+        """A GPU that was not there when a budget was set has no safe cap in it, and gets its least when it is back."""
+        with contextlib.suppress(EagentError):
+            here = {each["uuid"] for each in self.world.ask("hello")["devices"]}
+            for gpu in range(GPUS):
+                if self.world.uuid(gpu) not in here:
+                    self.legal_w[gpu].write(LEAST_W)
 
     def _log(self) -> list[Write]:
         """The driver's own log of limits, since the round began."""

@@ -18,7 +18,7 @@ from eagent.warden.service import GRACE_S
 from eagent.wire import unpack_budget
 from tests.torture import referee
 from tests.torture.probes import NOTICE_S, Probes
-from tests.torture.script import GPUS, LEAST_W, SAFE_W
+from tests.torture.script import SAFE_W
 from tests.torture.upkeep import START_S
 
 REST_S = 10.0  # from the end of all disturbances until every knob is where it belongs
@@ -89,10 +89,7 @@ class Round(Probes):
             if warden is None or not any("is left alone" in alarm for alarm in self.world.ask("status")["alarms"]):
                 return
             self.world.note("the warden is renewed, and takes in what it has left alone")
-            here = {each["uuid"] for each in self.world.ask("hello")["devices"]}
-            for gpu in range(GPUS):
-                if self.world.uuid(gpu) not in here:  # nor named by a budget that was set meanwhile: it has its least
-                    self.legal_w[gpu].write(LEAST_W)
+            self._allow_least()
             since = self.world.readied()
             self._renew(warden)
             if not self.world.wait(lambda: self.world.readied() > since and self._is_able(), START_S):

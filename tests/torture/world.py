@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from typing import Any
 import psutil
 
 from eagent.client import Client, NoAgentError
-from eagent.errors import EagentError, ProtocolError, RefusedError, UnavailableError
+from eagent.errors import DriverError, EagentError, ProtocolError, RefusedError, UnavailableError
 from eagent.process import PARENT
 from eagent.sim import host
 from eagent.sim._faults import Faults
@@ -31,6 +32,10 @@ from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode
 from tests.torture.script import FIXED_W, GPUS, SAFE_W
 
 FIRST_LOCK = 1 << 40  # in the host's file: who has which GPU open (native/nvmlsim/attach.c)
+LOCKED_S, AGAIN_S = (
+    0.3,
+    0.002,
+)  # how long a look at the plant may take, and until who stood still in it is stopped again
 ASK_S = 1.0  # nobody waits longer for a process that may be stopped
 CONFIG = f"""\
 [host]
@@ -151,9 +156,25 @@ class World:
         self.note(f"{number.name} to {process.role} {process.pid}")
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
+            while number is signal.SIGSTOP and not self._lets_others_in():
+                os.kill(process.pid, signal.SIGCONT)
+                time.sleep(AGAIN_S)
+                os.kill(process.pid, signal.SIGSTOP)
         process.stopped = number is signal.SIGSTOP or (process.stopped and number is signal.SIGTERM)
         if number is signal.SIGKILL:
             self.wait(lambda: not process.alive, 5.0)
+
+    def _lets_others_in(self) -> bool:
+        """Whether nobody stands still in the simulated driver's lock: in a real one the kernel ends what was begun."""
+
+        def look() -> None:
+            with contextlib.suppress(DriverError):
+                _ = self.plant.time_s
+
+        looks = threading.Thread(target=look)
+        looks.start()
+        looks.join(LOCKED_S)
+        return not looks.is_alive()
 
     def end_all(self, number: signal.Signals) -> None:
         """End all, the agent first; kill who does not end."""

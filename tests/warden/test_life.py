@@ -152,6 +152,26 @@ def test_a_driver_that_forgets_right_after_a_knob_was_first_held_is_no_stranger(
     assert not [alarm for alarm in alarms if "changed by somebody else" in alarm]
 
 
+@pytest.mark.parametrize("by", ["lease", "budget"])
+def test_the_mode_whose_loss_would_show_it_is_on_before_anything_is_set(rig: MakeRig, by: str) -> None:
+    host = rig()
+    host.plant.set_persistence(1, 0)
+    host.step(5)
+    host.warden.tick(host.now_ns)
+    if by == "lease":
+        host.lease(300, 300, 300, 300)
+    else:
+        host.warden.budget_set(host.budget(1000))
+    host.step(0.06)  # nobody ticks
+    faults = Faults(host.made.plant)
+    faults.inject("settings-dropped", "gpu", 1, (), from_s=host.plant.time_s)
+    for _ in range(20):
+        host.step(0.1)
+        host.warden.tick(host.now_ns)
+    faults.close()
+    assert host.limits_w() == ([300] * 4 if by == "lease" else [150] * 4)
+
+
 def test_an_entry_is_made_anew_before_the_knob_is_set_again(struck: Callable[..., Struck]) -> None:
     one = struck()
     one.inject("driver-reload", None)
