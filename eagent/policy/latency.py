@@ -5,8 +5,8 @@ there is to go by are the server's own cumulative histograms, about once a secon
 
 - For each second it is kept at which clock which latencies were seen. A lower clock would make each of them longer, at
   most as the clock is lower; so of each clock it can be told how many latencies of a minute would be above the goal.
-  A clock is good if one minute in a hundred at it has more than the one in a hundred that may be: by the last minute,
-  and where that has few latencies, by all that was seen at such a load or at a greater one, too.
+  A clock is good if two minutes in a thousand at it have more than the one in a hundred that may be: by the last
+  minute, and where that has few latencies, by all that was seen at such a load or at a greater one, too.
 - Down it goes a step at a time from the lowest clock tried at such a load or at a greater one, each looked at before
   the next, and at once to where it has been before.
 - Up it goes at once: when the tail nears its goal, to full clocks until that minute is past, and when the load rises,
@@ -45,9 +45,9 @@ STALE_NS = 5 * SECOND_NS
 FORGET_NS = 3600 * SECOND_NS  # a server that has fallen silent
 DWELL_NS = 10 * SECOND_NS  # a lower clock is looked at for so long before the next
 SPARED_NS = 8 * SECOND_NS  # full clocks for so long after the tail was near its goal
-STEP = 0.95  # of the lowest clock tried at a load: how far down the next may be
+STEP = 0.9  # of the lowest clock tried at a load: how far down the next may be
 DEAD_BAND = 0.02  # of the top: less is not worth a write downwards
-NEAR = 0.8  # of what a minute may have above a goal: then the tail is near it
+NEAR = 0.9  # of what a minute may have above a goal: then the tail is near it
 
 
 @dataclass(frozen=True, slots=True)
