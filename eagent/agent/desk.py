@@ -8,6 +8,7 @@ from typing import Any
 from eagent.agent.explanation import brief
 from eagent.agent.hints import Hints
 from eagent.agent.windows import Span, Windows
+from eagent.wish import Wish
 
 Json = dict[str, Any]
 
@@ -39,18 +40,9 @@ class Desk:
         """The joules of windows; see `Windows.windows`."""
         return await self._windows.windows(pid, uid, spans, names)
 
-    def set_hint(
-        self,
-        pid: int,
-        uid: int,
-        device: str,
-        limit_w: float | None,
-        clock_mhz: float | None,
-        for_s: float,
-        slowdown: float | None = None,
-    ) -> Json:
+    def set_hint(self, pid: int, uid: int, device: str, wish: Wish, for_s: float) -> Json:
         """Ask for less; see `Hints.set`. `knobs` is how they stand now, and who has set them so."""
-        told = self._hints.set(pid, uid, device, limit_w, clock_mhz, for_s, slowdown)
+        told = self._hints.set(pid, uid, device, wish, for_s)
         return {**told, "knobs": brief(self._explain(told["uuid"]))}
 
     def clear_hint(self, uid: int, device: str) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from eagent.agent.names import find_device
 from eagent.errors import InputError, RefusedError
 from eagent.model import Device, DeviceKind
 from eagent.policy.goals import Hint
+from eagent.wish import Wish, agreed
 
 SECOND_NS = 1_000_000_000
 TIME_MAX_S = 7 * 86_400.0
@@ -30,12 +31,10 @@ class Holding(Protocol):
 
 
 @dataclass(slots=True)
-class _Wish:
+class _Noted:
     """Of one user for one device."""
 
-    limit_w: float | None
-    clock_mhz: float | None
-    slowdown: float | None
+    wish: Wish
     until_ns: int
     held_ns: int  # when the user was last seen to hold the device
 
@@ -69,28 +68,17 @@ class Hints:
         self._acts = acts
         self._told = told
         self._is_trusted = is_trusted
-        self._wishes: dict[tuple[str, int], _Wish] = {}
+        self._noted: dict[tuple[str, int], _Noted] = {}
 
-    def set(
-        self,
-        pid: int,
-        uid: int,
-        device: str,
-        limit_w: float | None,
-        clock_mhz: float | None,
-        for_s: float,
-        slowdown: float | None = None,
-    ) -> Json:
+    def set(self, pid: int, uid: int, device: str, wish: Wish, for_s: float) -> Json:
         """Note what a user wants of a device, in the place of what it wanted before.
 
         Args:
             pid: Of the caller.
             uid: Of the caller, by the kernel.
             device: Its name.
-            limit_w: The most watts that its power limit is to be, if any.
-            clock_mhz: The most that its clock is to be, if any.
+            wish: What.
             for_s: For so long, if the job does not end before.
-            slowdown: How much longer its job may take, as a share, if that is to be asked.
 
         Raises:
             NotFoundError: no such device.
@@ -98,22 +86,20 @@ class Hints:
             RefusedError: the user does not hold it, as far as can be told, or it is no GPU.
         """
         found, now_ns = self._find(device), self._clock()
-        if limit_w is None and clock_mhz is None and slowdown is None:
-            raise InputError("a hint names limit_w, clock_mhz, slowdown, or several of them")
+        if wish.is_empty:
+            raise InputError(f"a hint names {', '.join(each.name for each in fields(Wish))}, or several of them")
         if not (math.isfinite(for_s) and 0 < for_s <= TIME_MAX_S):
             raise InputError(f"for_s: must be above 0 and at most {TIME_MAX_S:g} seconds")
         self._check_holds(found, pid, uid, now_ns)
-        if limit_w is not None:
-            limit_w = max(limit_w, found.min_limit_w)
-        self._wishes[found.uuid, uid] = _Wish(limit_w, clock_mhz, slowdown, now_ns + int(for_s * SECOND_NS), now_ns)
+        if wish.limit_w is not None:
+            wish = replace(wish, limit_w=max(wish.limit_w, found.min_limit_w))
+        self._noted[found.uuid, uid] = _Noted(wish, now_ns + int(for_s * SECOND_NS), now_ns)
         self._told()
         others = len((self._holding.users(found.uuid, now_ns) or frozenset()) - self._asking(found.uuid))
         return {
             "device": found.label,
             "uuid": found.uuid,
-            "limit_w": limit_w,
-            "clock_mhz": clock_mhz,
-            "slowdown": slowdown,
+            **asdict(wish),
             "for_s": for_s,
             "acts": self._acts,
             "waits_for": others,  # users who hold it, too, and have not asked
@@ -125,45 +111,37 @@ class Hints:
         Raises:
             NotFoundError: no such device.
         """
-        if self._wishes.pop((self._find(device).uuid, uid), None) is not None:
+        if self._noted.pop((self._find(device).uuid, uid), None) is not None:
             self._told()
 
     def standing(self, now_ns: int) -> tuple[Hint, ...]:
         """What all users who hold a device agree to; wishes that have run out, or whose job has ended, are dropped."""
-        agreed = []
-        for uuid in {uuid for uuid, _ in self._wishes}:
+        hints = []
+        for uuid in {uuid for uuid, _ in self._noted}:
             users = self._holding.users(uuid, now_ns)
             self._drop_ended(uuid, users, now_ns)
             if not users:  # nobody holds it, or who does is not known: then nobody has agreed
                 continue
-            wishes = [self._wishes.get((uuid, uid)) for uid in users]
-            whole = [wish for wish in wishes if wish is not None]
-            if len(whole) == len(wishes):
-                agreed.append(_agreed(uuid, whole))
-        return tuple(sorted(agreed, key=lambda hint: hint.uuid))
+            noted = [self._noted[uuid, uid] for uid in users if (uuid, uid) in self._noted]
+            if len(noted) == len(users):
+                hints.append(_agreed(uuid, noted))
+        return tuple(sorted(hints, key=lambda hint: hint.uuid))
 
     def told(self) -> Json:
         """What each user wants, for the log."""
-        return {
-            f"hint of user {uid} on {uuid}": {
-                "limit_w": wish.limit_w,
-                "clock_mhz": wish.clock_mhz,
-                "slowdown": wish.slowdown,
-            }
-            for (uuid, uid), wish in self._wishes.items()
-        }
+        return {f"hint of user {uid} on {uuid}": asdict(noted.wish) for (uuid, uid), noted in self._noted.items()}
 
     def _drop_ended(self, uuid: str, users: frozenset[int] | None, now_ns: int) -> None:
-        for (of, uid), wish in list(self._wishes.items()):
+        for (of, uid), noted in list(self._noted.items()):
             if of != uuid:
                 continue
             if users is not None and uid in users:
-                wish.held_ns = now_ns
-            if now_ns >= wish.until_ns or now_ns - wish.held_ns > GONE_NS:
-                del self._wishes[of, uid]
+                noted.held_ns = now_ns
+            if now_ns >= noted.until_ns or now_ns - noted.held_ns > GONE_NS:
+                del self._noted[of, uid]
 
     def _asking(self, uuid: str) -> frozenset[int]:
-        return frozenset(uid for of, uid in self._wishes if of == uuid)
+        return frozenset(uid for of, uid in self._noted if of == uuid)
 
     def _find(self, name: str) -> Device:
         found = find_device(self._devices(), name)
@@ -183,16 +161,6 @@ class Hints:
             raise RefusedError(f"no process of user {uid} holds {device.label}: a job may ask for its own devices only")
 
 
-def _agreed(uuid: str, wishes: Sequence[_Wish]) -> Hint:
-    """The lowest bounds that are below nobody's, and what nobody's work would take longer than."""
-    limits_w, clocks_mhz = [wish.limit_w for wish in wishes], [wish.clock_mhz for wish in wishes]
-    slowdowns = [wish.slowdown for wish in wishes]
-    whose = "its job asks for no more" if len(wishes) == 1 else f"the jobs of all {len(wishes)} users ask for no more"
-    return Hint(
-        uuid,
-        None if None in limits_w else max(each for each in limits_w if each is not None),
-        None if None in clocks_mhz else max(each for each in clocks_mhz if each is not None),
-        whose,
-        min(wish.until_ns for wish in wishes),
-        None if None in slowdowns else min(each for each in slowdowns if each is not None),
-    )
+def _agreed(uuid: str, noted: Sequence[_Noted]) -> Hint:
+    whose = "its job asks for no more" if len(noted) == 1 else f"the jobs of all {len(noted)} users ask for no more"
+    return Hint(uuid, agreed([each.wish for each in noted]), whose, min(each.until_ns for each in noted))

@@ -74,7 +74,7 @@ def aims(devices: Sequence[Device], wanted: Sequence[Named]) -> tuple[Aim, ...]:
 
 def heeded(hints: Sequence[Hint], *, acts: bool) -> tuple[Hint, ...]:
     """The hints, with what they let others do only where they are acted on; what they ask for is told anyway."""
-    return tuple(each if acts else replace(each, slowdown=None) for each in hints)
+    return tuple(each if acts else replace(each, wish=each.wish.bounds) for each in hints)
 
 
 def _named(devices: Sequence[Device], names: Sequence[str]) -> Iterator[Device]:

@@ -21,6 +21,7 @@ from eagent.api.service import Json
 from eagent.asking import WINDOWS_MAX
 from eagent.audit import Audit
 from eagent.errors import InputError, RefusedError
+from eagent.wish import Wish
 
 SOCKET_MODE = 0o666  # anybody: who asks gets only what its own processes held
 DEVICES_MAX = 64
@@ -44,6 +45,10 @@ HINT = {
     "slowdown": Number(
         "its time, as a share", 0.5, what="How much longer the job may take where that takes less energy", example=0.1
     ),
+    "first_token_p99_s": Number(
+        "seconds", 600.0, what="What a server's p99 of the time to the first token may be", example=2.5
+    ),
+    "between_tokens_p99_s": Number("seconds", 600.0, what="Likewise of the time between two tokens", example=0.2),
     "for_s": Number("seconds", 7 * 86_400.0, what="How long, if the job does not end before; else an hour"),
 }
 WINDOWS = {
@@ -87,16 +92,7 @@ class JobService(Protocol):
     async def windows(self, pid: int, uid: int, spans: list[Span], names: list[str]) -> Json:
         """What the devices that a caller's processes held drew over windows, in monotonic nanoseconds."""
 
-    def set_hint(
-        self,
-        pid: int,
-        uid: int,
-        device: str,
-        limit_w: float | None,
-        clock_mhz: float | None,
-        for_s: float,
-        slowdown: float | None = None,
-    ) -> Json:
+    def set_hint(self, pid: int, uid: int, device: str, wish: Wish, for_s: float) -> Json:
         """Note that a caller wants no more of a device that its processes hold, or that its job may take longer."""
 
     def beat(self, pid: int, uid: int, units: float, unit: str, name: str) -> Json:
@@ -122,10 +118,10 @@ async def post_beat(service: JobService, call: Call) -> Reply:
 async def put_hint(service: JobService, call: Call) -> Reply:
     """Ask for less."""
     asked = read_fields(call.body, HINT)
-    for_s = HINT_S if asked["for_s"] is None else asked["for_s"]
-    bounds = asked["limit_w"], asked["clock_mhz"], for_s, asked["slowdown"]
+    for_s = asked.pop("for_s")
+    asks = Wish(**asked), HINT_S if for_s is None else for_s
     try:
-        return reply_json(service.set_hint(call.peer.pid, call.peer.uid, call.path["device"], *bounds))
+        return reply_json(service.set_hint(call.peer.pid, call.peer.uid, call.path["device"], *asks))
     except RefusedError as problem:
         return reply_error(403, str(problem))
 

@@ -64,12 +64,18 @@ def _efficiency(known: Json | None) -> list[str]:
     unit = known["setting_unit"]
     observed = "" if known["in_force"] else ", which is not in force"
     lines = [
-        f"  efficiency: {known['job']}: may take {known['bound']:.1%} longer in all, {known['slack_s']:.1f} s to spend",
+        f"  efficiency: {known['job']}: may take {known['bound']:.1%} longer in all{_by(known)}, "
+        f"{known['slack_s']:.1f} s to spend",
         f"    {known['stage']} at {known['setting']:g} {unit}{observed}, {known['next_s']:.0f} s more: {known['why']}",
     ]
     if known["happened"]:
         lines.append(f"    {known['happened']} (phase {known['phase']} of {known['phases']} known)")
     return lines + [_point(point, unit, known["unit"]) for point in known["curve"]]
+
+
+def _by(known: Json) -> str:
+    """Who has said so; an older agent does not tell."""
+    return f" ({by})" if (by := known.get("bound_by")) else ""
 
 
 def _point(point: Json, setting_unit: str, unit: str) -> str:

@@ -68,8 +68,10 @@ def decide(state: HostState, goals: Goals, now_ns: int, memory: Memory | None = 
             left_alone |= {each.device.uuid: why or "the energy that it draws can't be read" for each in members}
             continue
         before = memory.jobs.get(progress.run)
-        bound = wanted_of(goals, progress.job, {each.device.uuid for each in members}, now_ns).slowdown
+        wanted = wanted_of(goals, progress.job, {each.device.uuid for each in members}, now_ns)
+        bound = wanted.slowdown
         job = _same(before, team, look, bound) or _begun(team, bound, before, memory.curves, now_ns)
+        job = replace(job, bound_by=wanted.by)
         held = all(_held(each, team, job.choice.setting) for each in members)
         if any(_held_down(each, team, job.choice.setting) for each in members):
             job = wait(job, look, "a power limit holds it down that is not this policy's: it waits for that", now_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from eagent.policy.search.pace import JobPace
+from eagent.wish import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,12 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A wish of those whose processes hold a device: bounds that only ever lower what it has."""
+    """What all those ask for whose processes hold a device."""
 
     uuid: str
-    limit_w: float | None  # None: no bound
-    clock_mhz: float | None  # likewise
+    wish: Wish
     reason: str
     until_ns: int  # monotonic
-    slowdown: float | None = None  # how much longer than without eagent their job may take, as a share; None: as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,7 @@ class Efficiency:
     first_token_s: float | None = None  # what the p99 of the time to the first token may be; None: no such goal
     between_tokens_s: float | None = None  # likewise of the time between two tokens
     aims: tuple[Aim, ...] = ()  # for some jobs or devices other ones: aims.py
+    by: str = "by [policy]"  # of those for one job: who has said so, for a person
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ def decide(state: HostState, goals: Goals, now_ns: int) -> list[Proposal]:
         found = devices.get(hint.uuid)
         if found is None or now_ns >= hint.until_ns:
             continue
-        present_w = _present_w(found)
-        if hint.limit_w is not None and present_w is not None and hint.limit_w < present_w:
-            proposals.append(_proposal(hint, KnobName.POWER_LIMIT, hint.limit_w))
+        present_w, wish = _present_w(found), hint.wish
+        if wish.limit_w is not None and present_w is not None and wish.limit_w < present_w:
+            proposals.append(_proposal(hint, KnobName.POWER_LIMIT, wish.limit_w))
         clocks_mhz = [*found.device.clocks_mhz[-1:], *([goals.clock_baseline_mhz] if goals.clock_baseline_mhz else [])]
-        if hint.clock_mhz is not None and found.device.clocks_mhz and hint.clock_mhz < min(clocks_mhz):
-            proposals.append(_proposal(hint, KnobName.GPU_CLOCK, hint.clock_mhz))
+        if wish.clock_mhz is not None and found.device.clocks_mhz and wish.clock_mhz < min(clocks_mhz):
+            proposals.append(_proposal(hint, KnobName.GPU_CLOCK, wish.clock_mhz))
     return proposals
 
 

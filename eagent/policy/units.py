@@ -27,7 +27,7 @@ class Unit:
 def units_of(state: HostState, goals: Goals, now_ns: int) -> list[Unit]:
     """Those of a host with a budget."""
     assert state.budget is not None
-    hinted = {hint.uuid for hint in goals.hints if hint.limit_w is not None and now_ns < hint.until_ns}
+    hinted = {hint.uuid for hint in goals.hints if hint.wish.limit_w is not None and now_ns < hint.until_ns}
     pins = {pin.uuid: pin.limit_w for pin in goals.pins if pin.limit_w is not None and pin.stands(now_ns)}
     units = []
     for members in _grouped(state):

@@ -19,6 +19,7 @@ from eagent.agent.footprint import PAGE_B, Footprints
 from eagent.errors import InputError, RefusedError, UnavailableError
 from eagent.model import Budget, Knob
 from eagent.policy.goals import Hint
+from eagent.wish import Wish
 
 SECOND_NS = 1_000_000_000
 FIRST, SECOND = "GPU-00aa", "GPU-01aa"
@@ -341,7 +342,9 @@ def test_a_pinned_ceiling_is_leased_in_steps_of_the_device_and_explained(new_hos
 def test_a_pin_at_the_highest_clock_keeps_others_from_lowering_it(new_host: Any, new_device: Any) -> None:
     host = with_clocks(new_host, new_device)
     agent = agent_of(host)
-    host.governor.hints = lambda now_ns: (Hint(FIRST, None, 900, "its job asks for no more", now_ns + SECOND_NS),)
+    host.governor.hints = lambda now_ns: (
+        Hint(FIRST, Wish(clock_mhz=900), "its job asks for no more", now_ns + SECOND_NS),
+    )
     host.governor._modes["hint"] = "act"
     asyncio.run(host.turn(2))
     assert host.warden.clocks_mhz == {FIRST: 900}

@@ -8,6 +8,7 @@ from eagent.agent.desk import Desk
 from eagent.agent.hints import GONE_NS, Hints
 from eagent.errors import InputError, RefusedError
 from eagent.model import Device, DeviceKind, Knob
+from eagent.wish import Wish
 
 SECOND_NS = 1_000_000_000
 GPU = Device("GPU-0", 0, "x", "0:0", 100, 400, 400, 0.1, 0.1, Knob(True))
@@ -33,10 +34,10 @@ class World:
         for_s: float = 60.0,
         slowdown: float | None = None,
     ) -> Any:
-        return self.hints.set(7, uid, "gpu0", limit_w, clock_mhz, for_s, slowdown)
+        return self.hints.set(7, uid, "gpu0", Wish(limit_w, clock_mhz, slowdown), for_s)
 
     def bounds(self) -> list[tuple[float | None, float | None]]:
-        return [(hint.limit_w, hint.clock_mhz) for hint in self.hints.standing(self.now_ns)]
+        return [(hint.wish.limit_w, hint.wish.clock_mhz) for hint in self.hints.standing(self.now_ns)]
 
 
 def test_a_user_asks_for_what_its_processes_hold() -> None:
@@ -58,7 +59,7 @@ def test_who_holds_nothing_or_is_not_known_to_asks_for_nothing() -> None:
     with pytest.raises(RefusedError, match="is not told here"):
         world.ask(ALICE, 250.0)
     with pytest.raises(RefusedError, match="everybody's"):
-        world.hints.set(7, ALICE, "cpu0", 100.0, None, 1.0)
+        world.hints.set(7, ALICE, "cpu0", Wish(100.0), 1.0)
     assert world.bounds() == []
 
 
@@ -126,7 +127,7 @@ def test_who_asks_is_told_how_the_knobs_stand_and_not_what_others_want() -> None
         asked.append(uuid)
         return explained
 
-    told = Desk(None, World().hints, explain).set_hint(7, ALICE, "gpu0", 200.0, None, 60.0)  # type: ignore[arg-type]
+    told = Desk(None, World().hints, explain).set_hint(7, ALICE, "gpu0", Wish(200.0), 60.0)  # type: ignore[arg-type]
     assert (told["limit_w"], asked) == (200.0, ["GPU-0"])
     short = {"policy": "pin", "reason": "pinned by an operator"}
     assert told["knobs"] == [{**stands, "ceiling": None, "winner": short}]
@@ -135,13 +136,13 @@ def test_who_asks_is_told_how_the_knobs_stand_and_not_what_others_want() -> None
 def test_the_work_of_nobody_on_a_board_takes_longer_than_it_says_it_may() -> None:
     world = World()
     assert world.ask(ALICE, slowdown=0.2)["slowdown"] == 0.2
-    assert [hint.slowdown for hint in world.hints.standing(0)] == [0.2]
+    assert [hint.wish.slowdown for hint in world.hints.standing(0)] == [0.2]
     world.holders = frozenset({ALICE, BOB})
     assert world.hints.standing(0) == ()
     world.ask(BOB, slowdown=0.1)
-    assert [hint.slowdown for hint in world.hints.standing(0)] == [0.1]
+    assert [hint.wish.slowdown for hint in world.hints.standing(0)] == [0.1]
     world.ask(BOB, limit_w=250.0)
-    assert [(hint.slowdown, hint.limit_w) for hint in world.hints.standing(0)] == [(None, None)]
+    assert [(hint.wish.slowdown, hint.wish.limit_w) for hint in world.hints.standing(0)] == [(None, None)]
     world.ask(ALICE, slowdown=0.3)
     with pytest.raises(RefusedError, match="no process of user 1002"):
         world.ask(1002, slowdown=0.5)

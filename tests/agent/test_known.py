@@ -5,6 +5,7 @@ from typing import Any
 from eagent.agent.known import aims, heeded
 from eagent.aim import Aim as Named
 from eagent.policy.goals import Aim, Hint
+from eagent.wish import Wish
 
 
 def test_an_aim_is_for_the_gpus_that_it_names_and_for_nobody_where_none_of_them_is_here(new_device: Any) -> None:
@@ -18,6 +19,6 @@ def test_an_aim_is_for_the_gpus_that_it_names_and_for_nobody_where_none_of_them_
 
 
 def test_hints_that_are_only_noted_let_nobody_take_longer() -> None:
-    hint = Hint("GPU-0", 250.0, None, "", 10, 0.1)
+    hint = Hint("GPU-0", Wish(250.0, slowdown=0.1, first_token_p99_s=2.0, between_tokens_p99_s=0.2), "", 10)
     assert heeded([hint], acts=True) == (hint,)
-    assert heeded([hint], acts=False) == (Hint("GPU-0", 250.0, None, "", 10),)
+    assert heeded([hint], acts=False) == (Hint("GPU-0", Wish(250.0), "", 10),)

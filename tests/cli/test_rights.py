@@ -16,6 +16,7 @@ from eagent.audit import Audit
 from eagent.cli.audit import sentence
 from eagent.errors import InputError, RefusedError
 from eagent.peer import Peer
+from eagent.wish import Wish
 from tests.cli.conftest import serving
 
 Run = Callable[..., Any]
@@ -26,15 +27,15 @@ class Hints:
 
     def __init__(self) -> None:
         self.told: dict[str, Any] = {"device": "gpu0", "limit_w": 250.0, "clock_mhz": None, "for_s": 3600.0}
-        self.told |= {"slowdown": None}
+        self.told |= {"slowdown": None, "first_token_p99_s": None, "between_tokens_p99_s": None}
         self.told |= {"waits_for": 0, "acts": True}
         self.asked: list[tuple[Any, ...]] = []
         self.problem: Exception | None = None
 
-    def set_hint(self, _pid: int, _uid: int, device: str, *bounds: float | None) -> dict[str, Any]:
+    def set_hint(self, _pid: int, _uid: int, device: str, wish: Wish, for_s: float) -> dict[str, Any]:
         if self.problem is not None:
             raise self.problem
-        self.asked.append((device, *bounds))
+        self.asked.append((device, wish, for_s))
         return self.told
 
     def clear_hint(self, _uid: int, device: str) -> None:
@@ -63,14 +64,19 @@ def test_a_hint_says_what_holds_how_long_and_what_it_waits_for(eagent: Run, hint
         "It counts when 2 more of its users ask, too.",
         'It is only noted: the operator of this host has not set [policy] mode_hint = "act".',
     ]
-    assert hints.asked == [("gpu0", 250.0, None, 3600.0, None), ("gpu0", 250.0, 1200.0, 1200.0, None)]
+    assert hints.asked == [("gpu0", Wish(250.0), 3600.0), ("gpu0", Wish(250.0, 1200.0), 1200.0)]
 
 
 def test_a_hint_that_a_job_may_take_longer_says_so(eagent: Run, hints: Hints) -> None:
     hints.told |= {"limit_w": None, "slowdown": 0.1}
     said = eagent("hint", "set", "gpu0", "--slowdown", "10%")
     assert said.out == "gpu0: your job may take 10 % longer for 1h, or until your job ends.\n"
-    assert hints.asked == [("gpu0", None, None, 3600.0, 0.1)]
+    hints.told |= {"slowdown": None, "first_token_p99_s": 2.5, "between_tokens_p99_s": 0.2}
+    said = eagent("hint", "set", "gpu0", "--first-token-p99", "2.5s", "--between-tokens-p99", "200ms")
+    line = "its p99 to the first token may be 2.5 s, and its p99 between two tokens may be 0.2 s"
+    assert said.out == f"gpu0: {line} for 1h, or until your job ends.\n"
+    asked = [Wish(slowdown=0.1), Wish(first_token_p99_s=2.5, between_tokens_p99_s=0.2)]
+    assert hints.asked == [("gpu0", each, 3600.0) for each in asked]
 
 
 def test_a_hint_is_cleared(eagent: Run, hints: Hints) -> None:
@@ -88,7 +94,7 @@ def test_a_hint_that_is_refused_is_one_line(eagent: Run, hints: Hints, problem: 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        ((), "a hint needs --cap WATTS, --clock MHZ, --slowdown SHARE, or several"),
+        ((), "a hint needs --cap WATTS, --clock MHZ, --slowdown SHARE, --first-token-p99 TIME"),
         (("--cap", "0"), "watts must be more than 0"),
         (("--slowdown", "ten"), "write it as 10% or 0.1"),
         (("--slowdown", "0%"), "a share must be more than 0"),

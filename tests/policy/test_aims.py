@@ -6,12 +6,13 @@ import pytest
 
 from eagent.policy.aims import wanted_of
 from eagent.policy.goals import Aim, Efficiency, Goals, Hint
+from eagent.wish import Wish
 
 A, B = "GPU-00", "GPU-01"
 
 
 def goals(*aims: Aim, hints: dict[str, float] | None = None, slowdown: float = 0.02) -> Goals:
-    asked = tuple(Hint(uuid, None, None, "", 100, share) for uuid, share in (hints or {}).items())
+    asked = tuple(Hint(uuid, Wish(slowdown=share), "", 100) for uuid, share in (hints or {}).items())
     return Goals(efficiency=Efficiency(slowdown=slowdown, first_token_s=2.0, aims=aims), hints=asked)
 
 
@@ -42,3 +43,24 @@ def test_an_owner_can_only_loosen_the_bound_and_for_all_gpus_of_its_job(
 ) -> None:
     assert bound(goals(hints=hints), "train", A, B) == expected
     assert bound(goals(hints=hints), "train", A, B, now_ns=100) == 0.02, "its time is over"
+
+
+def test_who_has_said_how_much_longer_a_job_may_take_is_told() -> None:
+    aims = (Aim("x"), Aim("*resnet50*", first_token_s=1.0), Aim("*", uuids=frozenset({B}), slowdown=0.01))
+    by = {job: wanted_of(goals(*aims), job, (A,), 0).by for job in ("resnet50", "train")}
+    assert by == {"resnet50": "by [policy]", "train": "by [policy]"}
+    assert wanted_of(goals(*aims), "train", (A, B), 0).by == "by [[policy.goals]] number 3"
+    assert wanted_of(goals(*aims, hints={A: 0.1, B: 0.1}), "train", (A, B), 0).by == "by a hint of its owner"
+    assert wanted_of(goals(*aims, hints={A: 0.1, B: 0.01}), "train", (A, B), 0).by == "by [[policy.goals]] number 3"
+
+
+def test_an_owner_may_loosen_goals_on_latencies_or_hold_its_own_server_to_some_where_there_are_none() -> None:
+    def seen(*owners: Wish) -> tuple[float | None, float | None]:
+        hints = tuple(Hint(uuid, wish, "", 100) for uuid, wish in zip((A, B), owners, strict=False))
+        wanted = wanted_of(Goals(efficiency=Efficiency(first_token_s=2.0), hints=hints), "llm", (A, B), 0)
+        return wanted.first_token_s, wanted.between_tokens_s
+
+    loose, tight = Wish(first_token_p99_s=5.0, between_tokens_p99_s=0.2), Wish(first_token_p99_s=1.0)
+    assert seen(loose, loose) == (5.0, 0.2)
+    assert seen(loose, tight) == (2.0, None), "the strictest of them, and never tighter than the operator's"
+    assert seen(loose) == (2.0, None), "not all of its GPUs"

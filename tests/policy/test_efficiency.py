@@ -10,6 +10,7 @@ import pytest
 from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Latencies, Progress, ProgressSource
 from eagent.policy.efficiency import KNOWN_MOST, Memory, all_curves, decide, told
 from eagent.policy.goals import Aim, Efficiency, Goals, Hint
+from eagent.wish import Wish
 
 SECOND_NS = 1_000_000_000
 CLOCKS = tuple(range(210, 1411, 15))
@@ -208,7 +209,7 @@ def test_of_too_many_jobs_that_have_ended_the_oldest_are_forgotten(gpus: Any) ->
 def test_each_job_has_the_bound_that_is_wanted_of_it(gpus: Any) -> None:
     rack = Rack(gpus, {"a": (0,), "b": (1,)})
     aims = (Aim("b", slowdown=0.0),)
-    hint = Hint("GPU-00", None, None, "", 10**15, 0.10)
+    hint = Hint("GPU-00", Wish(slowdown=0.10), "", 10**15)
     asked = rack.run(900, Goals(efficiency=Efficiency(slowdown=0.02, aims=aims), hints=(hint,)))
     assert {each.uuid for each in asked} == {"GPU-00"}
     assert {job.subject.name: job.bound for job in rack.memory.jobs.values()} == {"a": 0.10, "b": 0.0}
@@ -217,7 +218,7 @@ def test_each_job_has_the_bound_that_is_wanted_of_it(gpus: Any) -> None:
 
 def test_what_was_lost_while_a_hint_stood_is_made_up_when_it_has_gone(gpus: Any) -> None:
     rack = Rack(gpus, {"a": (0,)})
-    hint = Hint("GPU-00", None, None, "", 900 * SECOND_NS, 0.10)
+    hint = Hint("GPU-00", Wish(slowdown=0.10), "", 900 * SECOND_NS)
     bounds = Goals(efficiency=Efficiency(slowdown=0.02), hints=(hint,))
     assert rack.run(890, bounds)
     assert rack.run(30, bounds) == []

@@ -6,6 +6,7 @@ from eagent.model import Device, DeviceState, HostState, Knob, KnobName, Reading
 from eagent.policy import hint, pin
 from eagent.policy.arbiter import arbitrate
 from eagent.policy.goals import Goals, Hint, Pin
+from eagent.wish import Wish
 
 GPU = Device("GPU-0", 0, "x", "0:0", 100, 400, 400, 0.1, 0.1, Knob(True), Knob(True), (600, 1200, 1400))
 STATE = DeviceState(GPU, prior_limit_w=400.0)
@@ -17,7 +18,7 @@ def made(bound: Hint, state: DeviceState = STATE, now_ns: int = 0, **goals: obje
 
 
 def wish(limit_w: float | None = None, clock_mhz: float | None = None) -> Hint:
-    return Hint("GPU-0", limit_w, clock_mhz, "its job asks for no more", 10)
+    return Hint("GPU-0", Wish(limit_w, clock_mhz), "its job asks for no more", 10)
 
 
 def test_a_hint_bounds_the_limit_and_the_clock_until_its_time() -> None:

@@ -15,6 +15,7 @@ from eagent.policy.goals import Goals, Hint, Pin, Sharing
 from eagent.policy.search.pace import JobPace, Pace
 from eagent.policy.units import units_of
 from eagent.policy.worth import LEAST_PACE, as_by_need, split, teams_of
+from eagent.wish import Wish
 
 SHARING = Sharing(near_limit=1.0, step_w=5.0, spend=1.0)  # a limit of so many watts leaves so many
 STEEP = Pace(((0.0, 0.0), (100.0, 0.4), (400.0, 1.0)), 100.0, 400.0)  # computes: 0.2 % a watt, up to 400 W
@@ -105,7 +106,7 @@ def test_who_is_pinned_or_hinted_or_set_by_somebody_else_gives_and_gets_nothing(
     goals = known(steep0=STEEP, flat1=FLAT, flat2=FLAT)
     pinned = replace(goals, pins=(Pin("GPU-02", 250),))
     assert limits(host(states, 750), pinned) == [350, 150, 250]
-    hinted = replace(goals, hints=(Hint("GPU-02", 250, None, "its owner", until_ns=1),))
+    hinted = replace(goals, hints=(Hint("GPU-02", Wish(250), "its owner", until_ns=1),))
     assert limits(host(states, 750), hinted) == [350, 150, 250]
     states[2] = replace(states[2], foreign_limit_w=250.0)
     assert limits(host(states, 750), goals) == [350, 150, 250]

@@ -216,6 +216,7 @@ def _efficiency() -> Json:
         "job": text("Its name"),
         "unit": text("What it counts"),
         "bound": number("How much longer it may take in all, as a share"),
+        "bound_by": text("Who has said so, for people"),
         "slack_s": number("What may still be lost, in seconds; below 0: more was lost than earned", least=None),
         "stage": text("base, trial, hold or safe: what the setting is for"),
         "setting": number("What is asked for, in `setting_unit`"),

@@ -40,6 +40,8 @@ HINTED = made(
     limit_w=number("The most watts that its limit is to be; null: not asked", null=True),
     clock_mhz=number("The most that its clock is to be, in MHz; null: not asked", null=True),
     slowdown=number("How much longer the job may take, as a share of its time; null: not asked", null=True),
+    first_token_p99_s=number("What the p99 of the time to the first token may be; null: not asked", null=True),
+    between_tokens_p99_s=number("Likewise of the time between two tokens; null: not asked", null=True),
     for_s=number("Seconds that it lasts, if the job does not end before"),
     acts=truth("Whether hints are acted on here"),
     waits_for=whole("How many users hold the device, too, and have not asked"),

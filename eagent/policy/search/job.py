@@ -81,6 +81,7 @@ class Job:
     stalled: bool = False
     said: str = ""  # what happened last, for a person
     changes: int = 0
+    bound_by: str = ""  # who has said so, for a person
 
     @property
     def curve(self) -> Curve | None:

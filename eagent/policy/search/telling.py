@@ -19,6 +19,7 @@ def told(job: Job, now_ns: int) -> Json:
         "job": job.subject.name,
         "unit": job.subject.unit,
         "bound": job.bound,
+        "bound_by": job.bound_by,
         "slack_s": round(job.slack_s(now_ns), 3),
         "stage": str(job.choice.stage),
         "setting": job.choice.setting,
