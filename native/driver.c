@@ -167,6 +167,7 @@ void driver_resume(driver_t *driver, uint32_t i) {
 void driver_switch(driver_t *driver, uint32_t i, uint8_t mode) {
   driver_gpu_t *gpu = &driver->gpu[i];
   const int on = mode == DRIVER_MODE_ON;
+  if (mode == DRIVER_MODE_LEFT) gpu->shown.mode_code = NVML_SUCCESS; /* what it was refused for once is no matter */
   if (mode == DRIVER_MODE_LEFT || gpu->shown.persistence < 0 || gpu->shown.persistence == on) return;
   if (!gpu->handle || !driver->nvml->persistence_set) return;
   gpu->shown.mode_code = driver->nvml->persistence_set(gpu->handle, on ? NVML_FEATURE_ENABLED : NVML_FEATURE_DISABLED);

@@ -6,7 +6,7 @@ is what there is before us now. So its entry is made anew, before the loop sets 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from eagent.hardware._loop import Loop
@@ -84,8 +84,21 @@ class Lives:
         """Let the loop set again what was entered anew."""
         self._loop.heard(self._heard)
 
-    def alarms(self, devices: Sequence[Device], is_held: Callable[[Device], bool], now_ns: int) -> list[str]:
-        """What of it a person should know; `is_held` says whether a device's knobs are eagent's now."""
+    def alarms(
+        self,
+        devices: Sequence[Device],
+        is_held: Callable[[Device], bool],
+        refused: Mapping[str, str],
+        now_ns: int,
+    ) -> list[str]:
+        """What of it a person should know.
+
+        Args:
+            devices: In the loop's order.
+            is_held: Whether a device's knobs are eagent's now.
+            refused: By UUID, why persistence mode could not be switched on.
+            now_ns: Monotonic time.
+        """
         return [
             *(
                 f"gpu{number} is left alone: {why}; when it answers, send the warden a SIGHUP (`systemctl reload`)"
@@ -95,6 +108,11 @@ class Lives:
                 line
                 for i, life in enumerate(self.all())
                 for line in self._of_life(devices[i], i, life, is_held, now_ns)
+            ),
+            *(
+                _of_mode(devices[i], refused)
+                for i, life in enumerate(self.all())
+                if life.has_mode is False and is_held(devices[i])
             ),
             *(
                 line
@@ -120,10 +138,12 @@ class Lives:
                 f"{device.label}: the driver forgot its settings {_ago(life.forgot_ns, now_ns)} ago (it was loaded "
                 f"anew, the GPU was reset or lost, or its persistence mode switched off): {what}"
             )
-        if life.has_mode is False and is_held(device):
-            why = f" (eagent may not: {life.mode_problem})" if life.mode_problem else ""
-            lines.append(f"{device.label}: {MODE_OFF}{why}")
         return lines
+
+
+def _of_mode(device: Device, refused: Mapping[str, str]) -> str:
+    why = refused.get(device.uuid)
+    return f"{device.label}: {MODE_OFF}" + (f" (eagent may not: {why})" if why else "")
 
 
 def _of_exposure(device: Device, exposure: Exposure, now_ns: int) -> list[str]:

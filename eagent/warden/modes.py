@@ -6,7 +6,7 @@ itself: a budget must outlive it. It is on while any knob of the GPU is eagent's
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from eagent.hardware._loop import Loop
 from eagent.model import Device, KnobName
@@ -17,6 +17,7 @@ from eagent.warden.life import Life
 
 PERSISTENCE_MODE = KnobName.PERSISTENCE_MODE
 OFF = 0  # the only prior value: a mode that is on is left alone
+AGAIN_NS = 30_000_000_000  # until what was refused is tried again while something is held
 
 
 class Modes:
@@ -37,7 +38,8 @@ class Modes:
         self._boot_id = boot_id
         self._gpus = list(gpus)
         self._outside = outside
-        self._refused: set[str] = set()
+        self._refused: dict[str, str] = {}  # by UUID: why
+        self._due_ns: dict[str, int] = {}  # when these are tried again
         self._told: list[bool | None] = [None] * len(gpus)
         for device in gpus:
             if journal.get(device.uuid, PERSISTENCE_MODE) and not self._entry(device):
@@ -50,6 +52,21 @@ class Modes:
     def _entry(self, device: Device) -> Entry | None:
         entry = self._journal.get(device.uuid, PERSISTENCE_MODE)
         return entry if entry and not self._journal.is_void(entry, self._boot_id) else None
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """By UUID, why the mode could not be switched on for what is held."""
+        return self._refused
+
+    def again(self, now_ns: int) -> None:
+        """Let what was refused a while ago be tried again: a driver comes to itself, somebody gets a privilege."""
+        for uuid in list(self._refused):
+            if now_ns >= self._due_ns.setdefault(uuid, now_ns + AGAIN_NS):
+                self._forgive(uuid)
+
+    def _forgive(self, uuid: str) -> None:
+        self._refused.pop(uuid, None)
+        self._due_ns.pop(uuid, None)
 
     def follow(self, held: Collection[str], lives: Sequence[Life]) -> None:
         """Have the mode on for these UUIDs and for no others that it was switched on for."""
@@ -65,9 +82,11 @@ class Modes:
         if device.uuid in self._outside.gone:
             return None
         if self._entry(device) is None:
+            if not is_held:
+                self._forgive(device.uuid)
             return True if is_held and self._takes(device, life) else None
         if life.mode_problem is not None:
-            self._refused.add(device.uuid)
+            self._refused[device.uuid] = life.mode_problem
         if is_held and device.uuid not in self._refused:
             return True
         if life.has_mode is not False:

@@ -226,6 +226,7 @@ class Warden:
             self._tell_fallback()
         if not self.budget and self._limits.tick(limits):
             self._tell_fallback()
+        self._modes.again(now_ns)
         self._switch_modes()
         self._abilities.follow(now_ns)
         return True
@@ -311,7 +312,7 @@ class Warden:
         gpu_clocks, gpu_alarms = self._clocks.status(clocks_mhz)
         cpu_clocks, cpu_preferences, cpu_alarms = self._processors.status(clocks_mhz, preferences, now_ns)
         alarms = [*self._alarms, *self._journal.alarms(), *limit_alarms, *gpu_alarms, *cpu_alarms]
-        alarms += self._lives.alarms(self.devices, self._is_held, now_ns)
+        alarms += self._lives.alarms(self.devices, self._is_held, self._modes.refused, now_ns)
         over_mw = self._limits.sum_mw(self.budget) - self._envelope_mw()
         if self.budget and over_mw > 0:
             alarms.append(f"limits in force are {watts(over_mw):.0f} W above the budget's envelope")

@@ -152,6 +152,24 @@ def test_a_driver_that_forgets_right_after_a_knob_was_first_held_is_no_stranger(
     assert not [alarm for alarm in alarms if "changed by somebody else" in alarm]
 
 
+def test_what_was_written_before_it_was_let_go_is_not_taken_for_what_stands(struck: Callable[..., Struck]) -> None:
+    one = struck()
+    uuid = one.host.warden.devices[0].uuid
+    one.host.warden.lease({uuid: round(HELD_W * 1000)}, 60.0, one.host.now_ns)
+    one.live(1)
+    one.host.warden.release()
+    one.live(3)
+    assert one.host.limits_w()[0] == DEFAULT_W, "which was its owner's, and eagent has written last"
+    one.host.plant.set_power_limit(0, 300)  # its owner, while nothing is held
+    one.live(3)
+    one.host.warden.lease({uuid: 300_000}, 60.0, one.host.now_ns)
+    one.live(1)
+    one.inject("settings-dropped", 0)
+    one.live(4)
+    assert one.host.limits_w()[0] == 300
+    assert not one.alarms("changed by somebody else")
+
+
 @pytest.mark.parametrize("by", ["lease", "budget"])
 def test_the_mode_whose_loss_would_show_it_is_on_before_anything_is_set(rig: MakeRig, by: str) -> None:
     host = rig()
@@ -398,6 +416,27 @@ def test_a_mode_that_can_t_be_switched_on_is_told_while_something_is_held(struck
     assert one.alarms("gpu1", "persistence mode is off", "Insufficient Permissions")
     assert not one.alarms("gpu0", "persistence mode")
     assert entries(one) == {"power_limit"}
+
+
+@pytest.mark.parametrize("is_held_on", [True, False])
+def test_a_mode_that_could_not_be_switched_is_tried_again_later_and_for_what_is_held_next(
+    struck: Callable[..., Struck], is_held_on: bool
+) -> None:
+    one = struck()
+    one.host.plant.set_persistence(1, 0)
+    number = one.inject("no-permission")
+    one.live(3)
+    one.faults.clear(number)
+    if is_held_on:
+        one.live(35)
+    else:
+        one.host.warden.release()
+        one.live(2)
+        one.lease()
+        one.live(1)
+    assert mode(one, 1) == 1
+    assert entries(one) == {"power_limit", "persistence_mode"}
+    assert not one.alarms("gpu1", "persistence mode")
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("driver-reload", None), ("gpu-lost", None), ("reset-required", None)])
