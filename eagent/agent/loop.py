@@ -222,7 +222,8 @@ class Governor:
         """What is to be said of clock locks: of GPUs, whose locks can't be read back."""
         for device in self.devices:
             clock = self.told.get(device.uuid, UNTOLD).clock
-            ours_mhz = None if clock is None else clock.ours_mhz or clock.baseline_mhz
+            # What the driver took: a lock that is asked for may have to wait for its turn of the driver.
+            ours_mhz = None if clock is None else (clock.ours_mhz and clock.held_mhz) or clock.baseline_mhz
             self._locks.expect(device.uuid, ours_mhz, now_ns)
         self.inferred = self._locks.found(now_ns)
         for device in self.devices:

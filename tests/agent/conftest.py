@@ -56,6 +56,7 @@ class FakeWarden:
         self.ttl_max_s = 60.0
         self.reserved_mw = 0
         self.clocks_mhz: dict[str, int] = {}
+        self.took_clocks = True  # whether the driver has taken these
         self.foreign: dict[str, ForeignWrite] = {}  # per UUID, of power limits
         self.preferences: dict[str, str] = {}
         self.log: list[tuple[Any, ...]] = []
@@ -108,7 +109,8 @@ class FakeWarden:
         if device.kind is DeviceKind.CPU:
             baseline = device.clocks_mhz[-1]
         state = "leased" if ours else "baseline"
-        return ClockStatus(device.uuid, ours or baseline, ours, baseline, state, knob.writable, knob.why, None)
+        held = ours if self.took_clocks else None
+        return ClockStatus(device.uuid, held or baseline, ours, baseline, state, knob.writable, knob.why, None)
 
     def _preference(self, device: Device) -> PreferenceStatus:
         ours, baseline, knob = self.preferences.get(device.uuid), "balance_performance", device.preference

@@ -164,6 +164,21 @@ def test_a_lock_that_is_not_ours_is_told_as_inferred_with_its_evidence(lockable:
     asyncio.run(run())
 
 
+def test_a_lock_that_waits_for_its_turn_of_the_driver_is_not_told_to_be_out_of_force(lockable: Any) -> None:
+    async def run() -> None:
+        host = lockable()
+        await host.turn(1)
+        host.warden.clocks_mhz, host.warden.took_clocks = {FIRST: 900}, False
+        await host.turn(2)
+        for second in range(10, 20):
+            show_busy(host, 1410, second, 1)
+            await host.turn(second + 1)
+            host.warden.clocks_mhz = {FIRST: 900}
+        assert service(host, 20).status()["alarms"] == []
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("policy", "times"), [("respect", 0), ("report", 0), ("overrule", 2)])
 def test_only_with_overrule_a_lock_of_ours_is_written_again_and_seldom(lockable: Any, policy: str, times: int) -> None:
     async def run() -> None:
