@@ -234,7 +234,8 @@ static void note(limit_t *limit, uint32_t wanted_mw, int64_t now_ns) {
   limit->wanted_mw = wanted_mw;
   limit->held_mw = wanted_mw && wanted_mw == limit->requested_mw && !limit->is_uneven ? wanted_mw : 0;
   if (limit->held_mw || !wanted_mw) limit->settled_mw = limit->held_mw;
-  const int is_free = !wanted_mw && limit->requested_mw && limit->foreign.fate != FOREIGN_STANDS;
+  const int is_here = limit->presence == PRESENCE_HERE && limit->requested_mw;
+  const int is_free = !wanted_mw && is_here && limit->foreign.fate != FOREIGN_STANDS;
   if (is_free) limit->written_mw = 0; /* what we wrote once is no more what stands */
   limit->short_ns = !is_short(limit, wanted_mw) ? 0 : limit->short_ns ? limit->short_ns : now_ns;
   limit->long_ns = wanted_mw >= in_force_mw(limit) ? 0 : limit->long_ns ? limit->long_ns : now_ns;
