@@ -208,21 +208,6 @@ def test_under_a_budget_what_is_out_counts_at_its_greatest_and_no_sum_is_ever_ab
     assert not [row for row in status(host)["knobs"] if row["exposed_s"]], "no exposure by our own doing"
 
 
-def test_what_nobody_reset_goes_back_from_its_safe_cap_to_what_it_was(patient: MakeRig) -> None:
-    host = patient()
-    host.plant.set_power_limit(1, PRIOR_W)
-    live(host, 1)
-    host.warden.budget_set(host.budget(1000, safe_w=150))
-    live(host, 1)
-    detach(host)
-    live(host, 2)
-    attach(host)
-    live(host, 2)
-    host.warden.budget_clear()
-    live(host, 2)
-    assert host.limits_w()[1] == PRIOR_W
-
-
 def test_a_budget_that_has_no_room_for_its_greatest_refuses_with_the_watts_that_are_missing(patient: MakeRig) -> None:
     host = patient()
     host.warden.budget_set(host.budget(800, 150))

@@ -125,6 +125,14 @@ void bench_take_back(bench_t *bench, uint32_t i) {
   limits_take_back(&bench->limits, i);
 }
 
+uint32_t bench_written(const bench_t *bench, uint32_t i) {
+  return bench->limits.devices[i].written_mw;
+}
+
+void bench_move(bench_t *bench, uint32_t i, uint32_t presence) {
+  bench->limits.devices[i].presence = (uint8_t)presence;
+}
+
 uint32_t bench_held(const bench_t *bench, uint32_t i) {
   return bench->limits.devices[i].held_mw;
 }

@@ -15,6 +15,7 @@ PARTS = ("attribute", "ceiling", "driver", "foreign", "govern", "nvml", "purse",
 TURN_S = 0.05
 FREE_MHZ = 0xFFFFFFFF  # no lock
 LEFT_ALONE = 0
+PRESENCES = ("here", "parting", "gone")
 POLICIES = ("overrule", "respect", "report")
 FATES = ("never", "stands", "overruled", "moved back", "taken back", "forgotten")
 
@@ -74,6 +75,14 @@ class Bench:
     def held_w(self) -> list[float | None]:
         """The wishes that are in force."""
         return [self._c.bench_held(self._bench, i) / 1000 or None for i in range(self.count)]
+
+    def written_w(self, device: int) -> float | None:
+        """What we have written last and is ours still, whoever else may have looked after it since."""
+        return self._c.bench_written(self._bench, device) / 1000 or None
+
+    def move(self, device: int, presence: str) -> None:
+        """Take a device out, or in again."""
+        self._c.bench_move(self._bench, device, PRESENCES.index(presence))
 
     def foreign(self, device: int) -> int:
         return int(self._c.bench_foreign(self._bench, device))

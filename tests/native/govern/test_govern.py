@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.native.govern.conftest import LEFT_ALONE
+
 MakeBench = Callable[..., Any]
 SAFE_W = 300.0
 
@@ -178,3 +180,17 @@ def test_no_write_of_ours_ever_takes_the_sum_above_the_envelope(bench: MakeBench
     host.lease_w = None
     host.step(1.1 + (500 * count / ramp * 1.1 if ramp else 0))
     assert host.limits_w() == [200] * count
+
+
+def test_a_write_is_ours_until_the_limit_is_let_go_and_longer_where_the_device_is_on_its_way_out(
+    bench: MakeBench,
+) -> None:
+    host = bench([700, 700, 700])
+    host.lease_w = [300, 300, LEFT_ALONE]
+    host.step()
+    assert [host.written_w(i) for i in range(3)] == [300, 300, None]
+    for presence in ("parting", "gone"):  # it is looked at once more before it is closed, and comes back as it went
+        host.move(1, presence)
+        host.lease_w = [LEFT_ALONE] * 3
+        host.step()
+        assert [host.written_w(i) for i in range(3)] == [None, 300, None]
