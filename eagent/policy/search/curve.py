@@ -69,7 +69,8 @@ class Fit:
     beta_error: float = BETA_ERROR
     linear: float = LINEAR
     cubic: float = CUBIC
-    floor: float = 0.0  # below, something else than the clock was seen to hold the work up
+    floor: float = 0.0  # somewhere below, something else than the clock was seen to hold the work up ...
+    bent: float = 0.0  # ... here at the latest
 
     def slowdown(self, setting: float) -> tuple[float, float]:
         """How much longer work takes, and the error of that."""
@@ -169,7 +170,7 @@ class Curve:
         others = [point for point in reversed(self.points) if point.setting != self.top and point.units > 0]
         idle = list(takewhile(self.is_idle, others))
         top, others = (idle[-1].setting, others[len(idle) :]) if idle else (self.top, others)
-        fit, floor = Fit(top), 0.0
+        fit, floor, bent = Fit(top), 0.0, 0.0
         weight, total = 1 / BETA_ERROR**2, BETA / BETA_ERROR**2
         for place, point in enumerate(others):
             stretch = top / point.setting - 1
@@ -177,13 +178,13 @@ class Curve:
             if place:
                 by_form, form_error = fit.slowdown(point.setting)
                 if longer > by_form + BEND + 3 * math.hypot(form_error, error):
-                    others, floor = others[:place], others[place - 1].setting
+                    others, floor, bent = others[:place], others[place - 1].setting, point.setting
                     break
             weight += (stretch / error) ** 2
             total += stretch * longer / error**2
             fit = Fit(top, min(max(total / weight, 0.0), 1.5), 1 / math.sqrt(weight))
         linear, cubic = self._power(others, top) if others else (LINEAR, CUBIC)
-        return Fit(top, fit.beta, fit.beta_error, linear, cubic, floor)
+        return Fit(top, fit.beta, fit.beta_error, linear, cubic, floor, bent)
 
     def _power(self, others: Sequence[Point], top: float) -> tuple[float, float]:
         """Least squares of two numbers, neither below 0, held loosely by what is usual."""

@@ -113,7 +113,7 @@ def next_choice(curve: Curve, now: float, settings: Sequence[float], means: Mean
         return Choice(curve.top, Stage.BASE, for_s, "its pace at full clock is measured again")
     fit = curve.fit()
     allowed = _allowed(bound - CAUTION * curve.base_error, means)
-    low = max(settings[0], fit.floor)
+    low = max(settings[0], _believed(fit, means))
     near = [each for each in settings if max(low, STEP * curve.lowest) <= each < curve.top]
     if curve.lowest == curve.top:
         near = [each for each in settings if FIRST * curve.top <= each < curve.top]
@@ -135,6 +135,11 @@ def next_choice(curve: Curve, now: float, settings: Sequence[float], means: Mean
         if could - saves > MORE * saves:
             return _measured_on(curve, unit)
     return _hold(curve, fit, wanted, allowed)
+
+
+def _believed(fit: Fit, means: Means) -> float:
+    """How far down the form is believed: half-way to where it was seen not to hold, while there is plenty for a try."""
+    return (fit.floor + fit.bent) / 2 if means.slack_s > PLENTY_S * means.bound else fit.floor
 
 
 def _allowed(steady: float, means: Means) -> float:

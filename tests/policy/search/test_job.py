@@ -114,6 +114,13 @@ def test_what_is_told_of_some_seconds_earlier_is_no_stall(search: Any) -> None:
     assert world.time_s / world.work_s - 1 <= 0.05
 
 
+def test_a_clock_below_which_the_job_gets_slower_is_found_to_within_a_step_or_two(search: Any) -> None:
+    world = search.World(beta=0.0, bend=1120.0, bound=0.02)
+    world.run(1800)
+    assert abs(world.course[-1][1] - 1120) <= 30
+    assert world.time_s / world.work_s - 1 <= 0.02
+
+
 def test_what_was_not_told_of_for_a_while_is_not_measured_by_what_it_did_meanwhile(search: Any) -> None:
     world = search.World(beta=0.8)
     assert world.run(15).choice.setting == TOP

@@ -23,6 +23,7 @@ class World:
     settings: tuple[float, ...] = (*map(float, SETTINGS), TOP)
     power_w: float = 300.0
     limited: float = TOP  # a clock that its power limit lets it have; ceilings above change nothing
+    bend: float = 0.0  # below this clock something else than the clock holds the work up, as much as it is lower
     obeys: bool = True  # whether what is asked for comes to be in force
     time_s: float = 0.0
     work_s: float = 0.0
@@ -37,7 +38,8 @@ class World:
     def at(self, setting: float) -> tuple[float, float]:
         """The pace and the watts there."""
         y = min(setting, self.limited) / self.limited
-        return 1 / (1 + self.beta * (1 / y - 1)), self.power_w * (1 - 0.2 * (1 - y) - 0.5 * (1 - y**3))
+        held_up = max(1.0, self.bend / setting)
+        return 1 / (1 + self.beta * (1 / y - 1)) / held_up, self.power_w * (1 - 0.2 * (1 - y) - 0.5 * (1 - y**3))
 
     def look(self, units: float | None = None) -> Look:
         """What the counters say: units come in steps, at the time when the step was done."""
