@@ -84,9 +84,15 @@ class Abilities:
             return TRY_EVERY_NS
         return self._limits.wait_ns(self._found)
 
-    def end(self) -> None:
-        """Try nothing any more: a try leaves an entry, and who ends may not see to it."""
-        self._ends = True
+    def end(self, now_ns: int) -> None:
+        """Try everything once more, for what may be set again goes where it belongs; and nothing after that.
+
+        A try leaves an entry, and who ends may not see to it.
+        """
+        if not self._ends:
+            self._limits.hurry()
+            self.follow(now_ns)
+            self._ends = True
 
     def follow(self, now_ns: int) -> None:
         """Try again what is due, and tell what has changed. Not while a GPU is being taken out or in."""

@@ -285,7 +285,7 @@ class Warden:
         A driver that has forgotten something is told of it only after that was heeded. To find a knob back may tell the
         loop something new, and then the tick can't look yet.
         """
-        self._abilities.end()
+        self._abilities.end(now_ns)
         self._heed()
         return self.at_rest() and self.tick(now_ns)
 

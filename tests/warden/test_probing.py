@@ -99,6 +99,17 @@ def test_who_ends_tries_nothing_more_and_leaves_no_entry_of_a_try(rig: MakeRig, 
         assert not host.warden.standing()
 
 
+def test_who_ends_under_a_budget_leaves_nothing_above_its_safe_cap_that_may_be_set_again(rig: MakeRig) -> None:
+    host = rig(gpus=2)
+    host.warden.budget_set(host.budget(800))
+    host.lease(300, 300)
+    live(host, 1)
+    with refused(host, 1) as permit:
+        permit()
+        assert any(_ended(host) for _ in range(50))
+        assert host.limits_w() == [150, 150]
+
+
 def _ended(host: Any) -> bool:
     host.step(0.1)
     return bool(host.warden.ended(host.now_ns))
