@@ -13,6 +13,7 @@ from eagent.agent.lineage import KNOWN_MAX, REMEMBER_NS, TICK_NS, Lineage, Proce
 SECOND_TICKS = 1_000_000_000 // TICK_NS
 NOW_NS = 1000 * 1_000_000_000
 ALL = (1 << 41) - 1
+NOBODYS = 5_000_000  # above all pids that a kernel gives, this process's among them
 
 
 class Proc:
@@ -75,27 +76,27 @@ def test_those_who_come_and_go_are_forgotten_and_those_who_stay_are_not(proc: Pr
     staying = proc.lineage.look(70, NOW_NS)
     proc.end(50)
     for minute in range(60):
-        pid, at_ns = 1000 + minute, NOW_NS + minute * 60_000_000_000
+        pid, at_ns = NOBODYS + minute, NOW_NS + minute * 60_000_000_000
         proc.put(pid, 1, 30)
         proc.lineage.look(pid, at_ns)
         proc.end(pid)
     assert len(proc.lineage) <= 3 + REMEMBER_NS // 60_000_000_000
     assert proc.lineage.look(70, at_ns) is staying is not None, "what it descends from can't be read any more"
-    assert proc.lineage.look(1000 + 59, at_ns) is not None
-    assert proc.lineage.look(1000, at_ns) is None
+    assert proc.lineage.look(NOBODYS + 59, at_ns) is not None
+    assert proc.lineage.look(NOBODYS, at_ns) is None
 
 
 def test_of_too_many_at_a_time_the_oldest_are_forgotten(proc: Proc) -> None:
     proc.put(70, 1, 30)
     stat, status = ((proc.path / "70" / name).read_text() for name in ("stat", "status"))
-    for pid in range(1000, 1000 + KNOWN_MAX + 10):
+    for pid in range(NOBODYS, NOBODYS + KNOWN_MAX + 10):
         (proc.path / str(pid)).mkdir()
         (proc.path / str(pid) / "stat").write_text(stat)
         (proc.path / str(pid) / "status").write_text(status)
         proc.lineage.look(pid, NOW_NS)
     assert len(proc.lineage) == KNOWN_MAX
-    proc.end(1000)
-    assert proc.lineage.look(1000, NOW_NS) is None
+    proc.end(NOBODYS)
+    assert proc.lineage.look(NOBODYS, NOW_NS) is None
     proc.end(pid)
     assert proc.lineage.look(pid, NOW_NS) is not None
 
