@@ -5,8 +5,8 @@ there is to go by are the server's own cumulative histograms, about once a secon
 
 - For each second it is kept at which clock which latencies were seen. A lower clock would make each of them longer, at
   most as the clock is lower; so of each clock it can be told how many latencies of a minute would be above the goal.
-  A clock is good if two minutes in a thousand at it have more than the one in a hundred that may be: by the last
-  minute, and where that has few latencies, by all that was seen at such a load or at a greater one, too.
+  A clock is good if at most two minutes in a thousand at it have more than the one in a hundred that may be: by the
+  last minute, and where that has few latencies, by all that was seen at such a load or at a greater one, too.
 - Down it goes a step at a time from the lowest clock tried at such a load or at a greater one, each looked at before
   the next, and at once to where it has been before.
 - Up it goes at once: when the tail nears its goal, to full clocks until that minute is past, and when the load rises,

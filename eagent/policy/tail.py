@@ -130,7 +130,7 @@ def allowed(total: float) -> int:
 
 
 def holds(expected: float, total: float, clump: float) -> bool:
-    """Whether a minute with `total` latencies, `expected` of them over the goal, misses it twice in a thousand.
+    """Whether a minute with `total` latencies, `expected` of them over the goal, misses it twice in a thousand at most.
 
     Both are what comes on average. By chance there are more of them over it, and of few latencies one more or less of
     the whole hundreds of which each lets one be over it.

@@ -32,10 +32,8 @@ from eagent.wire import MESSAGE_MAX_BYTES, Message, decode, encode
 from tests.torture.script import FIXED_W, GPUS, SAFE_W
 
 FIRST_LOCK = 1 << 40  # in the host's file: who has which GPU open (native/nvmlsim/attach.c)
-LOCKED_S, AGAIN_S = (
-    0.3,
-    0.002,
-)  # how long a look at the plant may take, and until who stood still in it is stopped again
+LOCKED_S = 0.3  # a look at the plant takes longer only if somebody stands still in its lock,
+AGAIN_S = 0.002  # who then goes on for so long, and is stopped again
 ASK_S = 1.0  # nobody waits longer for a process that may be stopped
 CONFIG = f"""\
 [host]
